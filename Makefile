@@ -1,0 +1,34 @@
+# `make demo` and `make test` do everything on a machine that has only Python and make.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+# `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
+TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/installed: setup.cfg pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[test]' '$(TENSORFLOW)'
+	touch $@
+
+demo: $(VENV)/installed
+	$(PY) scripts/demo.py
+
+# Everything once under TensorFlow, then what touches Keras again under the other backends that are installed.
+test: $(VENV)/installed
+	KERAS_BACKEND=tensorflow $(PY) -m pytest
+	KERAS_BACKEND=jax $(PY) -m pytest -m keras
+	if $(PY) -c 'import torch' 2>/dev/null; then KERAS_BACKEND=torch $(PY) -m pytest -m keras; \
+	else echo 'torch is not installed: its tests were left out (pip install torch, then make test again)'; fi
+
+lint: $(VENV)/installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+bench: $(VENV)/installed
+	$(PY) benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info
