@@ -10,5 +10,7 @@ except ImportError as error:
     ) from error
 
 from w2v_embed.layers.embedding import embedding_layer
+from w2v_embed.layers.pooling import MaskedMeanPooling
+from w2v_embed.layers.pretrained import PretrainedEmbedding, reload_vectors
 
-__all__ = ["embedding_layer"]
+__all__ = ["MaskedMeanPooling", "PretrainedEmbedding", "embedding_layer", "reload_vectors"]
