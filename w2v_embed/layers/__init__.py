@@ -10,7 +10,17 @@ except ImportError as error:
     ) from error
 
 from w2v_embed.layers.embedding import embedding_layer
+from w2v_embed.layers.optimizers import RowSparseAdam
 from w2v_embed.layers.pooling import MaskedMeanPooling
 from w2v_embed.layers.pretrained import PretrainedEmbedding, reload_vectors
+from w2v_embed.layers.unfreezing import UnfreezeEmbedding, warn_about_decay
 
-__all__ = ["MaskedMeanPooling", "PretrainedEmbedding", "embedding_layer", "reload_vectors"]
+__all__ = [
+    "MaskedMeanPooling",
+    "PretrainedEmbedding",
+    "RowSparseAdam",
+    "UnfreezeEmbedding",
+    "embedding_layer",
+    "reload_vectors",
+    "warn_about_decay",
+]

@@ -40,13 +40,14 @@ def check_range(ids, rows, layer_name):
     if backend == "jax":
         import jax
 
-        low, high = ids.min(), ids.max()
-        if isinstance(ids, jax.core.Tracer):
-            # Only a callback can raise out of compiled code; it does so when the step is run.
-            jax.debug.callback(lambda low, high: _refuse_outside(low, high, rows, message), low, high)
-        else:
-            _refuse_outside(low, high, rows, message)
-        return ids
+        def checked(ids):
+            _refuse_outside(ids.min(), ids.max(), rows, message)
+            return ids
+
+        if not isinstance(ids, jax.core.Tracer):
+            return checked(ids)
+        # Only a call back to Python can raise out of compiled code, and one whose result is used is never left out.
+        return jax.pure_callback(checked, jax.ShapeDtypeStruct(ids.shape, ids.dtype), ids)
     if ids.device.type != "meta":
         _refuse_outside(ids.min(), ids.max(), rows, message)
     return ids

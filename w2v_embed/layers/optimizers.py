@@ -55,7 +55,7 @@ class RowSparseAdam(keras.optimizers.Adam):
                 variable.row_sparse_for = weakref.ref(self)
 
     def _clip_gradients(self, grads):
-        # Rows that are not there add nothing to a norm, so clipping the values alone is exact, once duplicates are summed.
+        # Once duplicates are summed, clipping the values alone is exact: absent rows add nothing to a norm.
         grads = [_summed(gradient) for gradient in grads]
         clipped = super()._clip_gradients([_values(gradient) for gradient in grads])
         return [_with_values(gradient, values) for gradient, values in zip(grads, clipped)]
@@ -86,11 +86,11 @@ class RowSparseAdam(keras.optimizers.Adam):
 
     def _update_dense(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
+        m, v = self._momentums[index].value, self._velocities[index].value
         seen = ops.any(ops.not_equal(gradient, 0), axis=-1, keepdims=True)
-        m_new, v_new, change = self._adam(gradient, m.value, v.value, learning_rate)
-        self.assign(m, ops.where(seen, m_new, m))
-        self.assign(v, ops.where(seen, v_new, v))
+        m_new, v_new, change = self._adam(gradient, m, v, learning_rate)
+        self.assign(self._momentums[index], ops.where(seen, m_new, m))
+        self.assign(self._velocities[index], ops.where(seen, v_new, v))
         self.assign_sub(variable, ops.where(seen, change, ops.zeros_like(change)))
 
     def _adam(self, g, m, v, learning_rate):
@@ -136,7 +136,9 @@ def _with_values(gradient, values):
     if keras.backend.backend() == "torch":
         import torch
 
-        return torch.sparse_coo_tensor(gradient.indices(), values, gradient.shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(
+            gradient.indices(), values, gradient.shape, check_invariants=False, is_coalesced=True
+        )
     import tensorflow as tf
 
     return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)

@@ -235,9 +235,10 @@ class PretrainedEmbedding(keras.layers.Embedding):
         del self.oov_embeddings, self.oov_ids
 
     def _apply_trainable(self):
-        # Keras' own setter would also thaw a table of which only the OOV rows or a LoRA shall change.
-        if self.built and (self._train_rows == "oov" or self.lora_enabled):
-            self._embeddings.trainable = False
+        # Keras' own setter would also thaw a table beside which only the OOV rows or a LoRA shall change.
+        if self.built:
+            whole = self._train_rows == "all" and not self.lora_enabled and not self.quantization_mode
+            self._embeddings.trainable = self._trainable and whole
 
     def _warn_stale(self, what):
         if self._trained:
@@ -274,9 +275,10 @@ class PretrainedEmbedding(keras.layers.Embedding):
             factors = keras.ops.matmul(take_rows(self.lora_embeddings_a, ids), self.lora_embeddings_b)
             rows = keras.ops.add(rows, (self.lora_alpha / self.lora_rank) * factors)
         if self.oov_embeddings is not None:
-            place = keras.ops.searchsorted(self.oov_ids, keras.ops.reshape(ids, (-1,)))
-            place = keras.ops.minimum(keras.ops.reshape(place, keras.ops.shape(ids)), self.oov_ids.shape[0] - 1)
-            is_oov = keras.ops.equal(keras.ops.take(self.oov_ids, place, axis=0), ids)
+            oov_ids = keras.ops.cast(self.oov_ids, ids.dtype)
+            place = keras.ops.searchsorted(oov_ids, keras.ops.reshape(ids, (-1,)))
+            place = keras.ops.minimum(keras.ops.reshape(place, keras.ops.shape(ids)), len(self._oov_ids) - 1)
+            is_oov = keras.ops.equal(keras.ops.take(oov_ids, place, axis=0), ids)
             rows = keras.ops.where(is_oov[..., None], take_rows(self.oov_embeddings, place), rows)
         if self.padding_row is not None:
             # A product would let NaN and infinity through, in both directions.
@@ -335,13 +337,12 @@ class PretrainedEmbedding(keras.layers.Embedding):
     def get_config(self):
         config = super().get_config()
         del config["embeddings_initializer"]
-        oov = self.oov_rows
         return {
             **config,
             "vectors": None,
             "train_rows": self.train_rows,
             "oov_rows": None,
-            "oov_count": None if oov is None else len(oov),
+            "oov_count": None if self._train_rows == "all" else len(self.oov_rows),
             "padding_row": self.padding_row,
             "check_ids": self.check_ids,
             "save_table": self.save_table,
