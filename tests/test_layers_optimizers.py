@@ -9,6 +9,9 @@ from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding, RowSparseAd
 
 pytestmark = pytest.mark.keras
 
+# XLA compiles for seconds what most of these tests run for milliseconds.
+QUICK = False if keras.backend.backend() == "tensorflow" else "auto"
+
 ROWS, DIM, STEPS = 12, 3, 6
 RATE, BETA_1, BETA_2, EPSILON = 0.1, 0.9, 0.999, 1e-7
 
@@ -25,12 +28,12 @@ def batches(words):
     return [(rng.choice(words, (4, 5)), rng.normal(size=(4, 1)).astype("float32")) for _ in range(STEPS)]
 
 
-def train(table, optimizer, data, **kwargs):
+def train(table, optimizer, data, jit_compile=QUICK, **kwargs):
     keras.utils.set_random_seed(5)
     layer = PretrainedEmbedding(table, trainable=True, mask_zero=True, **kwargs)
     model = keras.Sequential([keras.Input((5,), dtype="int32"), layer, MaskedMeanPooling(), keras.layers.Dense(1)])
     kernel = keras.ops.convert_to_numpy(model.layers[-1].kernel)
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
     for x, y in data:
         model.train_on_batch(x, y)
     return keras.ops.convert_to_numpy(layer.embeddings), kernel, model
@@ -74,7 +77,7 @@ def oracle(table, kernel, data, clipnorm=None):
 @pytest.mark.parametrize("clipnorm", [None, 0.05])
 def test_it_is_adam_on_the_rows_of_the_batch_and_rests_the_others(table, clipnorm):
     data = batches(np.arange(10))
-    got, kernel, _ = train(table, RowSparseAdam(RATE, clipnorm=clipnorm), data)
+    got, kernel, _ = train(table, RowSparseAdam(RATE, clipnorm=clipnorm), data, jit_compile="auto")
     np.testing.assert_allclose(got, oracle(table, kernel, data, clipnorm), rtol=0, atol=2e-5)
     np.testing.assert_array_equal(got[10:], table[10:])
     adam, _, _ = train(table, keras.optimizers.Adam(RATE, clipnorm=clipnorm), data)
@@ -82,13 +85,13 @@ def test_it_is_adam_on_the_rows_of_the_batch_and_rests_the_others(table, clipnor
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"clipnorm": 0.05}, {"global_clipnorm": 0.05}, {"clipvalue": 0.01}])
-def test_it_equals_adam_where_every_step_uses_every_row(table, kwargs):
-    words = np.arange(1, ROWS)
+def test_it_equals_adam_where_every_step_uses_every_row(kwargs):
+    # Each word once: where a batch repeats a word, Keras' Adam on TensorFlow squares the parts of its gradient before
+    # it adds them up (seen in 3.15), and is no Adam.
+    table = np.random.default_rng(0).normal(size=(21, DIM)).astype("float32")
+    table[0] = 0
     rng = np.random.default_rng(2)
-    data = [
-        (np.concatenate([rng.permutation(words), rng.choice(words, 9)]).reshape(4, 5), rng.normal(size=(4, 1)))
-        for _ in range(STEPS)
-    ]
+    data = [(rng.permutation(np.arange(1, 21)).reshape(4, 5), rng.normal(size=(4, 1))) for _ in range(STEPS)]
     got, _, model = train(table, RowSparseAdam(RATE, **kwargs), data)
     expected, _, reference = train(table, keras.optimizers.Adam(RATE, **kwargs), data)
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)
@@ -128,7 +131,7 @@ def test_another_optimizer_may_follow(table):
     data = batches(np.arange(10))
     _, _, model = train(table, RowSparseAdam(RATE), data[:2])
     for name in ("rmsprop", "adagrad", "adam"):
-        model.compile(name, "mse")
+        model.compile(name, "mse", jit_compile=QUICK)
         model.train_on_batch(*data[2])
     assert np.isfinite(keras.ops.convert_to_numpy(model.layers[0].embeddings)).all()
 
@@ -139,7 +142,7 @@ def test_two_tables_in_one_model(table):
     ids = keras.Input((2,), dtype="int32")
     out = keras.layers.Dense(1)(keras.layers.Flatten()(keras.layers.Concatenate()([a(ids), b(ids)])))
     model = keras.Model(ids, out)
-    model.compile(RowSparseAdam(RATE), "mse")
+    model.compile(RowSparseAdam(RATE), "mse", jit_compile=QUICK)
     for _ in range(2):
         model.train_on_batch(np.array([[1, 2]]), np.ones((1, 1)))
     for layer, start in ((a, table), (b, table * 2)):

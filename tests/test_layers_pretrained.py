@@ -20,6 +20,9 @@ from w2v_embed.layers import (  # noqa: E402
 
 pytestmark = pytest.mark.keras
 
+# XLA compiles for seconds what most of these tests run for milliseconds.
+QUICK = False if keras.backend.backend() == "tensorflow" else "auto"
+
 ROWS, DIM, OOV = 9, 4, [2, 5, 8]
 FOUND = [1, 3, 4, 6, 7]
 IDS = np.array([[1, 2, 3, 0, 0], [5, 5, 1, 4, 0], [7, 8, 6, 2, 3], [0, 0, 0, 0, 0]])
@@ -54,10 +57,10 @@ def model_of(layer, pooling=None):
     )
 
 
-def fit(model, optimizer="sgd", epochs=3, callbacks=None):
+def fit(model, optimizer="sgd", jit_compile=QUICK):
     if optimizer is not None:
-        model.compile(optimizer, "mse")
-    model.fit(IDS, TARGETS, epochs=epochs, batch_size=2, shuffle=False, verbose=0, callbacks=callbacks)
+        model.compile(optimizer, "mse", jit_compile=jit_compile)
+    model.fit(IDS, TARGETS, epochs=3, batch_size=2, shuffle=False, verbose=0)
     return model
 
 
@@ -78,7 +81,7 @@ def test_three_ways_hold_equal_rows_at_every_stage(em, policy, trainable, tmp_pa
     for name, make in WAYS.items():
         model = model_of(make(em, trainable=trainable, dtype=policy))
         built = numpy(model.layers[0].embeddings)
-        fit(model, keras.optimizers.SGD(0.3))
+        fit(model, keras.optimizers.SGD(0.3), jit_compile="auto")
         fitted = numpy(model.layers[0].embeddings)
         path = str(tmp_path / f"{name}.keras")
         model.save(path)
@@ -258,7 +261,7 @@ def test_thawing_the_model_does_not_thaw_the_found_rows(em):
     model = model_of(layer)
     model.trainable = False
     model.trainable = True
-    fit(model, "adam")
+    fit(model, "adam", jit_compile="auto")
     np.testing.assert_array_equal(numpy(layer.embeddings)[FOUND], em.matrix[FOUND])
 
 

@@ -11,6 +11,9 @@ from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding, UnfreezeEmb
 
 pytestmark = pytest.mark.keras
 
+# XLA compiles for seconds what most of these tests run for milliseconds.
+QUICK = False if keras.backend.backend() == "tensorflow" else "auto"
+
 OOV, FOUND = [2, 4], [1, 3, 5]
 IDS = np.array([[1, 2, 3], [4, 5, 0], [2, 1, 5], [3, 4, 2]])
 TARGETS = np.array([[1.0], [-1.0], [0.5], [2.0]])
@@ -36,11 +39,11 @@ class Watch(keras.callbacks.Callback):
         self.rates.append(float(optimizer.learning_rate))
 
 
-def model_of(table, optimizer="adam", **kwargs):
+def model_of(table, optimizer="adam", jit_compile=QUICK, **kwargs):
     keras.utils.set_random_seed(3)
     layer = PretrainedEmbedding(table, oov_rows=OOV, mask_zero=True, name="words", **kwargs)
     model = keras.Sequential([keras.Input((3,), dtype="int32"), layer, MaskedMeanPooling(), keras.layers.Dense(1)])
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
     return model
 
 
@@ -55,7 +58,7 @@ def moved(a, b):
 
 
 def test_first_nothing_then_oov_rows_then_all(table):
-    model = model_of(table, keras.optimizers.Adam(0.05))
+    model = model_of(table, keras.optimizers.Adam(0.05), jit_compile="auto")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         watch = fit(model, 4, UnfreezeEmbedding(1, "oov"), UnfreezeEmbedding(3, "all", learning_rate=0.01))
@@ -75,14 +78,6 @@ def test_the_moments_of_the_other_variables_go_on(table):
 
     frozen = model_of(table)
     fit(frozen, 2)
-    other = model_of(table)
-    fit(other, 3, UnfreezeEmbedding(2))
-    # The first step after the change starts from these; from zero, Adam's first step would have the size of its rate.
-    reference = model_of(table)
-    fit(reference, 2)
-    for a, b in zip(dense_moments(frozen), dense_moments(reference)):
-        np.testing.assert_array_equal(a, b)
-        assert a.any()
     checked = []
 
     class Check(keras.callbacks.Callback):
@@ -91,8 +86,10 @@ def test_the_moments_of_the_other_variables_go_on(table):
                 checked.extend(dense_moments(self.model))
 
     fit(model_of(table), 3, UnfreezeEmbedding(2), Check())
-    for a, b in zip(checked, dense_moments(frozen), strict=True):
+    assert len(checked) == 2
+    for a, b in zip(checked, dense_moments(frozen)):
         np.testing.assert_array_equal(a, b)
+        assert a.any()
 
 
 def test_what_was_excluded_from_decay_stays_excluded(table):

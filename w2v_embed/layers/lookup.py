@@ -3,19 +3,20 @@
 import keras
 
 
-def take_rows(variable, ids):
+def take_rows(variable, ids, sparse=True):
     """The rows `ids` of a `keras.Variable`: ids `(...)` → `(..., dim)`.
 
     TensorFlow gathers straight from the resource. Through `keras.ops.take` the variable would be read as
     a tensor first, and a table that somebody reads is copied before it is written: 480 MB a step at
-    400,000 × 300. torch gives sparse gradients while a `RowSparseAdam` trains the variable.
+    400,000 × 300. torch gives sparse gradients while a `RowSparseAdam` trains the variable,
+    unless `sparse` is False.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
         return tf.gather(variable.value, ids)
-    if backend == "torch" and getattr(variable, "row_sparse_for", lambda: None)() is not None:
+    if sparse and backend == "torch" and getattr(variable, "row_sparse_for", lambda: None)() is not None:
         import torch
 
         return torch.nn.functional.embedding(ids, variable.value, sparse=True)

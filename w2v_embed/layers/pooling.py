@@ -37,7 +37,9 @@ class MaskedMeanPooling(keras.layers.Layer):
         x = ops.cast(inputs, "float32")
         mask = ops.ones(ops.shape(x)[:2]) if mask is None else ops.convert_to_tensor(mask)
         if len(mask.shape) != 2:
-            raise ValueError(f"MaskedMeanPooling expects a mask of shape (batch, time). Received: shape={mask.shape}")
+            raise ValueError(
+                f"MaskedMeanPooling expects a mask of shape (batch, time). Received: shape={tuple(mask.shape)}"
+            )
         weights = ops.cast(mask, "float32")[..., None]
         # Times zero is not enough: a masked NaN would stay NaN, and so would its gradient.
         total = ops.sum(ops.where(weights != 0, x, 0.0) * weights, axis=1)

@@ -270,7 +270,8 @@ class PretrainedEmbedding(keras.layers.Embedding):
     def call(self, inputs, training=None):
         self._note_call(training)
         ids = self._checked(inputs)
-        rows = take_rows(self._embeddings, ids)
+        # The loss scaling that float16 needs cannot read sparse gradients.
+        rows = take_rows(self._embeddings, ids, sparse=self.compute_dtype != "float16")
         if self.lora_enabled:
             factors = keras.ops.matmul(take_rows(self.lora_embeddings_a, ids), self.lora_embeddings_b)
             rows = keras.ops.add(rows, (self.lora_alpha / self.lora_rank) * factors)
