@@ -92,6 +92,17 @@ def test_the_moments_of_the_other_variables_go_on(table):
         assert a.any()
 
 
+def test_a_model_that_was_unfrozen_is_saved_with_the_optimizer_it_has_now(table, tmp_path):
+    model = model_of(table, keras.optimizers.Adam(0.05))
+    fit(model, 2, UnfreezeEmbedding(1, "oov", learning_rate=0.01))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
+    for a, b in zip(loaded.optimizer.variables, model.optimizer.variables):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+    assert moved(table, fit(loaded, 1).tables[0]) == OOV
+
+
 def test_what_was_excluded_from_decay_stays_excluded(table):
     optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_names=["embeddings"])

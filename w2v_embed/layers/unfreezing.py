@@ -140,6 +140,8 @@ def _renew_optimizer(model):
         state = {variable.path: variable for variable in old.variables}
         for variable in new.variables:
             if variable.path in state and variable.shape == state[variable.path].shape:
-                variable.assign(state[variable.path])
+                # A copy: JAX gives the buffers of an optimizer away in every step, and the old one may still be used.
+                variable.assign(keras.ops.copy(state[variable.path].value))
     model.optimizer = new
+    model._compile_config.config["optimizer"] = new  # what model.save() writes
     model.make_train_function(force=True)
