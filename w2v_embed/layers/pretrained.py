@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from w2v_embed.layers.lookup import check_range, take_rows
-from w2v_embed.layers.table import build_with, read_table, tensor_of
+from w2v_embed.layers.table import assign_rows, build_with, read_table
 
 log = logging.getLogger(__name__)
 
@@ -445,7 +445,7 @@ class PretrainedEmbedding(keras.layers.Embedding):
             raise ValueError(
                 f"Layer {self.name!r} was saved with vectors of SHA-256 {self.vectors_sha256}. Received: {received}."
             )
-        self._embeddings.assign(tensor_of(table, self.variable_dtype))
+        assign_rows(self._embeddings, table)
         if self.oov_embeddings is not None and self._lacks != {"table"}:
             if getattr(vectors, "oov_rows", None) is not None:
                 self._load_oov_ids(_checked_ids(vectors.oov_rows, self.input_dim, self.padding_row))
