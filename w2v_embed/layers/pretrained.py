@@ -123,7 +123,7 @@ class PretrainedEmbedding(keras.layers.Embedding):
             trainable=trainable,
             **kwargs,
         )
-        self._train_rows = train_rows
+        self._train_rows = "all" if vectors is not None else train_rows
         self.padding_row = padding_row
         self.check_ids = check_ids
         self.save_table = save_table
@@ -145,6 +145,8 @@ class PretrainedEmbedding(keras.layers.Embedding):
             if not save_table:
                 self.vectors_sha256 = table_sha256(table, self.variable_dtype)
             build_with(self, table)
+            self.train_rows = train_rows  # takes the OOV rows out of the table that is there now
+            self._warn_regularizer()
 
     def build(self, input_shape=None):
         if self.built:
@@ -154,7 +156,6 @@ class PretrainedEmbedding(keras.layers.Embedding):
         if self._train_rows == "oov":
             self._split()
         self._apply_trainable()
-        self._warn_regularizer()
 
     # -- which rows are trained -----------------------------------------------------------------------------------
 

@@ -115,8 +115,15 @@ def assign_rows(variable, table):
 def _jax_copy(table, dtype):
     import jax.numpy as jnp
 
-    # Without the copy JAX may keep the memory of a NumPy array as its own, and a later change changes the layer.
-    return jnp.array(table, dtype=dtype, copy=True)
+    # JAX keeps the memory of an array that is aligned to 64 bytes as its own, and copies any other. So it is given a
+    # copy that is aligned: of the source itself, later changes would change the layer; and jnp.array() copies twice.
+    dtype = jnp.zeros((), dtype).dtype
+    size = table.size * dtype.itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    own = memory[start : start + size].view(dtype).reshape(table.shape)
+    own[...] = table
+    return jnp.asarray(own)
 
 
 def _check_values(table, dtype, word_index):
