@@ -113,17 +113,17 @@ def assign_rows(variable, table):
 
 
 def _jax_copy(table, dtype):
-    import jax.numpy as jnp
+    import jax
 
-    # JAX keeps the memory of an array that is aligned to 64 bytes as its own, and copies any other. So it is given a
-    # copy that is aligned: of the source itself, later changes would change the layer; and jnp.array() copies twice.
-    dtype = jnp.zeros((), dtype).dtype
+    # JAX on a CPU keeps the memory of an array that is aligned to 64 bytes as its own, and copies any other. So it is
+    # given an aligned copy: the source's own memory would let later changes in, and jnp.array() would copy twice.
+    dtype = jax.numpy.zeros((), dtype).dtype
     size = table.size * dtype.itemsize
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     own = memory[start : start + size].view(dtype).reshape(table.shape)
     own[...] = table
-    return jnp.asarray(own)
+    return jax.device_put(own)
 
 
 def _check_values(table, dtype, word_index):
