@@ -44,6 +44,11 @@ def pretrained_rows(weights):
     return rows
 
 
+def shapes_of(inputs):
+    """The shape of a tensor, or the list of shapes of a list of tensors: what Keras passes to `build`."""
+    return [x.shape for x in inputs] if isinstance(inputs, (list, tuple)) else inputs.shape
+
+
 def pair(name, shapes):
     """The two shapes of a layer that takes a list of two tensors, or a ValueError that says what the two are."""
     if len(shapes) != 2 or not all(hasattr(shape, "__len__") for shape in shapes):

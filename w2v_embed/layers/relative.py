@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from w2v_embed.layers.arguments import one_of, pair, positive_int
+from w2v_embed.layers.arguments import one_of, pair, positive_int, shapes_of
 from w2v_embed.layers.sinusoid import sinusoid_table
 
 
@@ -54,6 +54,7 @@ class RelativePositionEmbedding(keras.layers.Layer):
         self.autocast = False
 
     def build(self, input_shape):
+        self.compute_output_shape(input_shape)
         self.embeddings = self.add_weight(
             shape=(self.input_dim, self.output_dim),
             initializer=self.embeddings_initializer,
@@ -62,7 +63,7 @@ class RelativePositionEmbedding(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        self.compute_output_shape([x.shape for x in inputs])
+        self.compute_output_shape(shapes_of(inputs))
         q_length, v_length = (ops.shape(x)[1] for x in inputs)
         m = (self.input_dim - 1) // 2
         ids = ops.clip(_distances(q_length, v_length), -m, m) + m

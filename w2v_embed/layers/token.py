@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from w2v_embed.layers.arguments import pair, positive_int, pretrained_rows
+from w2v_embed.layers.arguments import pair, positive_int, pretrained_rows, shapes_of
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
@@ -158,7 +158,7 @@ class EmbeddingSimilarity(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        self.compute_output_shape([x.shape for x in inputs])
+        self.compute_output_shape(shapes_of(inputs))
         dtype = self._product_dtype
         x, table = (ops.cast(each, dtype) for each in inputs)
         if self.stop_gradient:
@@ -191,7 +191,7 @@ class EmbeddingSimilarity(keras.layers.Layer):
         return (*x[:-1], table[0])
 
     def compute_output_spec(self, inputs):
-        shape = self.compute_output_shape([x.shape for x in inputs])
+        shape = self.compute_output_shape(shapes_of(inputs))
         return keras.KerasTensor(shape, dtype=self._output_dtype)
 
     def get_config(self):
