@@ -223,41 +223,37 @@ class RelativeSelfAttention(keras.layers.Layer):
 def spread_by_distance(buckets):
     """Lay what each query has for each distance at the keys that far away: `(…, T, 2K + 1)` → `(…, T, T)`.
 
-    `out[i, j] = buckets[i, clip(j − i, −K, K) + K]`, with pads and reshapes only: no index, so no slow gradient. It is
-    the transpose of `collect_by_distance`.
-
-    The distances inside `±K` form a band. Rows padded to one column more than the width of the band's frame, and read
-    again at that width, each begin one column further right than the row before:
-
-        a b c . . . .        a b c . . .
-        d e f . . . .   →    . d e f . .      here T = 4, K = 2; the frame without its K − 1 outer columns
-        g h i . . . .        . . g h i .      on both sides is the result
-        k l m . . . .        . . . k l m
+    `out[i, j] = buckets[i, clip(j − i, −K, K) + K]`.
     """
     *batch, length, width = ops.shape(buckets)
     K = width // 2
-    frame = length + 2 * K - 2
-    rows = _pad_last(buckets[..., 1:-1], 0, length)
-    flat = ops.reshape(rows, (*batch, length * (frame + 1)))[..., : length * frame]
-    band = ops.reshape(flat, (*batch, length, frame))[..., K - 1 : K - 1 + length]
-    distances = _distances(length, length)
-    return ops.where(distances <= -K, buckets[..., :1], ops.where(distances >= K, buckets[..., -1:], band))
+    columns = ops.clip(_distances(length, length), -K, K) + K
+    rows = ops.arange(length, dtype="int32")[:, None]
+    return ops.take(ops.reshape(buckets, (*batch, length * width)), rows * width + columns, axis=-1)
 
 
 def collect_by_distance(values, max_distance):
     """Sum what each query has for each key by their distance: `(…, T, T)` → `(…, T, 2K + 1)` with `K = max_distance`.
 
-    `out[i, r] = Σ values[i, j]` over the `j` with `clip(j − i, −K, K) + K = r`. It is `spread_by_distance` backwards.
+    `out[i, r] = Σ values[i, j]` over the `j` with `clip(j − i, −K, K) + K = r`: the transpose of `spread_by_distance`.
+
+    Every distance inside `±K` has one key, so that this band is only moved, not summed. Rows in a frame of `K − 1`
+    zeros, read again at a width of one column more, each begin one column further right, which is where their band is:
+
+        . a b c d .        . a b|c d . .
+        . e f g h .   →    e f g|h . . i     here T = 4, K = 2; the first 2K − 1 columns are the distances −1, 0, 1
+        . i j k l .        j k l|. . m n
+        . m n o p .        o p .|. . . .
     """
     *batch, length, _ = ops.shape(values)
     K = max_distance
     frame = length + 2 * K - 2
     flat = ops.reshape(_pad_last(values, K - 1, K - 1), (*batch, length * frame))
-    rows = ops.reshape(_pad_last(flat, 0, length), (*batch, length, frame + 1))
+    shifted = ops.reshape(_pad_last(flat, 0, length), (*batch, length, frame + 1))
     distances = _distances(length, length)
     before = ops.sum(ops.where(distances <= -K, values, 0), axis=-1, keepdims=True)
     after = ops.sum(ops.where(distances >= K, values, 0), axis=-1, keepdims=True)
-    return ops.concatenate([before, rows[..., : 2 * K - 1], after], axis=-1)
+    return ops.concatenate([before, shifted[..., : 2 * K - 1], after], axis=-1)
 
 
 def _distances(q_length, v_length):
