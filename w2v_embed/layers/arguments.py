@@ -4,6 +4,8 @@ import operator
 
 import numpy as np
 
+from w2v_embed.layers.table import read_table
+
 
 def positive_int(name, value):
     """`value` as an `int`, or a ValueError that names the argument. NumPy integers are taken, bools are not."""
@@ -24,24 +26,10 @@ def one_of(name, value, legal):
 
 
 def pretrained_rows(weights):
-    """A float copy `(rows, dim)` of pretrained rows: an array, Keras' `[array]`, or anything `np.asarray` takes.
-
-    The copy is what keeps a layer from following later changes of the source (JAX shares memory with NumPy).
-    """
-    if isinstance(weights, (list, tuple)) and len(weights) == 1:
+    """The checked rows `(rows, dim)` of an `EmbeddingMatrix`, an array, or Keras' `[array]`."""
+    if isinstance(weights, (list, tuple)) and len(weights) == 1 and np.ndim(weights[0]) == 2:
         weights = weights[0]
-    rows = np.array(weights)
-    if rows.ndim != 2 or rows.dtype.kind not in "fiu":
-        raise ValueError(
-            f"`weights` must be a matrix of numbers, one row an embedding. Received: shape {rows.shape}, {rows.dtype}"
-        )
-    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if broken.size:
-        raise ValueError(
-            f"`weights` must be finite. Received: {broken.size} of {len(rows)} rows with NaN or infinity, "
-            f"the first is row {broken[0]}"
-        )
-    return rows
+    return read_table(weights)
 
 
 def shapes_of(inputs):

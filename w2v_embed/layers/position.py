@@ -131,9 +131,9 @@ class PositionEmbedding(_PositionLayer):
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
         self._table_shape = (2 * self.input_dim + 1 if mode == "expand" else self.input_dim, self.output_dim)
-        self._rows = None if weights is None else self._checked(pretrained_rows(weights))
+        self._rows = None if weights is None else np.array(self._fitting(pretrained_rows(weights)))
 
-    def _checked(self, rows):
+    def _fitting(self, rows):
         count, width = rows.shape
         if width != self.output_dim or count > self._table_shape[0]:
             raise ValueError(
@@ -148,7 +148,7 @@ class PositionEmbedding(_PositionLayer):
         return rows
 
     def build(self, input_shape):
-        # Kept by the closure alone, so that the copy is freed once the table is made.
+        # The layer's own copy lives until the table is made of it.
         rows, self._rows = self._rows, None
 
         def initialize(shape, dtype=None):

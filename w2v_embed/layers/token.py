@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from w2v_embed.layers.arguments import pair, positive_int, pretrained_rows, shapes_of
+from w2v_embed.layers.table import build_with
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
@@ -19,8 +20,8 @@ class TokenEmbedding(keras.layers.Embedding):
         output_dim: Size `d` of an embedding.
         mask_zero: Whether id 0 is padding.
         embeddings_initializer: What fills the table where `weights` is not given.
-        weights: Pretrained rows `(V, d)`: an array, an `EmbeddingMatrix`, or Keras' `[array]`. They are copied; they
-            travel in the saved weights, not in the config, so a layer from `from_config` starts anew.
+        weights: Pretrained rows `(V, d)`: an array, an `EmbeddingMatrix`, or Keras' `[array]`. They are copied, and
+            travel in the saved weights, not in the config: a layer from `from_config` holds zeros until it gets them.
         **kwargs: Those of `keras.layers.Embedding` and `keras.layers.Layer`.
 
     Call arguments:
@@ -63,9 +64,10 @@ class TokenEmbedding(keras.layers.Embedding):
             output_dim,
             embeddings_initializer=embeddings_initializer,
             mask_zero=mask_zero,
-            weights=weights,
             **kwargs,
         )
+        if weights is not None:
+            build_with(self, weights)
         self.supports_masking = True
 
     def call(self, inputs):
