@@ -28,6 +28,7 @@ PAD, UNKNOWN, MASK = range(3)
 LENGTH = 20  # words of a title, longer ones are cut
 HIDDEN = 2  # words hidden in each title
 HELD_OUT = 1_000
+SCALE = 0.1  # standard deviation of the first rows, of both models
 COLOURS = {"word2vec": "tab:blue", "random": "tab:orange"}
 
 
@@ -99,7 +100,7 @@ def frequency_loss(train, hidden, size):
     """What a model that knows only how frequent words are would lose."""
     counts = np.bincount(train[train > MASK], minlength=size) + 1.0
     counts[: MASK + 1] = 0
-    return float(-np.log(counts / counts.sum())[hidden].mean()) if counts.any() else 0.0
+    return float(-np.log(counts[hidden] / counts.sum()).mean())
 
 
 def draw(curves, floor, path):
@@ -114,7 +115,9 @@ def draw(curves, floor, path):
             label = f"table starts from {name} rows" if number == 0 else None
             axes.plot(losses, color=COLOURS[name], alpha=0.9, label=label)
     axes.axhline(floor, color="grey", linestyle="--", linewidth=1, label="word frequencies alone")
-    axes.set(xlabel="epoch", ylabel="cross-entropy of a hidden word (nats)", title="Masked language model, held-out titles")
+    axes.set(
+        xlabel="epoch", ylabel="cross-entropy of a hidden word (nats)", title="Masked language model, held-out titles"
+    )
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
@@ -137,17 +140,20 @@ def main():
     print(f"{len(train):,} titles to learn from, {len(test):,} held out; {matrix.coverage.summary()}")
 
     held_out = hide(test, np.random.default_rng(0))
-    found = matrix.matrix[[word_index[word] for word in matrix.coverage.found]]
-    random = np.random.default_rng(0).normal(found.mean(0), found.std(0), matrix.shape).astype("float32")
-    curves = {"word2vec": [], "random": []}
+    # Rows that score words must start small, or the first guesses are confident and wrong.
+    pretrained = matrix.matrix * (SCALE / matrix.matrix.std())
+    starts = {"word2vec": pretrained, "random": np.random.default_rng(0).normal(0, SCALE, matrix.shape)}
+    curves = {name: [] for name in starts}
     for seed in range(arguments.runs):
-        for name, rows in (("word2vec", matrix.matrix), ("random", random)):
+        for name, rows in starts.items():
             curves[name].append(learn(rows, train, held_out, arguments.epochs, seed))
             print(f"run {seed + 1}, {name:>8} rows: best held-out loss {min(curves[name][-1]):.3f}", flush=True)
     floor = frequency_loss(train, held_out[1], len(word_index))
     best = {name: np.mean([min(losses) for losses in runs]) for name, runs in curves.items()}
-    print(f"\nheld-out loss, mean of {arguments.runs}: word2vec {best['word2vec']:.3f}, random {best['random']:.3f}, "
-          f"word frequencies alone {floor:.3f}")
+    print(
+        f"\nheld-out loss, mean of {arguments.runs}: word2vec {best['word2vec']:.3f}, random {best['random']:.3f}, "
+        f"word frequencies alone {floor:.3f}"
+    )
     arguments.out.mkdir(parents=True, exist_ok=True)
     draw(curves, floor, arguments.out / "masked_lm.png")
     print(f"learning curves: {arguments.out / 'masked_lm.png'}")

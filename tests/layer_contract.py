@@ -5,6 +5,7 @@ A layer is described by a `Case`. What the contract holds:
 - the config names every constructor argument, is JSON, and rebuilds the layer with name, dtype policy and trainable;
 - the shapes and dtypes a model is told are those the layer gives, with the sizes known and unknown;
 - the masks that come out are the ones expected, in eager calls and in models;
+- under TensorFlow it gives the same numbers in a graph that knows neither batch nor lengths;
 - one step of `fit` runs, with a finite loss, and moves weights where there are any to train;
 - under mixed_bfloat16 and mixed_float16 the weights stay float32 and the outputs are finite and close.
 
@@ -90,6 +91,7 @@ def check_layer(case):
     check_config(case)
     check_symbolic_equals_eager(case)
     check_masks(case)
+    check_graph(case)
     check_fit(case)
     check_mixed_precision(case)
 
@@ -132,6 +134,18 @@ def check_masks(case):
     model = keras.Model(inputs, told)
     for shown, mask in zip(keras.tree.flatten(model(case.inputs)), expected):
         np.testing.assert_array_equal(*np.broadcast_arrays(*to_numpy(shown), mask))
+
+
+def check_graph(case):
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    inputs = case.symbolic_inputs()
+    model = keras.Model(inputs, case.wire(case.make(), inputs))
+    signature = [keras.tree.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), inputs)]
+    for got, expected in zip(to_numpy(tf.function(model, signature)(case.inputs)), to_numpy(model(case.inputs))):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
 def check_fit(case):
