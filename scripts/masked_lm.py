@@ -129,8 +129,8 @@ def main():
     parser.add_argument("--vectors", type=Path, default=ROOT / "data/vectors.txt.bz2", help="pretrained word vectors")
     parser.add_argument("--titles", type=Path, default=ROOT / "data/titles.tsv", help="label<TAB>title lines")
     parser.add_argument("--out", type=Path, default=ROOT / "demo_out", help="folder for the picture")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--runs", type=int, default=3, help="runs of each model, from different seeds")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=2, help="runs of each model, from different seeds")
     arguments = parser.parse_args()
 
     titles = read_titles(arguments.titles)

@@ -236,30 +236,22 @@ def collect_by_distance(values, max_distance):
     """Sum what each query has for each key by their distance: `(…, T, T)` → `(…, T, 2K + 1)` with `K = max_distance`.
 
     `out[i, r] = Σ values[i, j]` over the `j` with `clip(j − i, −K, K) + K = r`: the transpose of `spread_by_distance`.
-
-    Every distance inside `±K` has one key, so that this band is only moved, not summed. Rows in a frame of `K − 1`
-    zeros, read again at a width of one column more, each begin one column further right, which is where their band is:
-
-        . a b c d .        . a b|c d . .
-        . e f g h .   →    e f g|h . . i     here T = 4, K = 2; the first 2K − 1 columns are the distances −1, 0, 1
-        . i j k l .        j k l|. . m n
-        . m n o p .        o p .|. . . .
+    Every distance inside `±K` has at most one key, so this band is taken, not summed; the first and the last column
+    are the sums of what lies before and after it.
     """
     *batch, length, _ = ops.shape(values)
     K = max_distance
-    frame = length + 2 * K - 2
-    flat = ops.reshape(_pad_last(values, K - 1, K - 1), (*batch, length * frame))
-    shifted = ops.reshape(_pad_last(flat, 0, length), (*batch, length, frame + 1))
+    rows = ops.arange(length, dtype="int32")[:, None]
+    keys = rows + ops.arange(1 - K, K, dtype="int32")
+    flat = ops.reshape(values, (*batch, length * length))
+    band = ops.take(flat, rows * length + ops.clip(keys, 0, length - 1), axis=-1)
+    band = ops.where(ops.logical_and(keys >= 0, keys < length), band, 0)
     distances = _distances(length, length)
     before = ops.sum(ops.where(distances <= -K, values, 0), axis=-1, keepdims=True)
     after = ops.sum(ops.where(distances >= K, values, 0), axis=-1, keepdims=True)
-    return ops.concatenate([before, shifted[..., : 2 * K - 1], after], axis=-1)
+    return ops.concatenate([before, band, after], axis=-1)
 
 
 def _distances(q_length, v_length):
     """Value minus query, `(Tq, Tv)`."""
     return ops.arange(v_length, dtype="int32")[None, :] - ops.arange(q_length, dtype="int32")[:, None]
-
-
-def _pad_last(x, before, after):
-    return ops.pad(x, [(0, 0)] * (x.ndim - 1) + [(before, after)])
