@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from layer_contract import Case, check_layer, check_saved
 
+from tests.layer_contract import Case, check_layer, check_saved
 from w2v_embed.layers import (
     EmbeddingSimilarity,
     PositionEmbedding,
