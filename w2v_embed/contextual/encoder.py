@@ -47,6 +47,20 @@ class ContextualEncoder:
                 states[i] = ops.convert_to_numpy(x)[:, :length]
         return states
 
+    def next_mems(self, states, mems=None, *, mem_len=None):
+        """Return the memory for the segment that follows, of shape `(layers, B, M, H)`: XLNet only.
+
+        Args:
+            states: what `hidden_states` returned for this segment.
+            mems: the memory that was passed to it, if any.
+            mem_len: how many tokens to remember; None = `mem_len` of the configuration.
+        """
+        mem_len = self.config.mem_len if mem_len is None else mem_len
+        if type(mem_len) is not int or mem_len < 1:
+            raise ValueError(f"mem_len should be 1 or more, or stand in the configuration, got {mem_len!r}.")
+        seen = states[:-1] if mems is None else np.concatenate([mems, states[:-1]], axis=2)
+        return seen[:, :, -mem_len:]
+
 
 def checked_inputs(config, input_ids, attention_mask, token_type_ids, mems):
     """Return int32 arrays `(B, T)` and float32 mems or None."""

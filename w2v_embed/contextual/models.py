@@ -1,8 +1,8 @@
 """The encoders as functions of tensors: embeddings in, hidden states of each layer out.
 
 Shapes: B texts, T tokens, M tokens of memory before them, K = M + T keys, H the hidden size, N heads of D numbers.
-Each model has `embed`, a `layer` that is compiled once and called for each layer's weights, and `context`, what all layers
-share: it is made in NumPy from the lengths and the mask.
+Each model has `embed`, a `layer` that is compiled once and called for each layer's weights, and `context`, what all
+layers share: it is made in NumPy from the lengths and the mask.
 
 BERT: https://arxiv.org/abs/1810.04805. NEZHA: https://arxiv.org/abs/1909.00204. XLNet: https://arxiv.org/abs/1906.08237.
 """
@@ -14,8 +14,8 @@ from keras import ops
 
 from w2v_embed.contextual.backend import compiled, to_tensors
 
-# Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding still
-# has finite numbers, as it would not with -inf.
+# Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding
+# still has finite numbers, as it would not with -inf.
 _BLOCKED = np.float32(-1e9)
 
 _ACTIVATIONS = {
@@ -72,7 +72,7 @@ def _dense(x, kernel, bias=None):
     """Multiply the last axis of `x` by a matrix. Two axes at a time: a product of three is slower on TensorFlow."""
     shape = ops.shape(x)
     y = ops.matmul(ops.reshape(x, (-1, shape[-1])), kernel)
-    return ops.reshape(y if bias is None else y + bias, (*shape[:-1], kernel.shape[-1]))
+    return ops.reshape(y if bias is None else y + bias, (*shape[:-1], ops.shape(kernel)[-1]))
 
 
 def _heads(x, heads):

@@ -18,8 +18,8 @@ def read_checkpoint(path):
     """Read the names and shapes of all tensors of a trained model.
 
     Args:
-        path: a folder, or the prefix of a TensorFlow checkpoint (`folder/bert_model.ckpt`). In a folder the first of these
-            is read: `model.safetensors`, `pytorch_model.bin` (each in one file, or in several with their
+        path: a folder, or the prefix of a TensorFlow checkpoint (`folder/bert_model.ckpt`). In a folder the first of
+            these is read: `model.safetensors`, `pytorch_model.bin` (each in one file, or in several with their
             `….index.json`), a TensorFlow checkpoint.
 
     Returns:

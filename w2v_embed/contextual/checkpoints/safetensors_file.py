@@ -1,7 +1,7 @@
 """Read `.safetensors`: `n` (8 bytes, little endian), `n` bytes of JSON, then the values of all tensors.
 
-The JSON maps a name to `{"dtype": "F32", "shape": [3, 4], "data_offsets": [begin, end]}`, offsets counted from the end of
-the JSON. The `safetensors` package reads no bfloat16 into NumPy, and its errors do not name the file.
+The JSON maps a name to `{"dtype": "F32", "shape": [3, 4], "data_offsets": [begin, end]}`, offsets counted from the end
+of the JSON. The `safetensors` package reads bfloat16 only with another package, and its errors do not name the file.
 """
 
 import json

@@ -1,9 +1,10 @@
 """Read TensorFlow checkpoints (`NAME.index` and `NAME.data-00000-of-00001`) without TensorFlow.
 
-The index is a sorted string table in LevelDB's format: blocks of (key, value) pairs, each block followed by one byte that
-says how it is compressed (0 not, 1 snappy) and four bytes of checksum; the last 48 bytes say where the block is that
-lists all others. A key is a tensor's name, its value a `BundleEntryProto`: type, shape, shard, offset and size of the raw
-values in the data file. The entry of the empty key is the `BundleHeaderProto`: the number of shards and the byte order.
+The index is a sorted string table in LevelDB's format: blocks of (key, value) pairs, each block followed by one byte
+that says how it is compressed (0 not, 1 snappy) and four bytes of checksum; the last 48 bytes say where the block is
+that lists all others. A key is a tensor's name, its value a `BundleEntryProto`: type, shape, shard, offset and size of
+the raw values in the data file. The entry of the empty key is the `BundleHeaderProto`: the number of shards and the
+byte order.
 
 Format: https://github.com/google/leveldb/blob/main/doc/table_format.md, tensorflow/core/protobuf/tensor_bundle.proto.
 """

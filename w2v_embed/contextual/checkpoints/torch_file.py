@@ -1,11 +1,11 @@
 """Read `pytorch_model.bin` without torch and without running anything that is in it.
 
-The names and shapes of a state dict are a pickle, and a pickle may call any function. Here it may call only the few stand-ins
-below, which describe tensors; whatever else it asks for is refused before it is looked up. Two containers:
+The names and shapes of a state dict are a pickle, and a pickle may call any function. Here it may call only the few
+stand-ins below, which describe tensors; whatever else it asks for is refused before it is looked up. Two containers:
 
 - zip (torch 1.6 and later): `NAME/data.pkl`, and the values of storage `key` in `NAME/data/key`;
-- the older one: pickles of a magic number, a version, the byte order, the state dict and the list of storage keys, then for
-  each key the number of values (8 bytes) and the values.
+- the older one: pickles of a magic number, a version, the byte order, the state dict and the list of storage keys,
+  then for each key the number of values (8 bytes) and the values.
 """
 
 import math
@@ -52,7 +52,7 @@ def read_torch(path):
     try:
         state, load_storage = (_open_zip if zipfile.is_zipfile(path) else _open_legacy)(path)
         return {name: _checked(name, tensor, load_storage) for name, tensor in _items(state)}
-    except _Refused as error:
+    except _RefusedError as error:
         raise ValueError(
             f"{path}: {error}. Nothing in the file was run. Expected a state dict with nothing but tensors: save "
             "`model.state_dict()` of the trained model, or better, use model.safetensors."
@@ -64,16 +64,16 @@ def read_torch(path):
         ) from error
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """The file asks for something that is no tensor."""
 
 
 def _items(state):
     if not isinstance(state, dict):
-        raise _Refused(f"it holds a {type(state).__name__}")
+        raise _RefusedError(f"it holds a {type(state).__name__}")
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-            raise _Refused(f"the value at {name!r} is a {type(tensor).__name__}")
+            raise _RefusedError(f"the value at {name!r} is a {type(tensor).__name__}")
     return state.items()
 
 
@@ -161,7 +161,7 @@ class _Frozen:
         object.__setattr__(self, "_function", function)
 
     def __setattr__(self, name, value):
-        raise _Refused(f"it sets {name!r} of a function")
+        raise _RefusedError(f"it sets {name!r} of a function")
 
     def __call__(self, *args):
         return self._function(*args)
@@ -199,12 +199,12 @@ class _TensorUnpickler(pickle.Unpickler):
         try:
             return self._KNOWN[module, name]
         except KeyError:
-            raise _Refused(f"it asks for {module}.{name}, which is no tensor") from None
+            raise _RefusedError(f"it asks for {module}.{name}, which is no tensor") from None
 
     def persistent_load(self, saved_id):
         kind, storage_type, key, _, size, *view = saved_id
         if kind != "storage" or not isinstance(storage_type, _StorageType) or not isinstance(size, int):
-            raise _Refused(f"it refers to {saved_id!r}, which is no storage of a tensor")
+            raise _RefusedError(f"it refers to {saved_id!r}, which is no storage of a tensor")
         start = view[0][1] if view and view[0] is not None else 0
         storage = _Storage(storage_type.dtype, str(key), start, size)
         self.storages.append(storage)
