@@ -447,13 +447,13 @@ def test_shared_biases_are_checked_against_untie_r(tmp_path):
     [
         ({"hidden_act": "elu"}, r"hidden_act 'elu' \(the argument\) is unknown"),
         ({"attention_type": "uni"}, "attention_type='uni' is for XLNet; .* of type bert"),
-        ({"max_relative_position": 8}, "max_relative_position=8 is for NEZHA; .* of type bert"),
+        ({"max_relative_position": 8}, "max_relative_position=8 is for NEZHA; .* a BERT"),
     ],
 )
 def test_arguments_that_do_not_fit(folder, keywords, words):
     with pytest.raises(ValueError, match=words):
         load(folder, **keywords)
-    with pytest.raises(ValueError, match="max_relative_position=8 is for NEZHA; .* XLNet"):
+    with pytest.raises(ValueError, match=r"max_relative_position=8 is for NEZHA; .* XLNet"):
         load(REFERENCE / "xlnet_hf", max_relative_position=8)
     with pytest.raises(ValueError, match="max_relative_position should be 1 or more, got -3"):
         load(REFERENCE / "nezha_hf", max_relative_position=-3)

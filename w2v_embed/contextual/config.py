@@ -108,7 +108,7 @@ def _bert(settings, model_type, max_relative_position, **common):
         common["max_relative_position"] = settings.size("max_relative_position", 64)
     elif max_relative_position is not None:
         raise ValueError(
-            f"max_relative_position={max_relative_position!r} is for NEZHA; {settings.path} describes a model of type bert."
+            f"max_relative_position={max_relative_position!r} is for NEZHA; {settings.path} describes a BERT."
         )
     return EncoderConfig(
         model_type=model_type,
