@@ -1,0 +1,109 @@
+"""The command line: `w2v-embed build`, `inspect`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+
+import argparse
+import json
+import logging
+import sys
+import time
+
+from . import __version__
+
+
+def main(argv=None):
+    """Run the command line; returns the exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"w2v-embed: {_told(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("w2v-embed: stopped; nothing was written", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _told(error):
+    """An error as a sentence: the system's own ones without their number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="w2v-embed", description="Pretrained word vectors → the matrix for your word_index.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    build = commands.add_parser("build", help="make the matrix for a word index", description="Make the matrix for a word index.")
+    build.add_argument("vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins")
+    build.add_argument("word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)")
+    build.add_argument("-o", "--output", required=True, help="matrix to write: .safetensors, .npz or .npy")
+    build.add_argument("--num-words", type=int, metavar="N", help="rows of the matrix: leave out ids from N on")
+    build.add_argument("--oov", choices=("zeros", "normal", "mean"), default="zeros", help="rows of unknown words (%(default)s)")
+    build.add_argument("--seed", type=int, default=0, help="of --oov normal (%(default)s)")
+    build.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="(%(default)s)")
+    _add_reading(build)
+    build.set_defaults(run=_build)
+
+    inspect = commands.add_parser("inspect", help="say what a file is", description="Say what a file of word vectors is.")
+    inspect.add_argument("vectors", metavar="FILE")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    _add_reading(inspect)
+    inspect.set_defaults(run=_inspect)
+    return parser
+
+
+def _add_reading(command):
+    command.add_argument("--encoding", default="utf-8", help="of the words (%(default)s)")
+    command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="what to do at a damaged line (%(default)s)")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _progress(args):
+    """A bar for people, silence for pipes."""
+    return True if sys.stderr.isatty() and not args.quiet else None
+
+
+def _build(args):
+    from .matrix import build_matrix
+    from .store import check_output
+
+    check_output(args.output)  # before minutes of reading, not after
+    start = time.perf_counter()
+    matrix = build_matrix(
+        args.vectors,
+        args.word_index,
+        num_words=args.num_words,
+        oov=args.oov,
+        seed=args.seed,
+        dtype=args.dtype,
+        encoding=args.encoding,
+        on_error=args.on_error,
+        progress=_progress(args),
+    )
+    matrix.save(args.output)
+    if not args.quiet:
+        rows, dim = matrix.shape
+        print(matrix.coverage.summary())
+        seconds = time.perf_counter() - start
+        padding = "row 0 is padding" if matrix.padding_row == 0 else "no padding row"
+        print(f"{args.output}: {rows:,} rows × {dim} ({args.dtype}, {padding}), made in {seconds:.1f} s")
+
+
+def _inspect(args):
+    from .inspection import inspect
+
+    facts = inspect(args.vectors, encoding=args.encoding, on_error=args.on_error, progress=_progress(args))
+    if args.json:
+        print(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        for name, value in facts.items():
+            print(f"{name:<12} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

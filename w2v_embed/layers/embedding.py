@@ -1,0 +1,73 @@
+"""A plain `keras.layers.Embedding` that holds pretrained vectors."""
+
+import keras
+
+from w2v_embed.layers.table import build_with, read_table, tensor_of
+
+
+def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, name=None, dtype=None, **kwargs):
+    """A `keras.layers.Embedding` that holds these vectors from the start.
+
+    The layer is Keras' own class, so a model with it is saved, loaded and exported in processes that
+    never heard of this package. It is built at once, owns a copy of the values, and has the initializer
+    Zeros afterwards: its configuration stays small, and a clone that was given no weights holds zeros,
+    never random rows.
+
+    Input shape: ids `(...)`. Output shape: `(..., dim)`.
+
+    Args:
+        vectors: `EmbeddingMatrix`, or array-like of shape `(rows, dim)`.
+        trainable: whether training changes the table.
+        via: how the rows get into the layer, with equal results: "weights" builds the table and then
+            assigns the rows, "constant" builds it out of the rows (one table less in memory on the way).
+        mask_zero: whether id 0 is padding that later layers shall skip. None means: if
+            `vectors.padding_row` is 0; and False for a bare array.
+        name: name of the layer.
+        dtype: dtype or dtype policy of the layer.
+        **kwargs: the other arguments of `keras.layers.Embedding`, for example `embeddings_regularizer`
+            or `lora_rank`.
+
+    Returns:
+        A built `keras.layers.Embedding`.
+
+    Raises:
+        TypeError: `weights` or `embeddings_initializer` was given, and the vectors stand for both.
+        ValueError: the vectors are no table of finite numbers, disagree with `input_dim` or `output_dim`,
+            or an option is not known.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = embedding_layer(np.eye(3, dtype="float32"), trainable=False)
+    >>> print(np.asarray(layer(np.array([[2, 0]]))).tolist())
+    [[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]]
+    """
+    for taken in ("weights", "embeddings_initializer"):
+        if taken in kwargs:
+            raise TypeError(f"embedding_layer() fills the table with its vectors, so it takes no {taken!r}.")
+    table = read_table(vectors, dtype, kwargs.pop("input_dim", None), kwargs.pop("output_dim", None))
+    lora_rank, lora_alpha = kwargs.pop("lora_rank", None), kwargs.pop("lora_alpha", None)
+    if lora_rank and not trainable:
+        raise ValueError(f"LoRA trains two small factors beside the table: lora_rank={lora_rank} needs trainable=True.")
+    if mask_zero is None:
+        mask_zero = getattr(vectors, "padding_row", None) == 0
+
+    layer = keras.layers.Embedding(
+        *table.shape,
+        embeddings_initializer="zeros",
+        mask_zero=mask_zero,
+        trainable=trainable,
+        name=name,
+        dtype=dtype,
+        **kwargs,
+    )
+    if via == "weights":
+        layer.build(None)
+        layer.embeddings.assign(tensor_of(table, layer.variable_dtype))
+    elif via == "constant":
+        build_with(layer, table)
+    else:
+        raise ValueError(f"via must be 'weights' or 'constant'. Received: via={via!r}")
+    if lora_rank:
+        layer.enable_lora(lora_rank, lora_alpha=lora_alpha)
+    return layer

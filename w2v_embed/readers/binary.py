@@ -1,0 +1,54 @@
+"""word2vec's binary format.
+
+    636013 300\\n
+    word, a space, `dim` little-endian float32, [\\n]
+
+The C tool writes a newline after each vector, gensim none; a newline before a word is dropped, as gensim does.
+"""
+
+import sys
+
+from .blocks import BlockReader
+from .damage import Damage
+
+
+class BinaryReader(BlockReader):
+    """Binary records → rows."""
+
+    unit = "record"
+    first_record = 1
+
+    def __init__(self, *args, **kwargs):
+        if sys.byteorder != "little":
+            raise ValueError("word2vec's binary format holds little-endian numbers; this machine is big-endian. Use text.")
+        super().__init__(*args, **kwargs)
+        self.least_bytes = 4 * self.dim + 2
+
+    def cut(self, scratch, ended):
+        """Up to the last whole record. Only words are looked at, so it is no loss that one thread at a time does this."""
+        position, scratch.records, scratch.n_found = self.hot.scan_binary(
+            scratch.buf, scratch.filled, self.dim, self.table, scratch.found
+        )
+        if ended and scratch.bytes[position : scratch.filled].strip(b"\n"):
+            scratch.broken = Damage(
+                "truncated",
+                f"expected a word and {4 * self.dim} bytes, got {scratch.filled - position} bytes and the end of the file",
+                scratch.records,
+                position,
+            )
+        return scratch.filled if ended else position
+
+    def scan(self, scratch):
+        """What `cut` has found."""
+        return scratch.found[: scratch.n_found], scratch.odd[:0]
+
+    def parse(self, scratch, found):
+        """Copy vectors."""
+        self.hot.parse_binary(scratch.buf, found, scratch.rows[: len(found)], scratch.exact[: len(found)])
+
+    def read_exactly(self, scratch, record, begin, stop):
+        """Only a vector that is not finite comes here."""
+        row = scratch.buf[stop - 4 * self.dim : stop].view("<f4")
+        column = int((~((row - row) == 0)).argmax())
+        message = f"expected finite numbers, got {row[column]} (number {column + 1} of {self.dim})"
+        return None, None, Damage("not finite", message, record, begin)

@@ -1,0 +1,217 @@
+"""A vector file as blocks of whole records; what text and binary have in common."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .compression import DamagedStreamError
+from .damage import Damage
+
+_PADDING = 64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+_BLOCK = 1 << 20
+_LONGEST_RECORD = 1 << 26
+
+
+@dataclass
+class Block:
+    """Rows of one block, in the order of the file. `rows` is good until the block is committed."""
+
+    offset: int  # of the block, in unpacked bytes
+    records: int  # lines, or binary records, good and bad
+    blank: int  # lines among them that hold nothing
+    where: np.ndarray  # of each row: its record in the block
+    begins: np.ndarray  # and the byte in the block where that begins
+    targets: np.ndarray  # and which of the wanted words it is; 0 where all are wanted
+    words: list | None  # all words, where all are wanted
+    rows: np.ndarray
+    damage: list
+
+
+class Scratch:
+    """One worker's memory."""
+
+    def __init__(self, dim, least_bytes, size):
+        self._record = dim, least_bytes
+        self.allocate(size)
+        self.offset = self.filled = self.end = self.records = self.blank = self.n_found = 0
+        self.broken = None
+
+    def allocate(self, size):
+        """Buffers for blocks of `size` bytes; what was in them is gone."""
+        dim, least_bytes = self._record
+        self.bytes = bytearray(size + _PADDING)
+        self.buf = np.frombuffer(self.bytes, np.uint8)
+        self.size = size
+        most = size // least_bytes + 1
+        self.found = np.empty((most, 5), np.int64)
+        self.odd = np.empty((size // 2 + 2, 3), np.int64)
+        self.rows = np.empty((most, dim), np.float32)
+        self.exact = np.empty(most, np.bool_)
+
+
+class BlockReader:
+    """Base of the readers: cuts the stream into blocks of whole records and turns a block into rows.
+
+    Args:
+        source: a `Source`, which gives what comes after `head`.
+        layout: its `Layout`.
+        head: unpacked bytes that were read already.
+        wanted: the words that are looked for, as a list of bytes, or None for all.
+        encoding: of the words.
+        hot: the module of hot loops, `kernels` or `plain`.
+        first_only: whether only the first damage of a block is of interest.
+    """
+
+    unit = "record"
+
+    def __init__(self, source, layout, head, wanted, encoding, hot, first_only):
+        self.source, self.layout, self.dim, self.hot = source, layout, layout.dim, hot
+        self.wanted, self.encoding, self.first_only = wanted, encoding, first_only
+        self.table = hot.make_table(wanted or [])
+        self._tail = head[layout.begin :]
+        self._offset = layout.begin  # of the tail
+        self._size = max(_BLOCK, len(head) + 1)
+        self._ended = False
+
+    def scratch(self):
+        """Memory for one worker."""
+        return Scratch(self.dim, self.least_bytes, self._size)
+
+    # ── one thread at a time ──
+
+    def fill(self, scratch):
+        """Fill the scratch with the next whole records; False where there are none."""
+        if self._ended:
+            return False
+        if scratch.size < self._size:
+            scratch.allocate(self._size)
+        scratch.offset, scratch.records, scratch.broken = self._offset, 0, None
+        scratch.filled = len(self._tail)
+        scratch.bytes[: scratch.filled] = self._tail
+        while True:
+            with memoryview(scratch.bytes) as view:
+                scratch.filled += self._read(scratch, view[scratch.filled : scratch.size])
+            scratch.end = self.cut(scratch, self._ended)
+            if scratch.end or self._ended:
+                break
+            self._grow(scratch)
+        self._tail = bytes(scratch.bytes[scratch.end : scratch.filled])
+        self._offset += scratch.end
+        return scratch.end > 0 or scratch.broken is not None
+
+    def _read(self, scratch, view):
+        try:
+            got = self.source.readinto(view)
+        except DamagedStreamError as error:
+            self._ended = True
+            scratch.broken = Damage("truncated", str(error), 0, scratch.filled)
+            return 0
+        self._ended = got < len(view)
+        return got
+
+    def _grow(self, scratch):
+        """A record that is longer than a block: a larger block, up to a bound."""
+        if self._size >= _LONGEST_RECORD:
+            raise ValueError(
+                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than {_LONGEST_RECORD} bytes; "
+                f"expected a word and {self.dim} numbers. The file holds no word vectors, or is damaged: download it again."
+            )
+        self._size *= 2
+        before = bytes(scratch.bytes[: scratch.filled])
+        scratch.allocate(self._size)
+        scratch.bytes[: len(before)] = before
+
+    # ── many threads at a time ──
+
+    @cached_property
+    def _target_of(self):
+        return {word: k for k, word in enumerate(self.wanted)}
+
+    def read(self, scratch):
+        """The block in `scratch` as rows."""
+        found, odd = self.scan(scratch)
+        self.parse(scratch, found)
+        words = None
+        damage = [replace(scratch.broken, record=scratch.records)] if scratch.broken else []
+        if self.wanted is None:
+            words, bad = self._words(scratch, found)
+            damage += bad
+        where, begins, targets, rows = found[:, 1], found[:, 2], found[:, 0], scratch.rows[: len(found)]
+
+        unsure = np.flatnonzero(scratch.exact[: len(found)])
+        keep = np.ones(len(found), np.bool_)
+        for k in unsure.tolist():
+            _, row, wrong = self.read_exactly(scratch, int(where[k]), int(begins[k]), int(found[k, 4]))
+            if wrong:
+                keep[k] = False
+                damage.append(wrong)
+                if self.first_only:
+                    break
+            else:
+                rows[k] = row
+        if words is not None and None in words:
+            keep &= np.array([word is not None for word in words])
+        if not keep.all():
+            where, begins, targets, rows = where[keep], begins[keep], targets[keep], rows[keep]
+            words = words and [word for word, good in zip(words, keep) if good]
+        block = Block(scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage)
+        if len(odd):
+            self._add_odd(scratch, odd, block)
+        block.damage.sort(key=lambda wrong: wrong.record)
+        return block
+
+    def _words(self, scratch, found):
+        """The words of all rows, decoded; None where one is not UTF-8, with the damage."""
+        out = np.empty(scratch.end + len(found), np.uint8)
+        joined = out[: self.hot.join_words(scratch.buf, found, out)].tobytes()
+        try:
+            words = joined.decode(self.encoding).split("\n")[:-1]
+            if len(words) == len(found):
+                return words, []
+        except UnicodeDecodeError:
+            pass
+        words, damage = [], []
+        for _, record, begin, stop, _ in found.tolist():
+            word, wrong = self._decode(scratch.buf[begin:stop].tobytes(), record, begin)
+            words.append(word)
+            if wrong:
+                damage.append(wrong)
+        return words, damage
+
+    def _add_odd(self, scratch, odd, block):
+        """Read the odd records, and put the good ones at their places in the block."""
+        extra = []
+        for record, begin, stop in odd.tolist():
+            word, row, wrong = self.read_exactly(scratch, record, begin, stop)
+            if not wrong:
+                if self.wanted is None:
+                    word, wrong = self._decode(word, record, begin)
+                    target = 0
+                else:
+                    target = self._target_of.get(word, -1)
+            if wrong:
+                block.damage.append(wrong)
+                if self.first_only:
+                    break
+            elif target >= 0:
+                extra.append((record, begin, target, word, row))
+        if not extra:
+            return
+        records, begins, targets, words, rows = zip(*extra)
+        block.where = np.concatenate([block.where, np.array(records)])
+        order = np.argsort(block.where, kind="stable")
+        block.where = block.where[order]
+        block.begins = np.concatenate([block.begins, np.array(begins)])[order]
+        block.targets = np.concatenate([block.targets, np.array(targets)])[order]
+        block.rows = np.concatenate([block.rows, np.stack(rows)])[order]
+        if block.words is not None:
+            both = block.words + list(words)
+            block.words = [both[k] for k in order]
+
+    def _decode(self, word, record, begin):
+        try:
+            return word.decode(self.encoding), None
+        except UnicodeDecodeError as error:
+            message = f"expected a word in {self.encoding}, got {word[:40]!r} ({error.reason})"
+            return None, Damage("encoding", message, record, begin)

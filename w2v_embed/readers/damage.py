@@ -1,0 +1,94 @@
+"""What is wrong with a file: raised at once, or counted and told at the end."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+
+logger = logging.getLogger("w2v_embed")
+
+_EXAMPLES = 10  # of each kind that a report keeps
+
+# kind of damage → how to go on
+_ADVICE = {
+    "too few numbers": "The file looks cut off: download it again",
+    "too many numbers": "Two lines may have run together: download the file again",
+    "unreadable number": "Mend the line or download the file again",
+    "not finite": "Such a row would turn a model's loss into NaN: mend the line",
+    "duplicate word": "The first one would count: remove the others",
+    "empty word": "Mend the line",
+    "encoding": "Pass the right encoding=, or download the file again",
+    "header": "Mend the header or download the file again",
+    "truncated": "Download the file again",
+}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing wrong: its kind, what was expected and what came, and where (bytes and records count within a block)."""
+
+    kind: str
+    message: str
+    record: int = 0
+    byte: int = 0
+
+
+@dataclass
+class DamageReport:
+    """What was skipped while reading with `on_error="skip"`: `counts` by kind, `examples` with their places, `total`.
+
+    >>> report = DamageReport("a.txt", "raise")
+    >>> report.add("too few numbers", "expected 300 numbers after the word, got 112", "line 40837 (byte 116 331 002)")
+    Traceback (most recent call last):
+    ...
+    ValueError: a.txt, line 40837 (byte 116 331 002): expected 300 numbers after the word, got 112. The file looks cut off: \
+download it again, or pass on_error="skip".
+    """
+
+    path: str
+    on_error: str = "skip"
+    counts: Counter = field(default_factory=Counter)
+    examples: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.on_error not in ("raise", "skip"):
+            raise ValueError(f'on_error must be "raise" or "skip", received {self.on_error!r}')
+
+    @property
+    def total(self):
+        """How many things were wrong."""
+        return sum(self.counts.values())
+
+    def add(self, kind, message, place):
+        """Take one thing that is wrong: an error, or one more in the report."""
+        if self.on_error == "raise":
+            raise ValueError(f'{self.path}, {place}: {message}. {_ADVICE[kind]}, or pass on_error="skip".')
+        self.counts[kind] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(f"{place}: {message}")
+
+    def log(self):
+        """Tell the log, once, what was skipped."""
+        if self.total:
+            logger.warning("%s", self.summary())
+
+    def summary(self):
+        """The report as text.
+
+        >>> report = DamageReport("a.txt")
+        >>> report.add("empty word", "no word before the numbers", "line 7 (byte 90)")
+        >>> print(report.summary())
+        a.txt: 1 thing wrong was skipped: 1 × empty word (line 7 (byte 90): no word before the numbers)
+        """
+        kinds = "; ".join(f"{n} × {kind} ({'; '.join(self.examples[kind][:3])})" for kind, n in self.counts.items())
+        things = "1 thing wrong was" if self.total == 1 else f"{self.total} things wrong were"
+        return f"{self.path}: {things} skipped: {kinds}" if self.total else f"{self.path}: nothing was skipped"
+
+
+def place(unit, number, byte):
+    """Where in a file, for people.
+
+    >>> place("line", 40837, 116331002)
+    'line 40837 (byte 116 331 002)'
+    """
+    return f"{unit} {number} (byte {byte:,})".replace(",", " ")

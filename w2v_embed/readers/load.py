@@ -1,0 +1,124 @@
+"""Vector files → gensim KeyedVectors."""
+
+import operator
+
+import numpy as np
+
+from .damage import Damage
+from .opened import Opened
+
+_FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
+
+
+def load_vectors(
+    path, *, words=None, limit=None, format=None, encoding="utf-8", on_error="raise", progress=None, trust=False
+):
+    """Read word vectors into gensim.
+
+    Where gensim's own `load_word2vec_format` reads a file rightly, words, order and vectors are the same, bit for bit.
+
+    Args:
+        path: word2vec text or binary, GloVe text, fastText .vec, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file);
+            fastText .bin. Format and compression are found from the content.
+        words: read only these (a collection of str).
+        limit: read only the first so many.
+        format: "text", "binary", "fasttext" or "gensim", where it should not be found from the content.
+        encoding: of the words.
+        on_error: "raise", or "skip" to leave out damaged lines; `kv.damage` then says which.
+        progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all, words found)`.
+        trust: read gensim's own files. They are Python pickles: opening one can run code that somebody put there.
+
+    Returns:
+        `gensim.models.KeyedVectors`, float32 vectors `(words, dim)` in the order of the file.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or something is wrong in it: says what, where, and how to go on.
+
+    Example:
+        >>> from w2v_embed import load_vectors
+        >>> kv = load_vectors("data/vectors.txt.bz2", limit=100)
+        >>> kv.vectors.shape, kv.vectors.dtype
+        ((100, 100), dtype('float32'))
+    """
+    if isinstance(words, (str, bytes)):
+        raise TypeError(f"words must be a collection of words, received the single {type(words).__name__} {words!r}")
+    limit = _checked_limit(limit)
+    wanted = None if words is None else list(dict.fromkeys(words))
+    with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error) as opened:
+        if not opened.foreign:
+            collection = _Collection(opened, wanted, limit)
+            opened.run(collection, progress)
+    if opened.foreign:
+        from .foreign import load_foreign
+
+        return load_foreign(path, opened.foreign, wanted, limit, trust)
+    from gensim.models import KeyedVectors
+
+    kv = KeyedVectors(vector_size=opened.reader.dim, count=0, dtype=np.float32)
+    kv.vectors = collection.vectors()
+    kv.key_to_index = collection.index
+    kv.index_to_key = list(collection.index)
+    # gensim gives words whose counts it does not know these, falling, so that "frequent first" holds.
+    kv.expandos["count"] = np.arange(len(kv.index_to_key), 0, -1)
+    kv.damage = opened.report
+    return kv
+
+
+def _checked_limit(limit):
+    try:
+        whole = limit if limit is None else operator.index(limit)
+    except TypeError:
+        whole = 0
+    if whole is not None and whole < 1:
+        raise ValueError(f"limit must be None or a whole number from 1 on, received {limit!r}")
+    return whole
+
+
+class _Collection:
+    """Collects words and vectors in the order of the file, in an array that grows where it must."""
+
+    def __init__(self, opened, wanted, limit):
+        reader, layout, source = opened.reader, opened.layout, opened.source
+        self.words, self.source = wanted, source
+        self.most = min(limit or 1 << 62, 1 << 62 if wanted is None else len(wanted))
+        self.index = {}
+        # A header is believed as far as the file can hold what it claims; more rows than that grow the array.
+        room = source.size // reader.least_bytes if source.compression is None else _FIRST_ROWS
+        claimed = layout.header[0] if layout.header else _FIRST_ROWS
+        self.matrix = np.empty((min(claimed, room, self.most), reader.dim), np.float32)
+
+    @property
+    def count(self):
+        return len(self.index)
+
+    def add(self, block):
+        names = block.words if self.words is None else [self.words[k] for k in block.targets.tolist()]
+        where, begins, rows = block.where, block.begins, block.rows
+        again = []
+        if len(set(names)) < len(names) or not self.index.keys().isdisjoint(names):
+            seen, keep = set(), []
+            for k, word in enumerate(names):
+                if word in self.index or word in seen:
+                    message = f"the word {word!r} stands here again"
+                    again.append(Damage("duplicate word", message, int(where[k]), int(begins[k])))
+                else:
+                    seen.add(word)
+                    keep.append(k)
+            names, where, rows = [names[k] for k in keep], where[keep], rows[keep]
+        start = len(self.index)
+        stop = None
+        if start + len(names) >= self.most:
+            names = names[: self.most - start]
+            stop = int(where[len(names) - 1]) if names else -1
+        end = start + len(names)
+        if end > len(self.matrix):
+            # As many rows as the rest of the file should hold. realloc moves pages, not bytes, where the system can.
+            expected = int(1.02 * end * self.source.size / max(self.source.position(), 1))
+            self.matrix.resize((max(end + end // 8, min(expected, 2 * end)), self.matrix.shape[1]), refcheck=False)
+        self.matrix[start:end] = rows[: len(names)]
+        self.index.update(zip(names, range(start, end)))
+        return stop, again
+
+    def vectors(self):
+        self.matrix.resize((len(self.index), self.matrix.shape[1]), refcheck=False)
+        return self.matrix

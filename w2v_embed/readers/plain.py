@@ -1,0 +1,89 @@
+"""The functions of `kernels.py` in Python and NumPy: for small files, where importing numba costs more, and as their oracle."""
+
+import numpy as np
+
+_NEWLINE, _SPACE = 10, 32
+
+
+def make_table(words):
+    """As `kernels.make_table`."""
+    return {word: k for k, word in enumerate(words)}
+
+
+def scan_text(buf, start, end, dim, table, found, odd):
+    """As `kernels.scan_text`."""
+    block = buf[start:end]
+    blanks = np.flatnonzero(block <= _SPACE)
+    newline_at = np.flatnonzero(block[blanks] == _NEWLINE)  # index into `blanks` of each line's last one
+    data = block.tobytes()
+    blanks, newline_at = blanks.tolist(), newline_at.tolist()
+    begin = first = line = blank = n_found = n_odd = 0
+    for last in newline_at:
+        if n_found == len(found) or n_odd == len(odd):
+            break
+        stop = newline = blanks[last]
+        inside = last - first
+        while stop > begin and data[stop - 1] <= _SPACE:
+            stop -= 1
+            inside -= 1
+        word_end = blanks[first]
+        if inside == dim and word_end > begin:
+            word = table.get(data[begin:word_end], -1) if table else 0
+            if word >= 0:
+                found[n_found] = word, line, start + begin, start + word_end, start + stop
+                n_found += 1
+        elif stop > begin:
+            odd[n_odd] = line, start + begin, start + stop
+            n_odd += 1
+        else:
+            blank += 1
+        line += 1
+        begin, first = newline + 1, last + 1
+    return start + begin, line, blank, n_found, n_odd
+
+
+def parse_text(buf, found, rows, exact):
+    """As `kernels.parse_text`."""
+    for k, (_, _, _, word_end, stop) in enumerate(found.tolist()):
+        fields = buf[word_end + 1 : stop].tobytes().split()
+        try:
+            with np.errstate(over="ignore"):
+                rows[k] = np.array([float(field) for field in fields])
+            exact[k] = len(fields) != rows.shape[1] or not np.isfinite(rows[k]).all()
+        except ValueError:
+            exact[k] = True
+
+
+def join_words(buf, found, out):
+    """As `kernels.join_words`."""
+    words = b"".join(buf[begin:stop].tobytes() + b"\n" for _, _, begin, stop, _ in found.tolist())
+    out[: len(words)] = np.frombuffer(words, np.uint8)
+    return len(words)
+
+
+def scan_binary(buf, end, dim, table, found):
+    """As `kernels.scan_binary`."""
+    data = buf[:end].tobytes()
+    position = record = n_found = 0
+    while n_found < len(found):
+        begin = position
+        while begin < end and data[begin] == _NEWLINE:
+            begin += 1
+        word_end = data.find(b" ", begin)
+        stop = word_end + 1 + 4 * dim
+        if word_end < 0 or stop > end:
+            break
+        word = table.get(data[begin:word_end], -1) if table else 0
+        if word >= 0:
+            found[n_found] = word, record, begin, word_end, stop
+            n_found += 1
+        record += 1
+        position = stop
+    return position, record, n_found
+
+
+def parse_binary(buf, found, rows, exact):
+    """As `kernels.parse_binary`."""
+    for k, (_, _, _, word_end, stop) in enumerate(found.tolist()):
+        rows[k] = np.frombuffer(buf[word_end + 1 : stop].tobytes(), "<f4")
+        exact[k] = not np.isfinite(rows[k]).all()

@@ -1,0 +1,92 @@
+"""Vectors as text: word2vec text (with a header), GloVe (without), fastText .vec.
+
+    [636013 300\\n]
+    word 0.1 -0.2 … 0.3[ ]\\n
+
+The last `dim` fields of a line are the vector, all before them is the word: words may hold spaces. Fields are parted by spaces or
+tabs; what stands between the last one and the newline (the C tool's space, a carriage return) is nothing.
+"""
+
+import re
+
+import numpy as np
+
+from .blocks import BlockReader
+from .damage import Damage
+
+_FIELD = re.compile(rb"[^ \t]+")
+_DECIMAL = re.compile(rb"[+-]?(\d+\.\d*|\.\d+|\d+(?=e))(e[+-]?\d+)?$", re.IGNORECASE)
+
+
+class TextReader(BlockReader):
+    """Lines of text → rows."""
+
+    unit = "line"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.first_record = 2 if self.layout.header else 1
+        self.least_bytes = 2 * self.dim + 2
+
+    def cut(self, scratch, ended):
+        """Up to the last newline; at the end of the file all, with a newline where none is (not where the stream is broken)."""
+        if ended and scratch.filled and not scratch.broken:
+            if scratch.bytes[scratch.filled - 1] != 10:
+                scratch.bytes[scratch.filled] = 10
+                scratch.filled += 1
+            return scratch.filled
+        return scratch.bytes.rfind(b"\n", 0, scratch.filled) + 1
+
+    def scan(self, scratch):
+        """Find the block's lines."""
+        _, scratch.records, scratch.blank, n, n_odd = self.hot.scan_text(
+            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd
+        )
+        return scratch.found[:n], scratch.odd[:n_odd]
+
+    def parse(self, scratch, found):
+        """Parse the numbers of regular lines."""
+        self.hot.parse_text(scratch.buf, found, scratch.rows[: len(found)], scratch.exact[: len(found)])
+
+    def read_exactly(self, scratch, record, begin, stop):
+        """One line by the book."""
+        return read_line(scratch.buf[begin:stop].tobytes(), self.dim, record, begin)
+
+
+def read_line(line, dim, record=0, byte=0):
+    """One line, read the slow and exact way → (word, row), both None where something is wrong, and the `Damage` or None.
+
+    >>> read_line(b"New York 0.5 1e-3", 2)[0]
+    b'New York'
+    >>> read_line(b"word 0.5 x", 2)[2].message
+    "expected a number, got 'x' (number 2 of 2)"
+    """
+
+    def wrong(kind, message):
+        return None, None, Damage(kind, message, record, byte)
+
+    line = line.rstrip()
+    fields = [(m.start(), m[0]) for m in _FIELD.finditer(line)]
+    word, numbers = line[: fields[-dim][0]].rstrip(b" \t") if len(fields) >= dim else b"", fields[-dim:]
+    if not word:
+        if len(fields) == dim and line[:1] in b" \t":
+            return wrong("empty word", "expected a word before the numbers, got none")
+        return wrong("too few numbers", f"expected {dim} numbers after the word, got {max(len(fields) - 1, 0)}")
+    if not word.strip():
+        return wrong("empty word", "expected a word before the numbers, got only white space")
+    if any(_DECIMAL.match(field) for _, field in fields[1:-dim]):
+        return wrong("too many numbers", f"expected {dim} numbers after the word, got {len(fields) - 1}")
+    row = np.empty(dim, np.float32)
+    with np.errstate(over="ignore"):
+        for column, (_, field) in enumerate(numbers):
+            try:
+                if b"_" in field:  # Python's own spelling of large numbers
+                    raise ValueError
+                row[column] = float(field)
+            except ValueError:
+                text = field[:40].decode("utf-8", "backslashreplace")
+                return wrong("unreadable number", f"expected a number, got {text!r} (number {column + 1} of {dim})")
+            if not np.isfinite(row[column]):
+                text = field.decode()
+                return wrong("not finite", f"expected finite numbers, got {text!r} (number {column + 1} of {dim})")
+    return word, row, None
