@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras import ops
 
+from w2v_embed import build_matrix, embedding_layer
 from w2v_embed.contextual import ContextualEncoder, cosine, fit_pca, fit_whitening, stream
 from w2v_embed.contextual.batching import windows
 
@@ -476,3 +478,20 @@ def test_idf_equals_a_loop(bert):
     for word, holding in (("king", 2), ("queen", 1), ("river", 0), ("[SEP]", 3)):
         (id_,) = bert.tokenizer.pieces([word])[0]
         assert idf[id_] == pytest.approx(np.log(4 / (1 + holding)) + 1)
+
+
+# From an encoder to a Keras layer
+
+
+@pytest.mark.parametrize("choices", [None, {"mode": "table"}, {"pca": 3}])
+def test_an_encoder_feeds_an_embedding_layer(bert, choices):
+    word_index = {"king": 1, "queen": 2, "river": 3, "money": 4, "muddy": 5, "zzz": 7}
+    source = bert if choices is None else bert.as_source(**choices)
+    built = build_matrix(source, word_index)
+    assert built.matrix.shape == (8, source.vector_size)
+    assert built.coverage.missing == ["zzz"]
+    expected, _ = source.vectors_for(list(word_index))
+    layer = embedding_layer(built)
+    for word, row in zip(word_index, expected):
+        np.testing.assert_allclose(ops.convert_to_numpy(layer(np.array([word_index[word]])))[0], row, atol=1e-6)
+    np.testing.assert_array_equal(built.matrix[0], 0)
