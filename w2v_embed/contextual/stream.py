@@ -88,6 +88,8 @@ class NpyWriter:
 
     def __exit__(self, *error):
         self._file.close()
+        if not self._state.exists():
+            self._part.unlink(missing_ok=True)  # finished, or without a row to go on from
 
 
 def _header(rows, width):
