@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -495,3 +496,14 @@ def test_an_encoder_feeds_an_embedding_layer(bert, choices):
     for word, row in zip(word_index, expected):
         np.testing.assert_allclose(ops.convert_to_numpy(layer(np.array([word_index[word]])))[0], row, atol=1e-6)
     np.testing.assert_array_equal(built.matrix[0], 0)
+
+
+def test_the_documentation_runs(tmp_path, monkeypatch):
+    text = (Path(__file__).parent.parent / "docs" / "contextual.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 6
+    monkeypatch.chdir(tmp_path)
+    Path("model").symlink_to(REFERENCE / "bert_hf")
+    Path("corpus.txt").write_text("\n".join(TEXTS), "utf-8")
+    exec("\n".join(blocks), {})
+    assert np.load("vectors.npy").shape == (7, 32)
