@@ -158,7 +158,7 @@ def main():
         if args.corpus:
             peak = child(sys.executable, "--side", "memory", "--corpus", args.corpus)
             print(
-                f"memory over {args.corpus:,} sentences: {peak['tenth']:.0f} MiB after a tenth, {peak['all']:.0f} in all"
+                f"memory over {args.corpus:,} sentences: {peak['tenth']:.0f} MiB after a tenth, {peak['all']:.0f} MiB"
             )
 
 

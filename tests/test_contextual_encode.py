@@ -504,6 +504,6 @@ def test_the_documentation_runs(tmp_path, monkeypatch):
     assert len(blocks) == 6
     monkeypatch.chdir(tmp_path)
     Path("model").symlink_to(REFERENCE / "bert_hf")
-    Path("corpus.txt").write_text("\n".join(TEXTS), "utf-8")
+    Path("corpus.txt").write_text("".join(text + "\n" for text in TEXTS), "utf-8")
     exec("\n".join(blocks), {})
     assert np.load("vectors.npy").shape == (7, 32)
