@@ -28,6 +28,11 @@ def compiles_each_shape():
     return keras.backend.backend() == "jax"
 
 
+def fuses_gelu():
+    """Whether GELU is one pass over memory; TensorFlow makes five, which is a fifteenth of an encoder's time."""
+    return keras.backend.backend() != "tensorflow"
+
+
 def to_tensors(arrays):
     """Return a dict of float32 arrays as tensors of the backend."""
     return {name: ops.convert_to_tensor(array, "float32") for name, array in arrays.items()}

@@ -88,6 +88,5 @@ def padded_shape(rows, length, batch_size, longest):
         return rows, length
     step = 8 if length <= 64 else 32 if length <= 256 else 64
     rounded = -(-length // step) * step
-    return min(batch_size, 1 << (rows - 1).bit_length()), rounded if longest is None else max(
-        length, min(rounded, longest)
-    )
+    height = 4 ** -(-(rows - 1).bit_length() // 2)  # 1, 4, 16, 64, …
+    return min(batch_size, height), rounded if longest is None else max(length, min(rounded, longest))

@@ -7,12 +7,13 @@ layers share: it is made in NumPy from the lengths and the mask.
 BERT: https://arxiv.org/abs/1810.04805. NEZHA: https://arxiv.org/abs/1909.00204. XLNet: https://arxiv.org/abs/1906.08237.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from keras import ops
 
-from w2v_embed.contextual.backend import compiled, to_tensors
+from w2v_embed.contextual.backend import compiled, fuses_gelu, to_tensors
 
 # Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding
 # still has finite numbers, as it would not with -inf.
@@ -23,6 +24,7 @@ _ACTIVATIONS = {
     "gelu_new": partial(ops.gelu, approximate=True),
     "gelu_pytorch_tanh": partial(ops.gelu, approximate=True),
     "relu": ops.relu,
+    "gelu_folded": lambda x: x + x * ops.erf(x),
 }
 
 
@@ -36,6 +38,8 @@ class Model:
     """
 
     def __init__(self, config, embedding, layers):
+        if config.hidden_act == "gelu" and not fuses_gelu():
+            config, layers = replace(config, hidden_act="gelu_folded"), [_fold_gelu(layer) for layer in layers]
         self.config = config
         self.embedding = to_tensors(embedding)
         self.layers = [to_tensors(layer) for layer in layers]
@@ -66,6 +70,12 @@ class Model:
             else:
                 x = self._layer(weights, x, context)
             yield x
+
+
+def _fold_gelu(layer):
+    """Move the factors of the exact GELU, x / 2 · (1 + erf(x / √2)), into the kernels before and after it."""
+    half = np.float32(0.5**0.5)
+    return {**layer, **{name: layer[name] * half for name in ("ff1", "ff1_bias", "ff2")}}
 
 
 def _dense(x, kernel, bias=None):
