@@ -67,7 +67,7 @@ def check_output(path):
 
 
 def write_atomically(path, write):
-    """Call `write(file)` on a temporary file beside `path`, then put it in its place: there is always the old file or the new."""
+    """Call `write(file)` on a temporary file beside `path`, then put it in its place: always the old file or the new."""
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -99,7 +99,9 @@ def load(cls, path):
             raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
         fields = {key: json.loads(metadata[key]) for key in ("word_index", "padding_row", "sources", "origins")}
     except Exception as error:  # the libraries' own errors do not name the file
-        raise ValueError(f"{path} is not a whole {suffix} file written by EmbeddingMatrix.save ({error}). Build it again.") from error
+        raise ValueError(
+            f"{path} is not a whole {suffix} file written by EmbeddingMatrix.save ({error}). Build it again."
+        ) from error
     return cls(matrix, fields.pop("word_index"), **fields)
 
 
