@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from w2v_embed.contextual.checkpoints import read_checkpoint
-from w2v_embed.contextual.checkpoints.tf_checkpoint import _snappy, read_tf_checkpoint
+from w2v_embed.contextual.checkpoints.tf_checkpoint import _message, _snappy, read_tf_checkpoint
 from w2v_embed.contextual.config import read_config
 from w2v_embed.contextual.weights import load_weights
 
@@ -23,7 +23,8 @@ REFERENCE = Path(__file__).parent / "data" / "reference"
 
 def load(folder, **keywords):
     layout, file, tensors = read_checkpoint(folder)
-    return load_weights(read_config(folder, layout, **keywords), layout, file, tensors)
+    home = folder if folder.is_dir() else folder.parent
+    return load_weights(read_config(home, layout, **keywords), layout, file, tensors)
 
 
 def same(weights, others):
@@ -166,6 +167,16 @@ def test_tensorflow_reads_the_same_values():
         assert tensors.keys() == theirs.get_variable_to_shape_map().keys()
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(tensor.load(), theirs.get_tensor(name))
+
+
+def test_odd_bytes_in_an_index(tmp_path):
+    index = bytearray((REFERENCE / "bert_google" / "bert_model.ckpt.index").read_bytes())
+    index[-48 - 5] = 7  # the compression of the last block, which lies right before the footer
+    (tmp_path / "model.ckpt.index").write_bytes(index)
+    with pytest.raises(ValueError, match=r"model\.ckpt\.index: .*a block has compression 7; known are 0"):
+        read_tf_checkpoint(tmp_path / "model.ckpt")
+    with pytest.raises(ValueError, match="wire type 3 in a protocol buffer"):
+        _message(b"\x0b")
 
 
 def test_snappy():

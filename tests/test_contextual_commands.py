@@ -1,5 +1,7 @@
 """`w2v-embed encode` and `similar`, as a person runs them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,8 @@ def test_stopping_says_how_to_go_on(texts, tmp_path, monkeypatch):
     monkeypatch.setattr(ContextualEncoder, "encode", stopped)
     with pytest.raises(SystemExit, match=r"stopped; the same command goes on from .*v\.npy\.part"):
         main(["encode", BERT, texts, "-o", str(tmp_path / "v.npy")])
+
+
+def test_the_command_line_does_not_wait_for_keras():
+    code = "import sys, w2v_embed.cli; print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
+from w2v_embed import contextual
 from w2v_embed.contextual import ContextualEncoder
+from w2v_embed.contextual.backend import compiled
 
 pytestmark = pytest.mark.keras
 
@@ -176,3 +179,15 @@ def test_wrong_mems_are_named():
         encoder.hidden_states(ids, mask, types, np.zeros((2, 3, 6, 32)))
     with pytest.raises(ValueError, match=r"mem_len .* got None"):
         ContextualEncoder.from_pretrained(REFERENCE / "xlnet_google").next_mems(np.zeros((4, 1, 2, 32)))
+
+
+def test_an_unknown_folder_name_or_backend(monkeypatch, tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent is neither a folder nor the prefix of a TensorFlow checkpoint"):
+        ContextualEncoder.from_pretrained(tmp_path / "absent")
+    with pytest.raises(
+        AttributeError, match=r"w2v_embed\.contextual' has no attribute 'Bert'; it has ContextualEncoder"
+    ):
+        contextual.Bert  # noqa: B018
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    with pytest.raises(ValueError, match="run on the Keras backends tensorflow, jax and torch, not on 'numpy'"):
+        compiled(len)

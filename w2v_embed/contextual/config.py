@@ -55,7 +55,7 @@ def read_config(folder, layout, *, attention_type=None, hidden_act=None, max_rel
     """Read the configuration in a folder; the keywords overrule what it says.
 
     Args:
-        folder: the folder, or the prefix of a checkpoint in it.
+        folder: the folder.
         layout: "google" or "huggingface", of the checkpoint: "gelu" means the approximation by tanh in Google's code.
 
     Returns:
@@ -65,7 +65,7 @@ def read_config(folder, layout, *, attention_type=None, hidden_act=None, max_rel
         FileNotFoundError: if there is no configuration.
         ValueError: if it is no JSON, lacks a size, or asks for what is not computed here.
     """
-    folder = Path(folder) if Path(folder).is_dir() else Path(folder).parent
+    folder = Path(folder)
     path = next((folder / name for name in CONFIG_FILES if (folder / name).is_file()), None)
     if path is None:
         raise FileNotFoundError(f"{folder / CONFIG_FILES[0]} is missing; {' or '.join(CONFIG_FILES[1:])} would do too.")

@@ -71,7 +71,7 @@ class ContextualEncoder:
         (2, 32)
         """
         path = Path(folder)
-        if not path.is_dir() and not path.parent.is_dir():
+        if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
             raise FileNotFoundError(f"{path} is neither a folder nor the prefix of a TensorFlow checkpoint.")
         layout, file, tensors = read_checkpoint(path)
         home = path if path.is_dir() else path.parent
@@ -419,6 +419,10 @@ class ContextualEncoder:
                 f"got shape {idf.shape}: encoder.idf(texts) makes them."
             )
         return idf
+
+
+def _files(folder):
+    return folder.iterdir() if folder.is_dir() else ()
 
 
 def _iterable_of_texts(texts):

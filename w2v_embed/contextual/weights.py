@@ -44,7 +44,6 @@ def load_weights(config, layout, file, tensors):
 
 def _bert(reader, config, google):
     hidden, inner = config.hidden_size, config.intermediate_size
-
     dot, weight = ("/", "") if google else (".", ".weight")
     embedding = {"words": reader(f"embeddings{dot}word_embeddings{weight}", (config.vocab_size, hidden))}
     embedding["types"] = reader(f"embeddings{dot}token_type_embeddings{weight}", (config.type_vocab_size, hidden))
@@ -82,12 +81,9 @@ def _xlnet(reader, config, google):
 
     if google:
         # One tensor for all layers; without `untie_r` they share the biases of the position and of the word.
-        layers_of = (config.num_layers,)
-        biases = {
-            name: reader(name, (*(layers_of if config.untie_r else ()), heads, head))
-            for name in ("r_w_bias", "r_r_bias", "r_s_bias")
-        }
-        segments = reader("seg_embed", (*layers_of, 2, heads, head))
+        shape = (config.num_layers, heads, head) if config.untie_r else (heads, head)
+        biases = {name: reader(name, shape) for name in ("r_w_bias", "r_r_bias", "r_s_bias")}
+        segments = reader("seg_embed", (config.num_layers, 2, heads, head))
 
     norm = "/LayerNorm" if google else ".layer_norm"
     scale = np.float32(head**-0.5)
