@@ -1,4 +1,4 @@
-"""The command line: `w2v-embed build`, `inspect`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+"""The command line: `w2v-embed build`, `inspect`, `encode`, `similar`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 
 from . import __version__
+from .contextual.commands import add_encode, add_similar
 
 
 def main(argv=None):
@@ -66,6 +67,9 @@ def _parser():
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _add_reading(inspect)
     inspect.set_defaults(run=_inspect)
+
+    add_encode(commands)
+    add_similar(commands)
     return parser
 
 
