@@ -31,9 +31,13 @@ def cached(folder, build, sources, vocabulary, plan, options):
 
     for source in sources:
         if not isinstance(source, (str, Path)):
-            raise TypeError(f"cache_dir works for vector files, received a {type(source).__name__}; leave cache_dir out")
+            raise TypeError(
+                f"cache_dir works for vector files, received a {type(source).__name__}; leave cache_dir out"
+            )
     if callable(options["oov"]) or not plan.cacheable:
-        raise TypeError("cache_dir cannot tell whether a callable (oov, fallbacks) has changed; leave cache_dir out, or pass names")
+        raise TypeError(
+            "cache_dir cannot tell whether a callable (oov, fallbacks) has changed; leave cache_dir out, or pass names"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     key = _key(sources, vocabulary, plan, options)
@@ -55,7 +59,12 @@ def cached(folder, build, sources, vocabulary, plan, options):
 
 def _key(sources, vocabulary, plan, options):
     parts = {
-        "version": [__version__, unicodedata.unidata_version, _version("OpenCC"), _version("opencc-python-reimplemented")],
+        "version": [
+            __version__,
+            unicodedata.unidata_version,
+            _version("OpenCC"),
+            _version("opencc-python-reimplemented"),
+        ],
         "files": [_identity(Path(source)) for source in sources],
         "words": list(vocabulary.word_index.items()),
         "rows": [vocabulary.rows, vocabulary.padding_row, vocabulary.unknown_rows],
@@ -67,7 +76,14 @@ def _key(sources, vocabulary, plan, options):
 
 def _identity(path):
     status = os.stat(path)
-    identity = [str(path.resolve()), status.st_size, status.st_ino, status.st_dev, status.st_mtime_ns, status.st_ctime_ns]
+    identity = [
+        str(path.resolve()),
+        status.st_size,
+        status.st_ino,
+        status.st_dev,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    ]
     if time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG:
         digest = hashlib.sha256()
         with open(path, "rb") as file:

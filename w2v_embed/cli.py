@@ -34,22 +34,34 @@ def _told(error):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="w2v-embed", description="Pretrained word vectors → the matrix for your word_index.")
+    parser = argparse.ArgumentParser(
+        prog="w2v-embed", description="Pretrained word vectors → the matrix for your word_index."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    build = commands.add_parser("build", help="make the matrix for a word index", description="Make the matrix for a word index.")
-    build.add_argument("vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins")
-    build.add_argument("word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)")
+    build = commands.add_parser(
+        "build", help="make the matrix for a word index", description="Make the matrix for a word index."
+    )
+    build.add_argument(
+        "vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins"
+    )
+    build.add_argument(
+        "word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)"
+    )
     build.add_argument("-o", "--output", required=True, help="matrix to write: .safetensors, .npz or .npy")
     build.add_argument("--num-words", type=int, metavar="N", help="rows of the matrix: leave out ids from N on")
-    build.add_argument("--oov", choices=("zeros", "normal", "mean"), default="zeros", help="rows of unknown words (%(default)s)")
+    build.add_argument(
+        "--oov", choices=("zeros", "normal", "mean"), default="zeros", help="rows of unknown words (%(default)s)"
+    )
     build.add_argument("--seed", type=int, default=0, help="of --oov normal (%(default)s)")
     build.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="(%(default)s)")
     _add_reading(build)
     build.set_defaults(run=_build)
 
-    inspect = commands.add_parser("inspect", help="say what a file is", description="Say what a file of word vectors is.")
+    inspect = commands.add_parser(
+        "inspect", help="say what a file is", description="Say what a file of word vectors is."
+    )
     inspect.add_argument("vectors", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _add_reading(inspect)
@@ -59,7 +71,9 @@ def _parser():
 
 def _add_reading(command):
     command.add_argument("--encoding", default="utf-8", help="of the words (%(default)s)")
-    command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="what to do at a damaged line (%(default)s)")
+    command.add_argument(
+        "--on-error", choices=("raise", "skip"), default="raise", help="what to do at a damaged line (%(default)s)"
+    )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
 
 

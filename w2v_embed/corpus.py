@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 
 from .progress import reporter
@@ -36,7 +35,7 @@ def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
     words_of = _splitter(split)
     counts = Counter()
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
-        with closing(Source(path)) as source:
+        with Source(path) as source:
             tell = reporter(progress, source.size)
             total = 0
             for number, line in enumerate(_lines(source), 1):
@@ -52,6 +51,8 @@ def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
                 total += len(words)
                 tell(source.position(), total)
             tell(source.position(), total, last=True)
+            if source.damage:
+                raise ValueError(f"{path}: {source.damage}. Download it again.")
     counts.pop("", None)
     return counts
 
@@ -81,7 +82,9 @@ def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
     first = 0 if special_tokens and is_padding(special_tokens[0]) else 1
     if num_words is not None:
         if num_words <= first + len(special_tokens):
-            raise ValueError(f"num_words must be more than {first + len(special_tokens)}, received {num_words}: no word would be left")
+            raise ValueError(
+                f"num_words must be more than {first + len(special_tokens)}, received {num_words}: no word would be left"
+            )
         words = words[: num_words - first]
     return {word: index for index, word in enumerate(words, first)}
 

@@ -129,7 +129,9 @@ class Coverage:
             "by_source": self.by_source,
             "by_fallback": self.by_fallback,
             "missing": len(self.missing),
-            "top_missing": [list(item) if counts is not None else item[0] for item in self.top_missing(counts, examples)],
+            "top_missing": [
+                list(item) if counts is not None else item[0] for item in self.top_missing(counts, examples)
+            ],
             "suggestions": {name: len(words) for name, words in self.suggestions.items()},
         }
         if counts is not None:
@@ -168,7 +170,9 @@ class Coverage:
         if self.missing:
             top = self.top_missing(counts, examples)
             told = ", ".join(word if counts is None else f"{word} ({count:,})" for word, count in top)
-            lines.append(f"missing: {len(self.missing):,}, the {'first' if counts is None else 'most frequent'}: {told}")
+            lines.append(
+                f"missing: {len(self.missing):,}, the {'first' if counts is None else 'most frequent'}: {told}"
+            )
         lines += [f"  {sentence}" for sentence in self.suggested()]
         return "\n".join(lines)
 

@@ -51,7 +51,9 @@ class Fallbacks:
 
     def __init__(self, fallbacks):
         if isinstance(fallbacks, str) or callable(fallbacks):
-            raise TypeError(f"fallbacks must be a list of names or callables, received {fallbacks!r} alone; write [{fallbacks!r}]")
+            raise TypeError(
+                f"fallbacks must be a list of names or callables, received {fallbacks!r} alone; write [{fallbacks!r}]"
+            )
         self.given = tuple(fallbacks)
         self._steps = [_step(fallback) for fallback in self.given]
         self.names = [step.name for step in self._steps]
@@ -174,7 +176,9 @@ class _Callable(_Form):
         answer = self._function(word)
         answers = [] if answer is None else [answer] if isinstance(answer, str) else answer
         if not isinstance(answers, (list, tuple)) or not all(isinstance(one, str) for one in answers):
-            raise TypeError(f"the fallback {self.name} must return a word, a list of words or None, received {answer!r} for {word!r}")
+            raise TypeError(
+                f"the fallback {self.name} must return a word, a list of words or None, received {answer!r} for {word!r}"
+            )
         return answers
 
 

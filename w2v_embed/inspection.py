@@ -16,8 +16,8 @@ def inspect(path, *, encoding="utf-8", on_error="raise", progress=None):
         path, encoding, on_error, progress: as for `load_vectors`.
 
     Returns:
-        A dict of JSON values: file, bytes, compression, format, header (or None), words, dim, first_words, norms (least, median,
-        greatest), zero_vectors, damage (counts by kind), seconds.
+        A dict of JSON values: file, bytes, compression, format, header (or None), words, dim, first_words, norms (least,
+        median, greatest), zero_vectors, damage (counts by kind), seconds.
 
     Raises:
         FileNotFoundError, ValueError: as `load_vectors`.
@@ -30,7 +30,9 @@ def inspect(path, *, encoding="utf-8", on_error="raise", progress=None):
     start = time.perf_counter()
     with Opened(path, encoding=encoding, on_error=on_error) as opened:
         if opened.foreign:
-            raise ValueError(f"{path} is in {opened.foreign}'s own format; inspect reads word2vec, GloVe and .vec files")
+            raise ValueError(
+                f"{path} is in {opened.foreign}'s own format; inspect reads word2vec, GloVe and .vec files"
+            )
         census = _Census()
         opened.run(census, progress)
     norms = np.concatenate(census.norms) if census.norms else np.zeros(0, np.float32)

@@ -40,7 +40,16 @@ class EmbeddingMatrix:
     """
 
     def __init__(
-        self, matrix, word_index, *, origins=None, sources=(), derived=None, suggestions=None, padding_row=None, damage=()
+        self,
+        matrix,
+        word_index,
+        *,
+        origins=None,
+        sources=(),
+        derived=None,
+        suggestions=None,
+        padding_row=None,
+        damage=(),
     ):
         self.matrix = np.asarray(matrix)
         self.word_index = dict(word_index)
@@ -129,7 +138,9 @@ class EmbeddingMatrix:
 
     def __repr__(self):
         rows, dim = self.matrix.shape
-        return f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        return (
+            f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        )
 
 
 def _label(source):
@@ -209,7 +220,14 @@ def build_matrix(
         return build()
     from .cache import cached
 
-    options = {"oov": oov, "suggest": suggest, "seed": seed, "dtype": str(np.dtype(dtype)), "encoding": encoding, "on_error": on_error}
+    options = {
+        "oov": oov,
+        "suggest": suggest,
+        "seed": seed,
+        "dtype": str(np.dtype(dtype)),
+        "encoding": encoding,
+        "on_error": on_error,
+    }
     return cached(cache_dir, build, sources, vocabulary, plan, options)
 
 
@@ -240,7 +258,9 @@ def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_er
             if matrix is None:
                 return np.zeros((vocabulary.rows, dim), dtype)
             if matrix.shape[1] != dim:
-                raise ValueError(f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike")
+                raise ValueError(
+                    f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike"
+                )
             return matrix
 
         def candidates(words):
@@ -249,7 +269,15 @@ def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_er
         if isinstance(source, (str, Path)):
             extra = sorted(candidates(words)) if wide.names else []
             matrix, found, rows, report = select_rows(
-                source, words, room, places, side=extra, needed=candidates, encoding=encoding, on_error=on_error, progress=progress
+                source,
+                words,
+                room,
+                places,
+                side=extra,
+                needed=candidates,
+                encoding=encoding,
+                on_error=on_error,
+                progress=progress,
             )
         else:
             matrix, found, rows, report = _rows_of(source, words, room, places, candidates, name, on_error)
@@ -272,6 +300,8 @@ def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_er
         logger.warning("none of the %d words was found in %s", len(em.coverage.missing), ", ".join(names))
     _fill_oov(em, vocabulary.unknown_rows, oov, seed)
     return em
+
+
 def _name_of(source):
     return Path(source).name if isinstance(source, (str, Path)) else type(source).__name__
 

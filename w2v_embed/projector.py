@@ -24,7 +24,9 @@ def export(em, folder, counts=None, limit=10_000):
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be None or a whole number from 1 on, received {limit!r}")
     if not em.word_index:
-        raise ValueError("the matrix has no words to label its rows with; a .npy keeps none, save it as .safetensors or .npz")
+        raise ValueError(
+            "the matrix has no words to label its rows with; a .npy keeps none, save it as .safetensors or .npz"
+        )
     coverage = em.coverage
     words = [word for word, _ in coverage.ranked(counts)] if counts is not None else list(_in_order(em))
     words = words[:limit]

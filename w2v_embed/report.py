@@ -43,7 +43,10 @@ def write_report(em, path, counts=None, title=None):
         "charts": {name: chart.to_dict() for name, chart in charts.items() if chart is not None},
         "missing": _missing(coverage, counts),
         "derived": _derived(coverage, counts),
-        "cut": {"missing": max(len(coverage.missing) - _MOST_ROWS, 0), "derived": max(len(coverage.derived) - _MOST_ROWS, 0)},
+        "cut": {
+            "missing": max(len(coverage.missing) - _MOST_ROWS, 0),
+            "derived": max(len(coverage.derived) - _MOST_ROWS, 0),
+        },
         "counted": counts is not None,
         "groups": len(_domain(groups)),
     }
@@ -135,7 +138,9 @@ def _how(altair, coverage, counts, groups):
         total = sum(tally.values()) or 1
         for place, (how, count) in enumerate(tally.items()):
             values.append({"unit": unit, "how": how, "count": count, "share": count / total, "place": place})
-    share = altair.X("share:Q", title=None, axis=altair.Axis(format="%", tickCount=5), scale=altair.Scale(domain=[0, 1]))
+    share = altair.X(
+        "share:Q", title=None, axis=altair.Axis(format="%", tickCount=5), scale=altair.Scale(domain=[0, 1])
+    )
     return (
         _chart(altair, values, 45 * len(weights))
         .mark_bar()
@@ -223,12 +228,16 @@ def _projection(altair, em, ranked, groups):
     cells = np.minimum((points - low) / np.where(high > low, high - low, 1) * _CELLS, _CELLS - 1).astype(int).tolist()
     taken, values = set(), []
     for (word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
-        values.append({"x": point[0], "y": point[1], "word": word, "count": count, "how": groups[em.coverage.how(word)]})
+        values.append(
+            {"x": point[0], "y": point[1], "word": word, "count": count, "how": groups[em.coverage.how(word)]}
+        )
         if cell not in taken:
             taken.add(cell)
             values[-1]["label"] = word
     bare = altair.Axis(labels=False, ticks=False, grid=False, domain=False)
-    base = _chart(altair, values, 420).encode(x=altair.X("x:Q", title=None, axis=bare), y=altair.Y("y:Q", title=None, axis=bare))
+    base = _chart(altair, values, 420).encode(
+        x=altair.X("x:Q", title=None, axis=bare), y=altair.Y("y:Q", title=None, axis=bare)
+    )
     dots = base.mark_circle(size=28, opacity=0.65).encode(
         color=_colour(altair, groups, {value["how"] for value in values}),
         tooltip=["word:N", altair.Tooltip("count:Q", format=","), "how:N"],

@@ -76,7 +76,7 @@ def check_output(path):
 
 
 def write_atomically(path, write):
-    """Call `write(file)` on a temporary file beside `path`, then put it in its place: there is always the old file or the new."""
+    """Call `write(file)` on a temporary file beside `path`, then put it in its place: always the old file or the new."""
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -108,9 +108,13 @@ def load(cls, path):
             raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
         fields = {key: json.loads(metadata[key]) for key in _FIELDS}
         fields["derived"] = {word: Derivation(how, tuple(words)) for word, (how, words) in fields["derived"].items()}
-        fields["damage"] = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields["damage"]]
+        fields["damage"] = [
+            DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields["damage"]
+        ]
     except Exception as error:  # the libraries' own errors do not name the file
-        raise ValueError(f"{path} is not a whole {suffix} file written by EmbeddingMatrix.save ({error}). Build it again.") from error
+        raise ValueError(
+            f"{path} is not a whole {suffix} file written by EmbeddingMatrix.save ({error}). Build it again."
+        ) from error
     return cls(matrix, fields.pop("word_index"), **fields)
 
 

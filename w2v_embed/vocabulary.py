@@ -139,7 +139,11 @@ def _read(source, origin):
     if callable(getattr(source, "get_vocabulary", None)):  # TextVectorization, StringLookup
         return _keras_layer(source, origin)
     if callable(getattr(source, "get_vocab", None)):  # tokenizers, transformers
-        padding = (getattr(source, "padding", None) or {}).get("pad_token") if type(source).__module__ == "tokenizers" else None
+        padding = (
+            (getattr(source, "padding", None) or {}).get("pad_token")
+            if type(source).__module__ == "tokenizers"
+            else None
+        )
         return _Raw(list(source.get_vocab().items()), padding or getattr(source, "pad_token", None), may_have_gaps=True)
     if isinstance(getattr(source, "vocabulary_", None), Mapping):  # scikit-learn
         return _Raw(list(source.vocabulary_.items()))
@@ -198,7 +202,9 @@ def _read_json(path, text):
         if len(content) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"{path}: the word {twice!r} stands there twice; a word can have one id only. Remove the second.")
+            raise ValueError(
+                f"{path}: the word {twice!r} stands there twice; a word can have one id only. Remove the second."
+            )
         return content
 
     try:
@@ -243,7 +249,9 @@ def _checked(pairs, origin, num_words):
     words_at = {}
     for word, number in pairs:
         if not isinstance(word, str):
-            raise TypeError(f"{origin}: words must be str, received {word!r} ({type(word).__name__}) with id {number!r}")
+            raise TypeError(
+                f"{origin}: words must be str, received {word!r} ({type(word).__name__}) with id {number!r}"
+            )
         try:
             index = operator.index(number)
         except TypeError:

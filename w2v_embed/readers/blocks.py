@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from .compression import DamagedStreamError
 from .damage import Damage
 
-_PADDING = 64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+_PADDING = (
+    64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+)
 _BLOCK = 1 << 20
 _LONGEST_RECORD = 1 << 26
 
@@ -71,7 +72,7 @@ class BlockReader:
         self.table = hot.make_table(wanted or [])
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
-        self._size = max(_BLOCK, len(head) + 1)
+        self._size = max(_BLOCK, len(self._tail) + 1)
         self._ended = False
 
     def scratch(self):
@@ -101,21 +102,18 @@ class BlockReader:
         return scratch.end > 0 or scratch.broken is not None
 
     def _read(self, scratch, view):
-        try:
-            got = self.source.readinto(view)
-        except DamagedStreamError as error:
-            self._ended = True
-            scratch.broken = Damage("truncated", str(error), 0, scratch.filled)
-            return 0
+        got = self.source.readinto(view)
         self._ended = got < len(view)
+        if self._ended and self.source.damage:
+            scratch.broken = Damage("truncated", self.source.damage, 0, scratch.filled + got)
         return got
 
     def _grow(self, scratch):
         """A record that is longer than a block: a larger block, up to a bound."""
         if self._size >= _LONGEST_RECORD:
             raise ValueError(
-                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than {_LONGEST_RECORD} bytes; "
-                f"expected a word and {self.dim} numbers. The file holds no word vectors, or is damaged: download it again."
+                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
+                f"{_LONGEST_RECORD} bytes; expected a word and {self.dim} numbers. The file holds no word vectors, or is damaged: download it again."
             )
         self._size *= 2
         before = bytes(scratch.bytes[: scratch.filled])

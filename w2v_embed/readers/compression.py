@@ -5,7 +5,6 @@ import lzma
 import os
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 _MAGIC = {
@@ -36,6 +35,11 @@ class Source:
         path: the file.
         threads: how many threads may unpack it.
 
+    Attributes:
+        compression: its name, or None.
+        size: bytes on disk.
+        damage: what is wrong with the compressed stream, once a read has met it; else None.
+
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: there is no file, or nothing in it that can be streamed.
     """
@@ -43,10 +47,13 @@ class Source:
     def __init__(self, path, threads=1):
         self.path = Path(path)
         if self.path.is_dir():
-            raise IsADirectoryError(f"{self.path} is a folder; expected a file of word vectors. Name the file inside it.")
+            raise IsADirectoryError(
+                f"{self.path} is a folder; expected a file of word vectors. Name the file inside it."
+            )
         self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
+            self.damage = None
             self.compression = compression_of(self._file.read(8))
             self._file.seek(0)
             self._stream = self._open(threads)
@@ -91,12 +98,15 @@ class Source:
         try:
             return archive.open(members[0])
         except (RuntimeError, NotImplementedError) as error:  # a password, or a method that zipfile does not know
-            raise ValueError(f"{self.path}: {members[0].filename} cannot be unpacked ({error}). Unpack it first.") from error
+            raise ValueError(
+                f"{self.path}: {members[0].filename} cannot be unpacked ({error}). Unpack it first."
+            ) from error
 
     def readinto(self, view):
-        """Fill `view` as far as the stream goes. Returns the bytes written, fewer than asked for only at the end."""
+        """Fill `view` as far as the stream goes. Returns the bytes written: fewer than asked for only at the end of the stream,
+        which also comes where the stream is broken; `damage` then says how."""
         n = 0
-        while n < len(view):
+        while n < len(view) and self.damage is None:
             got = self._read_some(view[n:])
             if not got:
                 break
@@ -108,13 +118,11 @@ class Source:
             return self._file.readinto(view)
         try:
             return self._stream.readinto(view)
-        # The libraries' own ways to say "cut" or "damaged"; rapidgzip throws bare RuntimeErrors.
-        except (EOFError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            raise DamagedStreamError(f"the {self.compression} stream is cut or damaged ({error or 'end of file'})") from error
-        except Exception as error:
-            if type(error).__name__ != "ZstdError":
+        except Exception as error:  # each library has its own ways to say so; rapidgzip throws bare RuntimeErrors
+            if isinstance(error, MemoryError):
                 raise
-            raise DamagedStreamError(f"the zstd stream is cut or damaged ({error})") from error
+            self.damage = f"the {self.compression} stream is cut or damaged ({error})"
+            return 0
 
     def position(self):
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
@@ -132,9 +140,11 @@ class Source:
             self._stream.close()
         self._file.close()
 
+    def __enter__(self):
+        return self
 
-class DamagedStreamError(ValueError):
-    """A compressed stream broke off. What came out before is good."""
+    def __exit__(self, *_):
+        self.close()
 
 
 class Transcoded:
@@ -153,6 +163,11 @@ class Transcoded:
         self._ready = b""
         self._ended = False
         self._read = 0
+
+    @property
+    def damage(self):
+        """As `Source.damage`."""
+        return self._source.damage
 
     def readinto(self, view):
         """As `Source.readinto`; the bytes are UTF-8."""
@@ -173,7 +188,7 @@ class Transcoded:
             raw = bytes(buffer[: self._source.readinto(memoryview(buffer))])
             self._ended = len(raw) < len(buffer)
         try:
-            text = self._decode(raw, self._ended)
+            text = self._decode(raw, self._ended and self.damage is None)
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{self.path}: not {self._encoding} near byte {self._read + error.start} of the text ({error.reason}: "

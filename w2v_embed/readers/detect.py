@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes: text or binary, header or none, how many numbers a word; or what else it is, and the way out."""
+"""What a file is, from its first bytes: text or binary, header or none, numbers a word; or what else it is, and the way out."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ FORMATS = ("text", "binary", "fasttext", "gensim")
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before the
-    first vector; `dim`: numbers a word, as the lines have it."""
+    """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before
+    the first vector; `dim`: numbers a word, as the lines have it."""
 
     kind: str
     dim: int
@@ -102,7 +102,9 @@ def _is_text(body):
     if len(fields) < 2:
         return not body.strip() or (after < len(body) and _is_text(body[after:]))
     whole = fields[1:] if after < len(body) or len(body) < HEAD // 2 else fields[1:-1]
-    return any(_is_number(field) for field in whole) and all(byte >= 32 or byte in b"\t\r\n\f\v" for byte in line[len(fields[0]) :])
+    return any(_is_number(field) for field in whole) and all(
+        byte >= 32 or byte in b"\t\r\n\f\v" for byte in line[len(fields[0]) :]
+    )
 
 
 def _is_number(field):
@@ -121,7 +123,9 @@ def _binary(head, path, size, header, begin, first):
         )
     dim = header[1]
     if dim == 0:
-        raise ValueError(f"{path}, line 1: the header says 0 numbers a word; expected 1 or more. Download the file again.")
+        raise ValueError(
+            f"{path}, line 1: the header says 0 numbers a word; expected 1 or more. Download the file again."
+        )
     if size is not None and begin + 4 * dim + 1 > size:
         raise ValueError(
             f"{path}, line 1: the header says {dim} numbers a word ({4 * dim} bytes), but the whole file has {size} bytes. "
@@ -140,7 +144,7 @@ def _text(path, header, lines, bom, begin):
     if usual < 1 or not any(_is_number(line.split()[-1]) for line in lines):
         raise ValueError(
             f"{path} holds no word vectors: expected lines of a word and numbers, got {bytes(lines[0][:60])!r}. "
-            'If it is word2vec binary without a header, or in another encoding, convert it first or pass encoding=.'
+            "If it is word2vec binary without a header, or in another encoding, convert it first or pass encoding=."
         )
     # A header that lies is the reader's to report; what the lines say counts.
     return Layout("text", header[1] if header and header[1] in widths else usual, header, begin if header else bom)

@@ -12,7 +12,9 @@ def load_foreign(path, kind, wanted, limit, trust):
         try:
             kv = load_facebook_vectors(str(path))
         except Exception as error:  # gensim lets struct, EOF, unicode and NotImplemented errors through
-            raise ValueError(f"{path} looks like a fastText .bin, but gensim cannot read it ({error}). Download it again.") from error
+            raise ValueError(
+                f"{path} looks like a fastText .bin, but gensim cannot read it ({error}). Download it again."
+            ) from error
     elif not trust:
         raise ValueError(
             f"{path} is a Python pickle, probably gensim's own format. Opening a pickle can run code that somebody put in it. "
@@ -24,6 +26,6 @@ def load_foreign(path, kind, wanted, limit, trust):
     if wanted is None and limit is None:
         return kv
     names = [word for word in kv.index_to_key if wanted is None or word in set(wanted)][:limit]
-    some = KeyedVectors(vector_size=kv.vector_size, count=len(names), dtype=np.float32)
+    some = KeyedVectors(vector_size=kv.vector_size, count=0, dtype=np.float32)
     some.add_vectors(names, [kv[word] for word in names])
     return some

@@ -15,6 +15,7 @@ from .text import TextReader
 _MOST_THREADS = 8
 # Unpacked bytes from which on numba is worth its import (half a second). Python alone reads some 50 MB/s.
 _WORTH_NUMBA = 1 << 24
+_WORTH_THREADS = 1 << 22
 
 
 class Opened:
@@ -38,9 +39,8 @@ class Opened:
             utf8 = codecs.lookup(encoding).name == "utf-8"
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-        self.threads = _cores()
         self.records = 0
-        self.source = Source(path, self.threads)
+        self.source = Source(path, _cores())
         try:
             self._recognise(wanted, format, encoding, utf8)
         except BaseException:
@@ -53,6 +53,8 @@ class Opened:
             stream, encoding = Transcoded(self.source, encoding, head), "utf-8"
             head = _head_of(stream)
         size = self.source.size if self.source.compression is None else None
+        if not head and self.source.damage:
+            raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
         layout = detect(head, self.source.path, size, format)
         self.foreign = layout if isinstance(layout, str) else None
         if self.foreign:
@@ -61,12 +63,7 @@ class Opened:
         if layout.header and layout.header[1] != layout.dim:
             message = f"the header says {layout.header[1]} numbers a word, the lines hold {layout.dim}"
             self.report.add("header", message, place("line", 1, 0))
-        if self.source.usual_unpacked_size() < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
-            from . import plain as hot
-
-            self.threads = 1
-        else:
-            from . import kernels as hot
+        hot, self.threads = hot_loops(self.source.usual_unpacked_size())
         reader = BinaryReader if layout.kind == "binary" else TextReader
         if wanted is not None:
             wanted = [word.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace") for word in wanted]
@@ -75,8 +72,8 @@ class Opened:
     def run(self, sink, progress=None):
         """Hand every block to `sink.add(block)`, in the order of the file.
 
-        `sink.add` returns (the record after which nothing more is needed, or None; the `Damage` it finds: words that came before),
-        `sink.count` is how many rows it holds.
+        `sink.add` returns (the record after which nothing more is needed, or None; the `Damage` it finds: words that came
+        before), `sink.count` is how many rows it holds.
         """
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
@@ -109,6 +106,17 @@ class Opened:
 
     def __exit__(self, *_):
         self.source.close()
+
+
+def hot_loops(size):
+    """The module of hot loops for a file of about `size` unpacked bytes, and how many threads shall run them."""
+    if size < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
+        from . import plain
+
+        return plain, 1
+    from . import kernels
+
+    return kernels, _cores() if size >= _WORTH_THREADS else 1
 
 
 def _head_of(stream):

@@ -8,7 +8,9 @@ from .opened import Opened
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 
 
-def select_rows(path, words, matrix_of, places, *, side=(), needed=None, encoding="utf-8", on_error="raise", progress=None):
+def select_rows(
+    path, words, matrix_of, places, *, side=(), needed=None, encoding="utf-8", on_error="raise", progress=None
+):
     """Stream `path`, and write the vectors of `words` into a matrix; stop as soon as all are found.
 
     In the same pass it collects the rows of other words, which fallbacks may need. Memory for these is bounded by what they can
