@@ -1,8 +1,8 @@
 """Built matrices on disk, found again by all that they were built from.
 
-The key is a hash of the version of this package, the identity of each file, the vocabulary, and every option. A file's identity is
-its place, size, inode and times (also the time of change of the inode, which no program can set back); while the file is so young
-that one more write need not move the clock, its content too.
+The key is a hash of the version of this package, the identity of each file, the vocabulary, and every option. A file's
+identity is its place, size, inode and times (also the time of change of the inode, which no program can set back); while the
+file is so young that one more write need not move the clock, its content too.
 """
 
 import hashlib

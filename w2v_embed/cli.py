@@ -1,12 +1,14 @@
-"""The command line: `w2v-embed build`, `inspect`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+"""The command line: `w2v-embed build`, `inspect`, `vocab`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
 
 import argparse
 import json
 import logging
 import sys
 import time
+from pathlib import Path
 
 from . import __version__
+from .fallbacks import NAMES
 
 
 def main(argv=None):
@@ -56,6 +58,19 @@ def _parser():
     )
     build.add_argument("--seed", type=int, default=0, help="of --oov normal (%(default)s)")
     build.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="(%(default)s)")
+    build.add_argument(
+        "--fallback",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="where else to look for words that are not found; repeat it, the order counts: " + ", ".join(NAMES),
+    )
+    build.add_argument(
+        "--counts", metavar="FILE", help="how often words occur: .json (word → count), or a text of them"
+    )
+    build.add_argument("--split", choices=("whitespace", "jieba"), default="whitespace", help="of a text of --counts")
+    build.add_argument("--report", metavar="FILE.html", help="write a page about the coverage, with pictures")
+    build.add_argument("--cache-dir", metavar="FOLDER", help="keep built matrices here, and take them from here")
     _add_reading(build)
     build.set_defaults(run=_build)
 
@@ -83,10 +98,17 @@ def _progress(args):
 
 
 def _build(args):
+    from .corpus import read_counts
     from .matrix import build_matrix
+    from .report import check_report
     from .store import check_output
 
     check_output(args.output)  # before minutes of reading, not after
+    counts = None
+    if args.report:
+        check_report(args.report)
+    if args.counts:
+        counts = read_counts(args.counts, split=args.split)
     start = time.perf_counter()
     matrix = build_matrix(
         args.vectors,
@@ -98,14 +120,37 @@ def _build(args):
         encoding=args.encoding,
         on_error=args.on_error,
         progress=_progress(args),
+        fallbacks=args.fallback,
+        suggest=bool(args.report),
+        cache_dir=args.cache_dir,
     )
     matrix.save(args.output)
+    if args.report:
+        matrix.write_report(args.report, counts=counts)
     if not args.quiet:
         rows, dim = matrix.shape
-        print(matrix.coverage.summary())
+        print(matrix.coverage.summary(counts=counts))
         seconds = time.perf_counter() - start
         padding = "row 0 is padding" if matrix.padding_row == 0 else "no padding row"
         print(f"{args.output}: {rows:,} rows × {dim} ({args.dtype}, {padding}), made in {seconds:.1f} s")
+
+
+def _vocab(args):
+    from .corpus import count_words, make_word_index
+    from .store import write_json
+
+    counts_file = args.counts or str(Path(args.output).with_suffix(".counts.json"))
+    counts = count_words(args.corpus, split=args.split, encoding=args.encoding, progress=_progress(args))
+    word_index = make_word_index(
+        counts, min_count=args.min_count, num_words=args.num_words, special_tokens=args.special
+    )
+    write_json(args.output, word_index)
+    write_json(counts_file, {word: counts[word] for word in word_index if word in counts})
+    if not args.quiet:
+        tokens = sum(counts.values())
+        share = sum(counts[word] for word in word_index) / max(tokens, 1)
+        print(f"{tokens:,} tokens, {len(counts):,} words; {len(word_index):,} kept: {share:.1%} of the tokens")
+        print(f"{args.output}: word → id; {counts_file}: word → count")
 
 
 def _inspect(args):

@@ -58,7 +58,7 @@ def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
 
 
 def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
-    """Number words by falling count; words of equal count in alphabetical order, so that the order of the texts does not matter.
+    """Number words by falling count; equal ones in alphabetical order, so that the order of the texts does not matter.
 
     Args:
         counts: dict word → count.

@@ -118,7 +118,7 @@ class Coverage:
             counts = checked_counts(counts, words)
             columns["count"] = [counts[word] for word in words]
         frame = pd.DataFrame(columns)
-        return frame.astype({name: object for name in ("source", "how", "derived_from")})
+        return frame.astype(dict.fromkeys(("source", "how", "derived_from"), object))
 
     def to_dict(self, counts=None, examples=100):
         """The figures as JSON values; the missing words are cut at `examples`."""

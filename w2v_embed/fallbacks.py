@@ -1,10 +1,10 @@
 """Fallbacks: where else to look for a word that the vectors do not have.
 
-Everything here is about words alone: which other words could lend a row (`candidates`), and which of them do (`resolve`). The rows
-themselves are read in one pass with those of the vocabulary, see `matrix`.
+Everything here is about words alone: which other words could lend a row (`candidates`), and which of them do (`resolve`). The
+rows themselves are read in one pass with those of the vocabulary, see `matrix`.
 
-Fallbacks work in the order in which they were given, and build on each other: ("nfkc", "lower") finds "ＩＰＨＯＮＥ" under "iphone"
-(nfkc+lower). A word takes the first form that is known.
+Fallbacks work in the order in which they were given, and build on each other: ("nfkc", "lower") finds "ＩＰＨＯＮＥ" under
+"iphone" (nfkc+lower). A word takes the first form that is known.
 """
 
 import re
@@ -202,8 +202,8 @@ class _Characters:
 class _Parts:
     """Mean of the parts of a word that splits into known words.
 
-    Words are cut at punctuation and where Chinese meets another script; a stretch of Chinese, which shows no boundaries, into as
-    few known words as it takes. Letters are never cut elsewhere ("carpet" is no car and no pet). One part at least has two
+    Words are cut at punctuation and where Chinese meets another script; a stretch of Chinese, which shows no boundaries, into
+    as few known words as it takes. Letters are never cut elsewhere ("carpet" is no car and no pet). One part at least has two
     characters.
     """
 

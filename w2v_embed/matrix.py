@@ -1,7 +1,7 @@
 """word_index + vectors → EmbeddingMatrix."""
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from .coverage import Coverage
 from .fallbacks import FINDS, Fallbacks
 from .readers import select_rows
 from .readers.damage import DamageReport
-from .vocabulary import is_padding, read_vocabulary
+from .vocabulary import read_vocabulary
 
 logger = logging.getLogger("w2v_embed")
 
@@ -97,7 +97,7 @@ class EmbeddingMatrix:
         return Coverage(found, missing, sources, self.derived, self._suggestions)
 
     def save(self, path):
-        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. The old file stays until the new is whole."""
+        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
         from .store import save
 
         save(self, path)
@@ -165,23 +165,24 @@ def build_matrix(
 ):
     """The embedding matrix for your vocabulary.
 
-    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix and a few MB,
-    and reading stops when every word is found. Row 0 is padding, all zeros, where no word has id 0 or the word there is '',
-    '<pad>', '[PAD]' or the source's own padding token.
+    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix and a few
+    MB, and reading stops when every word is found. Row 0 is padding, all zeros, where no word has id 0 or the word there is
+    '', '<pad>', '[PAD]' or the source's own padding token.
 
     Args:
         vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, any object with `vector_size` and
             `vectors_for(words) -> (rows, found)`, or a list of these, of which an earlier one wins.
-        word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a Hugging
-            Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one word a
-            line) or .tsv (word, tab, id).
+        word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a
+            Hugging Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one
+            word a line) or .tsv (word, tab, id).
         num_words: rows of the matrix, where not highest id + 1: as in Keras' Tokenizer, ids from `num_words` on are left out.
-        oov: rows of words without a vector: "zeros"; "normal", drawn with mean and standard deviation of the found rows, column
-            by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. They do not depend on the order of the words.
-        fallbacks: where else to look for words that are in none of the sources, in this order, each building on those before it:
-            "nfkc", "lower", "title", "upper", "simplified", "traditional" (Chinese, by OpenCC), "digits" (to # or 0), "markers"
-            (## ▁ Ġ off), "parts" (mean of the known words that it splits into), "characters" (mean of a Chinese word's
-            characters), "subwords" (fastText's n-grams), or callables word → word, list of words, or None.
+        oov: rows of words without a vector: "zeros"; "normal", drawn with mean and standard deviation of the found rows,
+            column by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. They do not depend on the order
+            of the words.
+        fallbacks: where else to look for words that no source has, in this order, each building on those before it: "nfkc",
+            "lower", "title", "upper", "simplified", "traditional" (Chinese, by OpenCC), "digits" (to # or 0), "markers" (## ▁ Ġ
+            off), "parts" (mean of the known words that it splits into), "characters" (mean of a Chinese word's characters),
+            "subwords" (fastText's n-grams), or callables word → word, list of words, or None.
         suggest: also find out which other fallbacks would help: `coverage.suggestions`.
         seed: of what `oov` draws.
         dtype: "float32", "float16" or "float64".
@@ -248,36 +249,29 @@ def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_er
     wide = Fallbacks([*plan.given, *others]) if others else plan
 
     matrix, damage, side = None, [], {}  # side: word that is not in the vocabulary → (its row, the source)
+
+    def room(dim, name):
+        if matrix is None:
+            return np.zeros((vocabulary.rows, dim), dtype)
+        if matrix.shape[1] != dim:
+            raise ValueError(
+                f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike"
+            )
+        return matrix
+
+    def candidates(words):
+        return {word for word in wide.candidates(words) if word not in word_index and word not in side}
+
     for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
         words = [word for word, index in word_index.items() if origins[index] == _OOV]
         if not words and matrix is not None:
             break
         places = np.array([word_index[word] for word in words], np.int64)
-
-        def room(dim, name=name):
-            if matrix is None:
-                return np.zeros((vocabulary.rows, dim), dtype)
-            if matrix.shape[1] != dim:
-                raise ValueError(
-                    f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike"
-                )
-            return matrix
-
-        def candidates(words):
-            return {word for word in wide.candidates(words) if word not in word_index and word not in side}
-
         if isinstance(source, (str, Path)):
             extra = sorted(candidates(words)) if wide.names else []
+            reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
             matrix, found, rows, report = select_rows(
-                source,
-                words,
-                room,
-                places,
-                side=extra,
-                needed=candidates,
-                encoding=encoding,
-                on_error=on_error,
-                progress=progress,
+                source, words, partial(room, name=name), places, side=extra, needed=candidates, **reading
             )
         else:
             matrix, found, rows, report = _rows_of(source, words, room, places, candidates, name, on_error)
@@ -323,7 +317,7 @@ def _rows_of(source, words, room, places, candidates, name, on_error):
     """As `select_rows`, out of an object in memory."""
     report = DamageReport(name, on_error)
     rows, found, dim = _look_up(source, words, name, report)
-    matrix = room(dim)
+    matrix = room(dim, name)
     matrix[places[found]] = rows
     extra = sorted(candidates([word for word, one in zip(words, found.tolist()) if not one]))
     side = {}

@@ -69,7 +69,7 @@ def _safe(label):
     out = []
     for position, character in enumerate(label):
         inner = character == " " and 0 < position < len(label) - 1
-        if character.isprintable() and not character.isspace() or inner:
+        if (character.isprintable() and not character.isspace()) or inner:
             out.append(character)
         else:
             out.append("\\x20" if character == " " else character.encode("unicode_escape").decode())

@@ -1,12 +1,13 @@
 """EmbeddingMatrix → one HTML page about its coverage, with everything in it: no network, no other file.
 
-The pictures are Vega-Lite, written with Altair and drawn in the browser, so that they follow the reader's light or dark mode, the
-width of the screen, and the pointer.
+The pictures are Vega-Lite, written with Altair and drawn in the browser, so that they follow the reader's light or dark
+mode, the width of the screen, and the pointer.
 """
 
 import html
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -21,13 +22,24 @@ _BINS = 40
 _FEWEST = 20  # rows of a histogram
 
 
-def write_report(em, path, counts=None, title=None):
-    """See `EmbeddingMatrix.write_report`."""
+def check_report(path):
+    """Raise now what `write_report` to `path` would raise when the work is done; returns the libraries."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"the name of a report must end in .html; received {str(path)!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     try:
         import altair
         import vl_convert
     except ImportError as error:
         raise ImportError('the HTML report is drawn by Altair: pip install "w2v-embed[report]"') from error
+    return altair, vl_convert
+
+
+def write_report(em, path, counts=None, title=None):
+    """See `EmbeddingMatrix.write_report`."""
+    altair, vl_convert = check_report(path)
     coverage = em.coverage
     if counts is not None:
         counts = checked_counts(counts, coverage.found + coverage.missing)

@@ -75,6 +75,13 @@ def check_output(path):
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
 
 
+def write_json(path, content):
+    """Write `content` to the .json file `path`."""
+    if Path(path).suffix.lower() != ".json":
+        raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
+    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=0).encode()))
+
+
 def write_atomically(path, write):
     """Call `write(file)` on a temporary file beside `path`, then put it in its place: always the old file or the new."""
     path = Path(path)

@@ -64,8 +64,8 @@ def read_vocabulary(source, num_words=None, on_error="raise"):
         num_words: leave out words whose ids are not below it; None: what a legacy Tokenizer was told.
         on_error: "raise", or "skip" to accept ids that no word has (their rows stay empty), with a warning.
 
-    Ids that no word has are an error, because they are mostly words that got lost on the way. Allowed are reserved ids before the
-    first word (Keras' `index_from`), and holes in the ids of a tokenizer, which knows its own ids.
+    Ids that no word has are an error, because they are mostly words that got lost on the way. Allowed are reserved ids before
+    the first word (Keras' `index_from`), and holes in the ids of a tokenizer, which knows its own ids.
 
     Returns:
         A `Vocabulary`.
@@ -150,9 +150,9 @@ def _read(source, origin):
     if callable(getattr(source, "build_analyzer", None)):
         raise ValueError(f"{origin} has no vocabulary_ yet; call its fit(texts) first")
     raise TypeError(
-        "word_index must be a dict word -> id, a list of words, a Keras Tokenizer, TextVectorization or StringLookup, a Hugging "
-        "Face tokenizer, a scikit-learn vectorizer, a gensim Dictionary or KeyedVectors, or a path to a .json, .txt or .tsv "
-        f"file; received {origin}"
+        "word_index must be a dict word -> id, a list of words, a Keras Tokenizer, TextVectorization or StringLookup, a "
+        "Hugging Face tokenizer, a scikit-learn vectorizer, a gensim Dictionary or KeyedVectors, or a path to a .json, .txt or "
+        f".tsv file; received {origin}"
     )
 
 
