@@ -169,7 +169,9 @@ def test_order_is_the_users(tmp_path):
     assert build_matrix(path, index, fallbacks=["upper", "lower"]).derived["The"].words == ("THE",)
     assert build_matrix(path, index, fallbacks=["nfkc", "lower"]).provenance[2] == "v.txt (nfkc+lower)"
     # nfkc comes after lower, which had nothing to do with full-width capitals but ｉｐｈｏｎｅ
-    assert build_matrix(path, index, fallbacks=["lower", "nfkc"]).derived["ＩＰＨＯＮＥ"] == Derivation("lower+nfkc", ("iphone",))
+    assert build_matrix(path, index, fallbacks=["lower", "nfkc"]).derived["ＩＰＨＯＮＥ"] == Derivation(
+        "lower+nfkc", ("iphone",)
+    )
 
 
 def test_chinese(tmp_path):
@@ -204,7 +206,9 @@ def test_callables(tmp_path):
 
     em = build_matrix(path, ["<pad>", "running", "sitting", "flying"], fallbacks=[stem, lambda word: None])
     assert em.provenance.tolist() == ["padding", "v.txt (stem)", "v.txt (stem)", "oov"]
-    with pytest.raises(TypeError, match="the fallback <lambda> must return a word, a list of words or None, received 7 for"):
+    with pytest.raises(
+        TypeError, match="the fallback <lambda> must return a word, a list of words or None, received 7 for"
+    ):
         build_matrix(path, ["running"], fallbacks=[lambda word: 7])
 
 
@@ -259,7 +263,9 @@ def test_the_file_is_read_once(tmp_path, monkeypatch):
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(select, "Opened", Counting)
-    build_matrix(path, ["<pad>", "The", "CAT"], fallbacks=["lower", "upper", "parts", "characters", "digits"], suggest=True)
+    build_matrix(
+        path, ["<pad>", "The", "CAT"], fallbacks=["lower", "upper", "parts", "characters", "digits"], suggest=True
+    )
     assert len(opened) == 1
 
 
@@ -268,17 +274,18 @@ def test_side_rows_that_nothing_needs_are_dropped(tmp_path, monkeypatch):
     words = [f"word{k}" for k in range(200)]
     rows = rows_of([*words, *(word.upper() for word in words), "X"])
     monkeypatch.setattr(select, "_SIDE_BYTES", 1)
+    use_hot("plain", monkeypatch)
     sinks = []
     keep = select._Rows.side_rows
     monkeypatch.setattr(select._Rows, "side_rows", lambda self: sinks.append(self) or keep(self))
     em = build_matrix(write_text(tmp_path / "v.txt", rows), ["<pad>", *words, "x", "zz"], fallbacks=["upper"])
     assert em.derived == {"x": Derivation("upper", ("X",))}
-    assert len(sinks[0].rows) < 10
+    assert len(sinks[0].rows) < 60
 
 
 def test_reading_stops_when_all_words_are_found(tmp_path):
     path = tmp_path / "v.txt"
-    path.write_text("2 2\nthe 1 2\ncat nonsense here\n")
+    path.write_text("2 2\nthe 1 2\ncat 1\n")
     assert build_matrix(path, ["the"], fallbacks=["upper"]).coverage.rate == 1
     with pytest.raises(ValueError, match="line 3"):
         build_matrix(path, ["the", "dog"], fallbacks=["upper"])

@@ -144,7 +144,9 @@ def test_tsv(tmp_path):
         read_vocabulary(path)
     text = tmp_path / "v.txt"
     text.write_text("the\ncat\t2\n")
-    with pytest.raises(ValueError, match=r"v\.txt, line 2: expected one word, got 'cat\\t2' with a tab.*name the file \.tsv"):
+    with pytest.raises(
+        ValueError, match=r"v\.txt, line 2: expected one word, got 'cat\\t2' with a tab.*name the file \.tsv"
+    ):
         read_vocabulary(text)
 
 
@@ -158,7 +160,7 @@ def test_a_word_twice_in_json_is_not_swallowed(tmp_path):
 def test_holes_in_the_ids(caplog, data):
     index = {"a": 1, "b": 3, "c": 12}
     message = "dict: 9 of the ids from 1 to 12 belong to no word: 2, 4, 5, 6, 7, …"
-    with pytest.raises(ValueError, match=message + ".*Number the words anew.*on_error=\"skip\""):
+    with pytest.raises(ValueError, match=message + '.*Number the words anew.*on_error="skip"'):
         read_vocabulary(index)
     with caplog.at_level(logging.WARNING, "w2v_embed"):
         vocabulary = read_vocabulary(index, on_error="skip")

@@ -16,6 +16,7 @@ logger = logging.getLogger("w2v_embed")
 
 _UNUSED, _PADDING, _OOV = range(3)  # codes of `_origin`; higher ones are sources
 _ORIGINS = ("unused", "padding", "oov")
+_AT_ONCE = 1024  # words whose means are taken together
 _DTYPES = ("float16", "float32", "float64")
 
 
@@ -260,7 +261,7 @@ def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_er
         return matrix
 
     def candidates(words):
-        return {word for word in wide.candidates(words) if word not in word_index and word not in side}
+        return wide.candidates(words).difference(word_index, side)
 
     for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
         words = [word for word, index in word_index.items() if origins[index] == _OOV]
@@ -268,7 +269,7 @@ def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_er
             break
         places = np.array([word_index[word] for word in words], np.int64)
         if isinstance(source, (str, Path)):
-            extra = sorted(candidates(words)) if wide.names else []
+            extra = list(candidates(words)) if wide.names else []
             reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
             matrix, found, rows, report = select_rows(
                 source, words, partial(room, name=name), places, side=extra, needed=candidates, **reading
@@ -371,27 +372,37 @@ def _fall_back(matrix, origins, word_index, side, sources, names, plan, others):
     known = {word for word, index in word_index.items() if origins[index] > _OOV} | side.keys()
     subwords = next(((source, name) for source, name in zip(sources, names) if _has_subwords(source)), None)
 
-    def lent(word):
-        """(row, name of its source)"""
-        row, code = side[word] if word in side else (matrix[word_index[word]], origins[word_index[word]])
-        return row, names[code - len(_ORIGINS)]
+    def origin_of(word):
+        code = side[word][1] if word in side else origins[word_index[word]]
+        return names[code - len(_ORIGINS)]
 
-    derived, codes, rows = {}, {}, []
+    derived, codes, lenders = {}, {}, {}
     for k, derivation in plan.resolve(missing, known).items():
+        word = missing[k]
         if derivation.words:
-            lenders, origin = zip(*map(lent, derivation.words))
-            rows.append(lenders[0] if len(lenders) == 1 else np.mean(lenders, axis=0, dtype=np.float64))
+            name = " + ".join(dict.fromkeys(map(origin_of, derivation.words)))
+            lenders.setdefault(len(derivation.words), []).append(word)
         else:
             source, name = subwords
-            rows.append(source.get_vector(missing[k]))
-            origin = (name,)
-        label = " + ".join(dict.fromkeys(origin)), derivation.fallback
-        codes[missing[k]] = labels.index(label) if label in labels else len(labels)
+            matrix[word_index[word]] = source.get_vector(word)
+        derived[word] = derivation
+        label = name, derivation.fallback
         if label not in labels:
             labels.append(label)
-        derived[missing[k]] = derivation
-    for (word, code), row in zip(codes.items(), rows):
-        matrix[word_index[word]] = row
+        codes[word] = labels.index(label)
+    for number, words in lenders.items():
+        for start in range(0, len(words), _AT_ONCE):
+            some = words[start : start + _AT_ONCE]
+            rows = [
+                side[lender][0] if lender in side else matrix[word_index[lender]]
+                for word in some
+                for lender in derived[word].words
+            ]
+            rows = np.reshape(rows, (len(some), number, -1))
+            matrix[[word_index[word] for word in some]] = (
+                rows.mean(axis=1, dtype=np.float64) if number > 1 else rows[:, 0]
+            )
+    for word, code in codes.items():
         origins[word_index[word]] = code + len(_ORIGINS)
 
     missing = [word for word in missing if word not in derived]

@@ -77,9 +77,11 @@ class _Rows:
 
     def _keep(self, numbers, rows):
         if self.n_kept + len(numbers) > len(self.kept):
-            self._sweep()
-            if 2 * (self.n_kept + len(numbers)) > len(self.kept):
-                room = 2 * (self.n_kept + len(numbers))
+            needed = self._sweep()
+            stay = self._are_in(numbers, needed)
+            numbers, rows = numbers[stay], rows[stay]
+            room = 2 * (self.n_kept + len(numbers))
+            if room > len(self.kept):
                 self.kept.resize(room, refcheck=False)
                 self.rows.resize((room, self.rows.shape[1]), refcheck=False)
         end = self.n_kept + len(numbers)
@@ -88,16 +90,18 @@ class _Rows:
         self.n_kept = end
 
     def _sweep(self):
-        """Drop the side rows that no missing word can use."""
-        missing = [word for word, found in zip(self.words, self.found) if not found]
-        needed = self.needed(missing) if missing else ()
-        stay = np.flatnonzero([self.side[number] in needed for number in self.kept[: self.n_kept].tolist()])
-        self.kept[: len(stay)] = self.kept[stay]
-        self.rows[: len(stay)] = self.rows[stay]
+        """Drop the side rows that no missing word can use; returns the set of the words that are still of use."""
+        missing = [word for word, found in zip(self.words, self.found.tolist()) if not found]
+        needed = self.needed(missing) if missing else set()
+        stay = np.flatnonzero(self._are_in(self.kept[: self.n_kept], needed))
         self.n_kept = len(stay)
+        self.kept[: self.n_kept] = self.kept[stay]
+        self.rows[: self.n_kept] = self.rows[stay]
+        return needed
+
+    def _are_in(self, numbers, needed):
+        return np.fromiter((self.side[number] in needed for number in numbers.tolist()), np.bool_, len(numbers))
 
     def side_rows(self):
-        """dict word → row of the side words that missing words can use."""
-        if self.n_kept:
-            self._sweep()
-        return {self.side[number]: self.rows[k].copy() for k, number in enumerate(self.kept[: self.n_kept].tolist())}
+        """dict word → row of the side words that were found and kept."""
+        return dict(zip([self.side[number] for number in self.kept[: self.n_kept].tolist()], self.rows))
