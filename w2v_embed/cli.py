@@ -74,6 +74,20 @@ def _parser():
     _add_reading(build)
     build.set_defaults(run=_build)
 
+    vocab = commands.add_parser(
+        "vocab", help="make a word index out of texts", description="Make a word index out of texts."
+    )
+    vocab.add_argument("corpus", nargs="+", metavar="CORPUS", help="texts, plain or compressed, one a line")
+    vocab.add_argument("-o", "--output", required=True, help="word index to write: .json")
+    vocab.add_argument("--split", choices=("whitespace", "jieba"), default="whitespace", help="(%(default)s)")
+    vocab.add_argument("--min-count", type=int, default=1, metavar="N", help="leave out rarer words (%(default)s)")
+    vocab.add_argument("--num-words", type=int, metavar="N", help="ids stay below N")
+    vocab.add_argument("--special", action="append", default=[], metavar="TOKEN", help="words to come first; repeat it")
+    vocab.add_argument("--counts", metavar="FILE", help="counts to write (the output's name with .counts.json)")
+    vocab.add_argument("--encoding", default="utf-8", help="of the texts (%(default)s)")
+    vocab.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+    vocab.set_defaults(run=_vocab)
+
     inspect = commands.add_parser(
         "inspect", help="say what a file is", description="Say what a file of word vectors is."
     )

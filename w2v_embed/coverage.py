@@ -106,19 +106,23 @@ class Coverage:
         """
         import pandas as pd
 
+        def texts(values):
+            return pd.Series(values, dtype=object)  # pandas' own text would turn None into NaN
+
         words = self.found + self.missing
         columns = {
             "word": words,
             "found": [True] * len(self.found) + [False] * len(self.missing),
-            "source": [self.sources.get(word) for word in words],
-            "how": [self.how(word) for word in words],
-            "derived_from": [" + ".join(self.derived[word].words) if word in self.derived else None for word in words],
+            "source": texts([self.sources.get(word) for word in words]),
+            "how": texts([self.how(word) for word in words]),
+            "derived_from": texts(
+                [" + ".join(self.derived[word].words) if word in self.derived else None for word in words]
+            ),
         }
         if counts is not None:
             counts = checked_counts(counts, words)
             columns["count"] = [counts[word] for word in words]
-        frame = pd.DataFrame(columns)
-        return frame.astype(dict.fromkeys(("source", "how", "derived_from"), object))
+        return pd.DataFrame(columns)
 
     def to_dict(self, counts=None, examples=100):
         """The figures as JSON values; the missing words are cut at `examples`."""
