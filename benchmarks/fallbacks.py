@@ -107,9 +107,8 @@ def main():
             found[name] = len(em.coverage.found)
             del em
     plain = statistics.median(seconds["(none)"])
-    print(
-        f"{path.name} ({path.stat().st_size / 1e9:.2f} GB), {len(index):,} words, {args.rounds} rounds, {os.cpu_count()} cores\n"
-    )
+    size = path.stat().st_size / 1e9
+    print(f"{path.name} ({size:.2f} GB), {len(index):,} words, {args.rounds} rounds, {os.cpu_count()} cores\n")
     print("| fallbacks | found | seconds | of plain selection |")
     print("| --- | ---: | ---: | ---: |")
     for name, times in seconds.items():

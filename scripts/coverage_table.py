@@ -45,7 +45,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vectors", default=ROOT / "data/vectors.txt.bz2")
     parser.add_argument("--corpus", help="a text; without it the shipped titles")
-    parser.add_argument("--split", choices=("whitespace", "words", "jieba"), default="words", help="words: parts a text from its punctuation")
+    parser.add_argument(
+        "--split",
+        choices=("whitespace", "words", "jieba"),
+        default="words",
+        help="words: parts a text from its punctuation",
+    )
     parser.add_argument("--fallback", action="append", help="repeat it")
     args = parser.parse_args()
     if args.corpus:

@@ -31,7 +31,7 @@ def data_of(page):
 def test_it_says_what_the_coverage_says(em, tmp_path):
     pytest.importorskip("altair")
     path = tmp_path / "r.html"
-    counts = {word: 3 for word in em.word_index}
+    counts = dict.fromkeys(em.word_index, 3)
     em.write_report(path, counts=counts, title="A <title>")
     page = path.read_text(encoding="utf-8")
     assert "<h1>A &lt;title&gt;</h1>" in page
@@ -61,7 +61,7 @@ def test_little_to_draw(tmp_path):
 def test_a_browser_draws_it(em, tmp_path):
     pytest.importorskip("altair")
     path = tmp_path / "r.html"
-    em.write_report(path, counts={word: 3 for word in em.word_index})
+    em.write_report(path, counts=dict.fromkeys(em.word_index, 3))
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -16,6 +16,7 @@ _HAN_ONLY = re.compile(f"[{_HAN}]+")
 _RUNS = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")  # what lies between punctuation, and between Chinese and other scripts
 _LONGEST_RUN = 24  # characters; a longer stretch of Chinese is no word
 _LONGEST_PART = 6
+_DIGIT = re.compile("[0-9]")
 _MARKERS = re.compile(r"^(?:##|[▁Ġ]+)", re.MULTILINE)  # BERT's, SentencePiece's, GPT-2's
 
 
@@ -96,7 +97,7 @@ class Fallbacks:
             for changed in step.change(words):
                 if changed is not words:
                     new += [(k, form, step.name) for k, form in enumerate(changed) if form != words[k]]
-            for changed in step.change([form for _, form, _ in variants]):
+            for changed in step.change([form for _, form, _ in variants]) if variants else ():
                 new += [(k, form, _chain(label, step)) for (k, _, label), form in zip(variants, changed)]
             fresh = []
             for k, form, label in new:
@@ -142,12 +143,7 @@ def _at_once(change, words):
 
 
 def _fold_digits(digit):
-    def fold(text):
-        for other in "0123456789":
-            text = text.replace(other, digit)
-        return text
-
-    return fold
+    return lambda text: _DIGIT.sub(digit, text)
 
 
 def _open_cc(configuration):
