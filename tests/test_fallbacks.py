@@ -174,6 +174,18 @@ def test_order_is_the_users(tmp_path):
     )
 
 
+def test_a_step_builds_on_all_before_it(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["iphone"]))
+    em = build_matrix(path, ["<pad>", "ＩＰＨＯＮＥ"], fallbacks=["nfkc", "digits", "lower"])
+    assert em.derived["ＩＰＨＯＮＥ"] == Derivation("nfkc+lower", ("iphone",))
+
+
+def test_of_equally_few_parts_the_longer_comes_first():
+    plan = Fallbacks(["parts"])
+    assert plan.resolve(["中国人"], {"中", "国人", "中国", "人"})[0].words == ("中国", "人")
+    assert plan.resolve(["中国人民"], {"中", "国人民", "中国", "人", "民"})[0].words == ("中", "国人民")
+
+
 def test_chinese(tmp_path):
     pytest.importorskip("opencc")
     path = write_text(tmp_path / "v.txt", rows_of(["中国", "人民", "银行", "魑", "魅", "繁體", "人", "民"]))
@@ -270,17 +282,17 @@ def test_the_file_is_read_once(tmp_path, monkeypatch):
 
 
 def test_side_rows_that_nothing_needs_are_dropped(tmp_path, monkeypatch):
-    """Room for one side row: most of the words find themselves, and their candidates' rows must go."""
-    words = [f"word{k}" for k in range(200)]
-    rows = rows_of([*words, *(word.upper() for word in words), "X"])
+    """Every word comes soon after its candidate: the rows of the candidates of words found by then must go."""
+    words = [f"word{k}" for k in range(4000)]
+    rows = rows_of([spelling for word in words for spelling in (word.upper(), word)] + ["X"])
     monkeypatch.setattr(select, "_SIDE_BYTES", 1)
     use_hot("plain", monkeypatch)
     sinks = []
-    keep = select._Rows.side_rows
-    monkeypatch.setattr(select._Rows, "side_rows", lambda self: sinks.append(self) or keep(self))
+    side_rows = select._Rows.side_rows
+    monkeypatch.setattr(select._Rows, "side_rows", lambda self: sinks.append(self) or side_rows(self))
     em = build_matrix(write_text(tmp_path / "v.txt", rows), ["<pad>", *words, "x", "zz"], fallbacks=["upper"])
     assert em.derived == {"x": Derivation("upper", ("X",))}
-    assert len(sinks[0].rows) < 60
+    assert len(sinks[0].rows) < 2000
 
 
 def test_reading_stops_when_all_words_are_found(tmp_path):

@@ -168,6 +168,8 @@ def test_holes_in_the_ids(caplog, data):
     assert (vocabulary.word_index, vocabulary.rows) == (index, 13)
     with pytest.raises(ValueError, match="1 of the ids from 0 to 2 belong to no word: 1"):
         read_vocabulary({"a": 0, "b": 2})
+    with pytest.raises(ValueError, match="1 of the ids from 1 to 3 belong to no word: 2"):
+        read_vocabulary({"<pad>": 0, "a": 1, "b": 3})
     em = build_matrix(data / "vectors.bin", {"中国": 1, "经济": 3}, on_error="skip")
     assert em.provenance.tolist() == ["padding", "vectors.bin", "unused", "vectors.bin"]
 

@@ -215,13 +215,6 @@ def build_matrix(
     if not sources:
         raise ValueError("vectors is an empty list; expected at least one source of vectors")
 
-    def build():
-        return _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_error, progress)
-
-    if cache_dir is None:
-        return build()
-    from .cache import cached
-
     options = {
         "oov": oov,
         "suggest": suggest,
@@ -230,10 +223,15 @@ def build_matrix(
         "encoding": encoding,
         "on_error": on_error,
     }
+    build = partial(_build, sources, vocabulary, plan, progress, **options)
+    if cache_dir is None:
+        return build()
+    from .cache import cached
+
     return cached(cache_dir, build, sources, vocabulary, plan, options)
 
 
-def _build(sources, vocabulary, plan, suggest, oov, seed, dtype, encoding, on_error, progress):
+def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, encoding, on_error):
     word_index = vocabulary.word_index
     origins = np.full(vocabulary.rows, _UNUSED, np.int32)
     origins[list(word_index.values())] = _OOV
