@@ -206,7 +206,7 @@ def _count(counts, word):
         good = False
     if not good:
         raise ValueError(f"counts must be numbers from 0 on, received {count!r} for the word {word!r}")
-    return count
+    return count.item() if hasattr(count, "item") else count  # NumPy's numbers are none of JSON's
 
 
 def _tally(labels):

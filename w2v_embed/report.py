@@ -6,6 +6,7 @@ mode, the width of the screen, and the pointer.
 
 import html
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -72,9 +73,8 @@ def write_report(em, path, counts=None, title=None):
         "DATA": json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "LIBRARY": vl_convert.javascript_bundle(),
     }
-    for name, part in parts.items():
-        page = page.replace(f"/*{name}*/", part)
-    write_atomically(path, lambda file: file.write(page.encode()))
+    page = re.sub(r"/\*([A-Z]+)\*/", lambda place: parts[place[1]], page)
+    write_atomically(path, lambda file: file.write(page.encode("utf-8", "replace")))
 
 
 def _subtitle(em):
