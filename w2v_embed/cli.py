@@ -1,4 +1,7 @@
-"""The command line: `w2v-embed build`, `inspect`, `vocab`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+"""The command line: `w2v-embed build`, `vocab`, `inspect`, `encode`, `similar`.
+
+Exit codes: 0 done, 1 bad input, 2 bad usage.
+"""
 
 import argparse
 import json
@@ -8,6 +11,7 @@ import time
 from pathlib import Path
 
 from . import __version__
+from .contextual.commands import add_encode, add_similar
 from .fallbacks import NAMES
 
 
@@ -95,6 +99,9 @@ def _parser():
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _add_reading(inspect)
     inspect.set_defaults(run=_inspect)
+
+    add_encode(commands)
+    add_similar(commands)
     return parser
 
 
