@@ -31,7 +31,7 @@ def test_sources(tmp_path):
     assert list(read_word_index({"a": 2, "b": 1})) == ["b", "a"]
     assert read_word_index(["x", "y"]) == {"x": 0, "y": 1}
     assert read_word_index(np.array(["x", "y"])) == {"x": 0, "y": 1}
-    assert read_word_index(LegacyTokenizer()) == {"the": 1, "cat": 2}
+    assert read_word_index(LegacyTokenizer()) == {"the": 1}
     assert num_words_of(LegacyTokenizer(), None) == 2
     assert num_words_of(LegacyTokenizer(), 7) == 7
     assert read_word_index(Vocabulary()) == {"": 0, "[UNK]": 1, "the": 2}

@@ -1,6 +1,7 @@
 """EmbeddingMatrix ⇄ file.
 
-.safetensors  one tensor `matrix`; metadata: `format`, `word_index`, `padding_row`, `sources`, `origins` (all JSON)
+.safetensors  one tensor `matrix`; metadata, all JSON: `format`, `word_index`, `padding_row`, `origins` (a code for each row),
+              `sources` (what codes from 3 on mean), `derived`, `suggestions`, `damage`
 .npz          `matrix`, `metadata` (the same JSON as bytes)
 .npy          the matrix alone
 """
@@ -8,11 +9,16 @@
 import json
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from .fallbacks import Derivation
+from .readers.damage import DamageReport
+
 _FORMAT = "w2v_embed 1"
+_FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
 _SUFFIXES = (".safetensors", ".npz", ".npy")
 
 
@@ -27,6 +33,9 @@ def save(em, path):
         "padding_row": json.dumps(em.padding_row),
         "sources": json.dumps(em._sources, ensure_ascii=False),
         "origins": json.dumps(em._origins.tolist(), separators=(",", ":")),
+        "derived": json.dumps({word: [d.fallback, d.words] for word, d in em.derived.items()}, ensure_ascii=False),
+        "suggestions": json.dumps(em._suggestions, ensure_ascii=False),
+        "damage": json.dumps([vars(report) for report in em.damage], ensure_ascii=False),
     }
     matrix = np.ascontiguousarray(em.matrix)
 
@@ -66,6 +75,13 @@ def check_output(path):
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
 
 
+def write_json(path, content):
+    """Write `content` to the .json file `path`."""
+    if Path(path).suffix.lower() != ".json":
+        raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
+    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=0).encode()))
+
+
 def write_atomically(path, write):
     """Call `write(file)` on a temporary file beside `path`, then put it in its place: always the old file or the new."""
     path = Path(path)
@@ -97,7 +113,11 @@ def load(cls, path):
         matrix, metadata = _load_npz(path) if suffix == ".npz" else _load_safetensors(path)
         if metadata.get("format") != _FORMAT:
             raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
-        fields = {key: json.loads(metadata[key]) for key in ("word_index", "padding_row", "sources", "origins")}
+        fields = {key: json.loads(metadata[key]) for key in _FIELDS}
+        fields["derived"] = {word: Derivation(how, tuple(words)) for word, (how, words) in fields["derived"].items()}
+        fields["damage"] = [
+            DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields["damage"]
+        ]
     except Exception as error:  # the libraries' own errors do not name the file
         raise ValueError(
             f"{path} is not a whole {suffix} file written by EmbeddingMatrix.save ({error}). Build it again."
