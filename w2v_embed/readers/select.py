@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .damage import Damage
+from .damage import Damage, Damages
 from .opened import Opened
 
 
@@ -10,7 +10,7 @@ def select_rows(path, words, matrix_of, places, *, encoding="utf-8", on_error="r
     """Stream `path`, and write the vectors of `words` into a matrix; stop as soon as all are found.
 
     Args:
-        path: a file in word2vec text or binary, GloVe or .vec format.
+        path: a file of any format that `load_vectors` reads without being told to trust it.
         words: list of str without repetition.
         matrix_of: callable, dim → the array `(rows, dim)` to fill.
         places: for each word its row of the array.
@@ -20,10 +20,6 @@ def select_rows(path, words, matrix_of, places, *, encoding="utf-8", on_error="r
         (the array, bool array `(len(words),)`: which words were found, the `DamageReport`).
     """
     with Opened(path, words, encoding=encoding, on_error=on_error) as opened:
-        if opened.foreign:
-            raise ValueError(
-                f"{path} is in {opened.foreign}'s own format, which cannot be streamed; pass load_vectors(path) in its place"
-            )
         sink = _Rows(words, matrix_of(opened.reader.dim), np.asarray(places))
         opened.run(sink, progress)
     return sink.matrix, sink.found, opened.report
@@ -45,10 +41,10 @@ class _Rows:
         self.matrix[self.places[targets]] = block.rows[new]
         self.found[targets] = True
         self.count += len(new)
-        again = []
+        again = Damages()
         if len(new) < len(block.targets):
             for k in np.setdiff1d(np.arange(len(block.targets)), new).tolist():
                 message = f"the word {self.words[block.targets[k]]!r} stands here again"
-                again.append(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+                again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
         done = self.count == len(self.words)
         return (int(block.where[new[-1]]) if len(new) else -1) if done else None, again
