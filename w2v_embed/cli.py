@@ -1,4 +1,4 @@
-"""The command line: `w2v-embed build`, `inspect`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+"""The command line: `w2v-embed build`, `inspect`, `convert`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
 
 import argparse
 import json
@@ -34,32 +34,66 @@ def _told(error):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="w2v-embed", description="Pretrained word vectors → the matrix for your word_index.")
+    parser = argparse.ArgumentParser(
+        prog="w2v-embed", description="Pretrained word vectors → the matrix for your word_index."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    build = commands.add_parser("build", help="make the matrix for a word index", description="Make the matrix for a word index.")
-    build.add_argument("vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins")
-    build.add_argument("word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)")
+    build = commands.add_parser(
+        "build", help="make the matrix for a word index", description="Make the matrix for a word index."
+    )
+    build.add_argument(
+        "vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins"
+    )
+    build.add_argument(
+        "word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)"
+    )
     build.add_argument("-o", "--output", required=True, help="matrix to write: .safetensors, .npz or .npy")
     build.add_argument("--num-words", type=int, metavar="N", help="rows of the matrix: leave out ids from N on")
-    build.add_argument("--oov", choices=("zeros", "normal", "mean"), default="zeros", help="rows of unknown words (%(default)s)")
+    build.add_argument(
+        "--oov", choices=("zeros", "normal", "mean"), default="zeros", help="rows of unknown words (%(default)s)"
+    )
     build.add_argument("--seed", type=int, default=0, help="of --oov normal (%(default)s)")
     build.add_argument("--dtype", choices=("float16", "float32", "float64"), default="float32", help="(%(default)s)")
     _add_reading(build)
     build.set_defaults(run=_build)
 
-    inspect = commands.add_parser("inspect", help="say what a file is", description="Say what a file of word vectors is.")
+    inspect = commands.add_parser(
+        "inspect", help="say what a file is", description="Say what a file of word vectors is."
+    )
     inspect.add_argument("vectors", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _add_reading(inspect)
+    _add_trust(inspect)
     inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser(
+        "convert", help="write vectors in another format", description="Write vectors in another format."
+    )
+    convert.add_argument("vectors", metavar="IN")
+    convert.add_argument(
+        "output",
+        metavar="OUT",
+        help=".txt or .vec (word2vec text), .bin (binary), each also .gz .bz2 .xz .zst .zip; .safetensors",
+    )
+    _add_reading(convert)
+    _add_trust(convert)
+    convert.set_defaults(run=_convert)
     return parser
+
+
+def _add_trust(command):
+    command.add_argument(
+        "--trust", action="store_true", help="read gensim's own files: Python pickles, which can run code"
+    )
 
 
 def _add_reading(command):
     command.add_argument("--encoding", default="utf-8", help="of the words (%(default)s)")
-    command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="what to do at a damaged line (%(default)s)")
+    command.add_argument(
+        "--on-error", choices=("raise", "skip"), default="raise", help="what to do at a damaged line (%(default)s)"
+    )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
 
 
@@ -97,12 +131,43 @@ def _build(args):
 def _inspect(args):
     from .inspection import inspect
 
-    facts = inspect(args.vectors, encoding=args.encoding, on_error=args.on_error, progress=_progress(args))
+    facts = inspect(args.vectors, encoding=args.encoding, on_error="skip", progress=_progress(args), trust=args.trust)
     if args.json:
         print(json.dumps(facts, ensure_ascii=False, indent=2))
     else:
         for name, value in facts.items():
-            print(f"{name:<12} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+            print(f"{name:<13} {_line_of(value)}")
+    if facts["damage"] and args.on_error == "raise":
+        sys.stdout.flush()
+        kinds = ", ".join(f"{count} × {kind}" for kind, count in facts["damage"].items())
+        raise ValueError(
+            f"{args.vectors} is damaged: {kinds}. With --on-error skip this is no error, and the rest can be used."
+        )
+
+
+def _line_of(value):
+    """A value of `inspect` for people."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_line_of(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(" ".join(map(str, inner)) if isinstance(inner, list) else str(inner) for inner in value)
+    return str(value)
+
+
+def _convert(args):
+    from .conversion import convert
+
+    start = time.perf_counter()
+    rows, dim, _ = convert(
+        args.vectors,
+        args.output,
+        encoding=args.encoding,
+        on_error=args.on_error,
+        progress=_progress(args),
+        trust=args.trust,
+    )
+    if not args.quiet:
+        print(f"{args.output}: {rows:,} words × {dim}, written in {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":

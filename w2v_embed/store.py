@@ -126,7 +126,9 @@ def read_vectors(path, kind):
     path = Path(path)
     try:
         rows, fields = _read(path, kind)
-        pairs = sorted((index, word) for word, index in fields["word_index"].items() if fields["origins"][index] >= FIRST_SOURCE)
+        pairs = sorted(
+            (index, word) for word, index in fields["word_index"].items() if fields["origins"][index] >= FIRST_SOURCE
+        )
     except Exception as error:
         raise _broken(path, kind, error) from error
     return [word for _, word in pairs], [index for index, _ in pairs], rows
@@ -143,7 +145,11 @@ def _read(path, kind):
     fields = {key: json.loads(metadata[key]) for key in ("word_index", "padding_row", "sources", "origins")}
     rows, dim = matrix.shape
     word_index, origins = fields["word_index"], fields["origins"]
-    if dim < 1 or len(origins) != rows or not all(type(index) is int and 0 <= index < rows for index in word_index.values()):
+    if (
+        dim < 1
+        or len(origins) != rows
+        or not all(type(index) is int and 0 <= index < rows for index in word_index.values())
+    ):
         raise ValueError(f"the word index does not fit the matrix of {rows} × {dim}")
     return matrix, fields
 
@@ -173,7 +179,9 @@ def _open_safetensors(path):
     dtype = {name: dtype for dtype, name in _SAFETENSORS_NAMES.items()}[tensor["dtype"]]
     rows = _FileRows(path, 8 + length, tuple(map(operator.index, tensor["shape"])), np.dtype(dtype))
     if min(rows.shape) < 0 or 8 + length + rows.nbytes != size or tensor["data_offsets"] != [0, rows.nbytes]:
-        raise ValueError(f"its header says {rows.shape[0]} × {rows.shape[1]} numbers, the file has {size - 8 - length} bytes for them")
+        raise ValueError(
+            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers, the file has {size - 8 - length} bytes for them"
+        )
     return rows, header.get("__metadata__", {})
 
 

@@ -20,7 +20,9 @@ class BinaryReader(BlockReader):
 
     def __init__(self, *args, **kwargs):
         if sys.byteorder != "little":
-            raise ValueError("word2vec's binary format holds little-endian numbers; this machine is big-endian. Use text.")
+            raise ValueError(
+                "word2vec's binary format holds little-endian numbers; this machine is big-endian. Use text."
+            )
         super().__init__(*args, **kwargs)
         self.least_bytes = 4 * self.dim + 2
 

@@ -9,7 +9,9 @@ from .compression import DamagedStreamError
 from .damage import Damage, Damages
 from .detect import looks_like, reads_as
 
-_PADDING = 64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+_PADDING = (
+    64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+)
 _BLOCK = 1 << 20
 _LONGEST_RECORD = 1 << 22
 

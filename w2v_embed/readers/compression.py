@@ -51,7 +51,9 @@ class Source:
         if self.path.is_dir():
             raise IsADirectoryError(f"{self.path} is a folder{_about_folder(self.path)}")
         if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
-            raise ValueError(f"{self.path} is a pipe or a device; expected a file, which can be looked at first. Write one.")
+            raise ValueError(
+                f"{self.path} is a pipe or a device; expected a file, which can be looked at first. Write one."
+            )
         self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
@@ -109,7 +111,9 @@ class Source:
             raise ValueError(f"{self.path} is {what}.")
         if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # zipfile unpacks the rarer methods 4 kB at a time, whatever these turn into: gigabytes, if somebody wants it so.
-            raise ValueError(f"{self.path}: {names[0]} is packed in a rare way ({members[0].compress_type}). Unpack it first.")
+            raise ValueError(
+                f"{self.path}: {names[0]} is packed in a rare way ({members[0].compress_type}). Unpack it first."
+            )
         try:
             return archive.open(members[0])
         except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # a password, a damaged entry

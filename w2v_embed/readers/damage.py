@@ -20,6 +20,7 @@ _ADVICE = {
     "encoding": "Pass the right encoding=, or download the file again",
     "header": "Mend the header or download the file again",
     "truncated": "Download the file again",
+    "unwritable word": "Choose another format",
 }
 
 

@@ -37,7 +37,10 @@ _STRANGERS = (
     (b"version https://git-lfs", "a Git LFS pointer. Fetch the file it stands for: git lfs pull"),
     (b"{", "JSON. Write one word a line with its numbers behind it, parted by spaces"),
     (b"[", "JSON. Write one word a line with its numbers behind it, parted by spaces"),
-    (b"\x93numpy", "a NumPy array, which has no words. Put both together: kv.add_vectors(words, numpy.load(file)) of gensim"),
+    (
+        b"\x93numpy",
+        "a NumPy array, which has no words. Put both together: kv.add_vectors(words, numpy.load(file)) of gensim",
+    ),
     (b"fifu", "finalfusion's format. Convert it: finalfusion convert -f finalfusion -t word2vec IN OUT"),
     (b"\x89hdf", "an HDF5 file. Export its vectors as word2vec text"),
     (b"sqlite format 3\0", "an SQLite database (Magnitude's format?). Export its vectors as word2vec text"),
@@ -206,13 +209,17 @@ def _text(head, path, header, bom, begin):
     if not widths:
         if header and len(head) < HEAD:
             raise ValueError(f"{path} holds no vectors, only the line {header[0]} {header[1]}. Download it again.")
-        raise ValueError(f"{path} holds no word vectors: its first line goes on for {HEAD} bytes. Expected a word and numbers.")
+        raise ValueError(
+            f"{path} holds no word vectors: its first line goes on for {HEAD} bytes. Expected a word and numbers."
+        )
     usual = widths.most_common(1)[0][0]
     endings = [_is_number(line.split()[-1]) for line in lines[1 if header else 0 :]]
     if usual < 1 or not any(endings) or (not header and 2 * sum(endings) < len(endings)):
         raise ValueError(f"{path} holds no word vectors: {_stranger(head[bom:], lines)}.")
     if usual > _MOST_NUMBERS:
-        raise ValueError(f"{path} has lines of {usual} numbers; expected at most {_MOST_NUMBERS}. It holds no word vectors.")
+        raise ValueError(
+            f"{path} has lines of {usual} numbers; expected at most {_MOST_NUMBERS}. It holds no word vectors."
+        )
     # A header that lies is the reader's to report; what the lines say counts.
     return Layout("text", header[1] if header and header[1] in widths else usual, header, begin if header else bom)
 

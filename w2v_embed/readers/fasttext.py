@@ -32,7 +32,9 @@ def load_fasttext(path, encoding):
     try:
         return load_facebook_vectors(str(path), encoding=encoding)
     except Exception as error:  # gensim lets struct, assertion, unicode and NotImplemented errors through
-        raise ValueError(f"{path} looks like a fastText .bin, but gensim cannot read it ({error!r}). Download it again.") from error
+        raise ValueError(
+            f"{path} looks like a fastText .bin, but gensim cannot read it ({error!r}). Download it again."
+        ) from error
 
 
 def check_fasttext(path):
@@ -50,14 +52,18 @@ def check_fasttext(path):
         entries, words, labels, _, pruned = _COUNTS.unpack_from(data, at)
         at += _COUNTS.size
         if model == _SUPERVISED or labels:
-            raise ValueError(f"{path} is a fastText classifier; expected word vectors. Export them: fasttext print-word-vectors")
+            raise ValueError(
+                f"{path} is a fastText classifier; expected word vectors. Export them: fasttext print-word-vectors"
+            )
         if min(entries, words, bucket, minn, maxn) < 0 or dim < 1 or entries != words or max(pruned, 0) * 8 > size:
             raise cut(
                 f"the header says {words} words of {entries} entries, {dim} numbers a word, {bucket} buckets, "
                 f"n-grams of {minn} to {maxn} characters, {pruned} pruned"
             )
         if entries * (_ENTRY + 1) + 4 * dim * (words + bucket) > size:
-            raise cut(f"the header says {words} words and {bucket} buckets of {dim} numbers, but the whole file has {size} bytes")
+            raise cut(
+                f"the header says {words} words and {bucket} buckets of {dim} numbers, but the whole file has {size} bytes"
+            )
         for entry in range(entries):
             at = data.find(b"\0", at) + 1 + _ENTRY
             if at <= _ENTRY or at > size:
@@ -67,7 +73,9 @@ def check_fasttext(path):
             raise cut("it ends before the vectors")
         quantized, rows, width = _SHAPE.unpack_from(data, at)
         if quantized:
-            raise ValueError(f"{path} is a quantized fastText model (.ftz), which gensim cannot read; take the .bin of the same name.")
+            raise ValueError(
+                f"{path} is a quantized fastText model (.ftz), which gensim cannot read; take the .bin of the same name."
+            )
         if width != dim or rows != words + bucket:
             raise cut(f"expected {words + bucket} rows of {dim} numbers, got {rows} rows of {width}")
         if at + _SHAPE.size + 4 * rows * dim > size:

@@ -82,7 +82,9 @@ class Opened:
     def _open_table(self, kind, wanted, encoding, trust):
         path, compression = self.source.path, self.source.compression
         if compression:
-            raise ValueError(f"{path} is a {kind} file packed with {compression}; it can only be read unpacked. Unpack it first.")
+            raise ValueError(
+                f"{path} is a {kind} file packed with {compression}; it can only be read unpacked. Unpack it first."
+            )
         self.reader = open_table(kind, path, wanted, encoding, trust)
         self.layout = self.reader.layout
         self.threads = 1
@@ -91,7 +93,9 @@ class Opened:
         """UTF-8 reads as Chinese gibberish in GB18030, and as gibberish in many others."""
         special = [word for word in head[:1024].split() if not word.isascii()][:-1]
         if len(special) > 1 and all(reads_as(word, "utf-8") for word in special):
-            raise ValueError(f"{self.source.path} is text in UTF-8, not in {encoding}: leave encoding={encoding!r} out.")
+            raise ValueError(
+                f"{self.source.path} is text in UTF-8, not in {encoding}: leave encoding={encoding!r} out."
+            )
 
     def _check_words(self, words, encoding, select):
         """Whether the file is in another encoding as a whole: then there is nothing to skip, and words that are looked for would
@@ -107,11 +111,11 @@ class Opened:
         if select:
             self.report.add("encoding", told, place("line", 1, 0))
 
-    def run(self, sink, progress=None):
+    def run(self, sink, progress=None, *, log=True):
         """Hand every block to `sink.add(block)`, in the order of the file.
 
         `sink.add` returns (the record after which nothing more is needed, or None; the `Damages` it finds: words that came before),
-        `sink.count` is how many rows it holds.
+        `sink.count` is how many rows it holds. `log`: whether the log is told what was skipped.
         """
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
@@ -139,7 +143,8 @@ class Opened:
                 self.report.add("header", message, place("line", 1, 0))
         finally:
             tell(self.source.position(), sink.count, last=True)
-        self.report.log()
+        if log:
+            self.report.log()
 
     def __enter__(self):
         return self

@@ -60,7 +60,9 @@ class TableReader:
         good = []
         for k, name in enumerate(keep.tolist()):
             if not finite[k]:
-                message = f"expected finite numbers in the vector of {names[name]!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
+                message = (
+                    f"expected finite numbers in the vector of {names[name]!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
+                )
                 damage.add(Damage("not finite", message, int(where[k])))
             elif names[name] == "":
                 damage.add(Damage("empty word", "expected a word, got ''", int(where[k])))
@@ -69,7 +71,15 @@ class TableReader:
         names = None if self._target_of is not None else [names[keep[k]] for k in good]
         where = where[good]
         return Block(
-            span.begin, span.stop - span.begin, 0, where, np.zeros_like(where), targets[keep][good], names, rows[good], damage
+            span.begin,
+            span.stop - span.begin,
+            0,
+            where,
+            np.zeros_like(where),
+            targets[keep][good],
+            names,
+            rows[good],
+            damage,
         )
 
 
@@ -122,7 +132,9 @@ def _open_gensim(path, wanted, trust):
     try:
         kv = KeyedVectors.load(str(path))
     except Exception as error:  # whatever the pickle does
-        raise ValueError(f"{path} is no whole file of gensim's ({error!r}). Take it with the .npy files beside it.") from error
+        raise ValueError(
+            f"{path} is no whole file of gensim's ({error!r}). Take it with the .npy files beside it."
+        ) from error
     kv = getattr(kv, "wv", kv)  # a whole model holds its vectors there
     if not isinstance(kv, KeyedVectors):
         raise ValueError(f"{path} holds a {type(kv).__name__}; expected gensim KeyedVectors or a model with them.")
