@@ -1,7 +1,7 @@
 """A file of word vectors → another format: word2vec text or binary, packed or not, or an artifact for `EmbeddingMatrix.load`.
 
-The file is read twice, and neither time kept: first the words alone, which the header needs and which shows damage before anything
-is written, then the vectors.
+The file is read twice, and neither time kept: first the words alone, which the header needs and which shows damage before
+anything is written, then the vectors.
 """
 
 import bz2
@@ -29,10 +29,10 @@ def convert(source, target, *, encoding="utf-8", on_error="raise", progress=None
 
     Args:
         source: a path, see `load_vectors`.
-        target: a path that ends in .txt or .vec (word2vec text, UTF-8), .bin (word2vec binary), either with .gz, .bz2, .xz, .zst or
-            .zip behind it, or in .safetensors (an artifact: word i has id i). The old file stays until the new one is whole.
-        encoding, on_error, progress, trust: as for `load_vectors`. With "skip" also words that `target` cannot hold are left out:
-            a space in a binary file, a newline.
+        target: a path that ends in .txt or .vec (word2vec text, UTF-8), .bin (word2vec binary), either with .gz, .bz2, .xz,
+            .zst or .zip behind it, or in .safetensors (an artifact: word i has id i). It takes its name when it is whole.
+        encoding, on_error, progress, trust: as for `load_vectors`. With "skip" also words that `target` cannot hold are left
+            out: with a space in a binary file, with a newline.
 
     Returns:
         (words written, numbers a word, the `DamageReport`)
@@ -90,8 +90,8 @@ def check_target(path):
     suffix = Path(path.stem).suffix if packing else path.suffix
     if suffix not in _KINDS or (packing and suffix == ".safetensors"):
         raise ValueError(
-            f"the name of the output must end in {', '.join(_KINDS)}; the first three may have {', '.join(_PACKED)} behind them; "
-            f"received {str(path)!r}"
+            f"the name of the output must end in {', '.join(_KINDS)}; the first three may have {', '.join(_PACKED)} "
+            f"behind them; received {str(path)!r}"
         )
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
@@ -106,9 +106,9 @@ def _packed(file, packing, target):
     if packing == ".gz":
         stream = gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0)
     elif packing == ".bz2":
-        stream = bz2.open(file, "wb")
+        stream = bz2.BZ2File(file, "wb")
     elif packing == ".xz":
-        stream = lzma.open(file, "wb")
+        stream = lzma.LZMAFile(file, "wb")  # noqa: SIM115 (closed below)
     elif packing == ".zst":
         if sys.version_info >= (3, 14):
             from compression import zstd

@@ -52,7 +52,9 @@ class Coverage:
             TypeError, ValueError: the counts are no mapping, or one is negative or no number.
         """
         if not isinstance(counts, Mapping) and not hasattr(counts, "to_dict"):
-            raise TypeError(f"counts must map words to numbers (dict, Counter, pandas Series), received {type(counts).__name__}")
+            raise TypeError(
+                f"counts must map words to numbers (dict, Counter, pandas Series), received {type(counts).__name__}"
+            )
         counts = counts if isinstance(counts, Mapping) else counts.to_dict()
         found, missing = (sum(_count(counts, word) for word in words) for words in (self.found, self.missing))
         return found / (found + missing) if found + missing else 0.0
@@ -77,7 +79,11 @@ class Coverage:
           glove.txt: 1
         missing: 1, the first: zzz
         """
-        lines = [f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({self.rate:.1%})".replace("%", " %")]
+        lines = [
+            f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({self.rate:.1%})".replace(
+                "%", " %"
+            )
+        ]
         lines += [f"  {source}: {count:,}" for source, count in self.by_source.items()]
         if self.missing:
             lines.append(f"missing: {len(self.missing):,}, the first: {', '.join(self.missing[:examples])}")

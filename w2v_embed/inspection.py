@@ -23,10 +23,10 @@ def inspect(path, *, encoding="utf-8", on_error="skip", progress=None, trust=Fal
 
     Returns:
         A dict of JSON values:
-        file, bytes, compression, format, encoding, header (words and numbers a word that the first line claims, or None), words,
-        dim, first_words; then the health: damage (counts by kind), examples (the first of each kind, with their places), norms
-        (least, median, greatest), zero_vectors, outlier_norms (count and first words: norms far beyond the middle half); neighbours
-        (for a few of the first words: the nearest words and their cosines); seconds.
+        file, bytes, compression, format, encoding, header (words and numbers a word that the first line claims, or None),
+        words, dim, first_words; then the health: damage (counts by kind), examples (the first of each kind, with their places),
+        norms (least, median, greatest), zero_vectors, outlier_norms (count and first words: norms far beyond the middle half);
+        neighbours (for a few of the first words: the nearest words and their cosines); seconds.
 
     Raises:
         FileNotFoundError, ValueError: as `load_vectors`.

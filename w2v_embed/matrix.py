@@ -94,7 +94,9 @@ class EmbeddingMatrix:
 
     def __repr__(self):
         rows, dim = self.matrix.shape
-        return f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        return (
+            f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        )
 
 
 def build_matrix(
@@ -171,7 +173,9 @@ def build_matrix(
             if matrix is None:
                 return np.zeros((rows, dim), dtype)
             if matrix.shape[1] != dim:
-                raise ValueError(f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike")
+                raise ValueError(
+                    f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike"
+                )
             return matrix
 
         if isinstance(source, (str, Path)):

@@ -77,7 +77,7 @@ def check_output(path):
 
 
 def write_atomically(path, write):
-    """Call `write(file)` on a temporary file beside `path`, then put it in its place: there is always the old file or the new."""
+    """Call `write(file)` on a temporary file beside `path`, then put it in its place: always the old file or the new."""
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -186,7 +186,7 @@ def _open_safetensors(path):
 
 
 class _FileRows:
-    """A matrix in a file; a slice of it is read when it is asked for. (Not mapped: a mapped file that somebody cuts kills us.)"""
+    """A matrix in a file; a slice of it is read when it is asked for. (Not mapped: cutting a mapped file kills its readers.)"""
 
     def __init__(self, path, begin, shape, dtype):
         rows, dim = shape

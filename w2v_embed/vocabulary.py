@@ -86,7 +86,9 @@ def _read_file(path):
             content = content["config"]["word_index"]  # Tokenizer.to_json(), which holds JSON in JSON
             content = json.loads(content) if isinstance(content, str) else content
         if not isinstance(content, (dict, list)):
-            raise ValueError(f"{path}: expected a JSON object word -> id or a list of words, got {type(content).__name__}")
+            raise ValueError(
+                f"{path}: expected a JSON object word -> id or a list of words, got {type(content).__name__}"
+            )
         return content
     if path.suffix.lower() == ".txt":
         lines = text.split("\n")
@@ -113,7 +115,9 @@ def _checked(pairs, origin, num_words):
     words_at = {}
     for word, number in pairs:
         if not isinstance(word, str):
-            raise TypeError(f"{origin}: words must be str, received {word!r} ({type(word).__name__}) with id {number!r}")
+            raise TypeError(
+                f"{origin}: words must be str, received {word!r} ({type(word).__name__}) with id {number!r}"
+            )
         try:
             index = operator.index(number)
         except TypeError:

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 
-from .compression import DamagedStreamError
 from .damage import Damage, Damages
 from .detect import looks_like, reads_as
 
@@ -75,7 +74,7 @@ class BlockReader:
         self.table = hot.make_table(wanted or [])
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
-        self._size = max(_BLOCK, len(head) + 1)
+        self._size = max(_BLOCK, len(self._tail) + 1)
         self._ended = False
 
     def scratch(self):
@@ -105,21 +104,19 @@ class BlockReader:
         return scratch.end > 0 or scratch.broken is not None
 
     def _read(self, scratch, view):
-        try:
-            got = self.source.readinto(view)
-        except DamagedStreamError as error:
-            self._ended = True
-            scratch.broken = Damage("truncated", str(error), 0, scratch.filled + error.got)
-            return error.got
+        got = self.source.readinto(view)
         self._ended = got < len(view)
+        if self._ended and self.source.damage:
+            scratch.broken = Damage("truncated", self.source.damage, 0, scratch.filled + got)
         return got
 
     def _grow(self, scratch):
         """A record that is longer than a block: a larger block, up to a bound."""
         if self._size >= _LONGEST_RECORD:
             raise ValueError(
-                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than {_LONGEST_RECORD} bytes; "
-                f"expected a word and {self.dim} numbers. The file holds no word vectors, or is damaged: download it again."
+                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
+                f"{_LONGEST_RECORD} bytes; expected a word and {self.dim} numbers. The file holds no word vectors, or is "
+                "damaged: download it again."
             )
         self._size *= 2
         before = bytes(scratch.bytes[: scratch.filled])

@@ -7,7 +7,6 @@ import os
 import stat
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 _MAGIC = {
@@ -42,6 +41,11 @@ class Source:
         path: the file.
         threads: how many threads may unpack it.
 
+    Attributes:
+        compression: its name, or None.
+        size: bytes on disk.
+        damage: what is wrong with the compressed stream, once a read has met it; else None.
+
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: there is no file, or nothing in it that can be streamed.
     """
@@ -57,7 +61,7 @@ class Source:
         self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
-            self.broken = None
+            self.damage = None
             self.compression = compression_of(self._file.read(8))
             self._file.seek(0)
             self._stream = self._open(threads)
@@ -107,7 +111,9 @@ class Source:
                 what = "a PyTorch file. Export its vectors as word2vec text"
             else:
                 inside = f": {', '.join(names[:5])}" if names else ""
-                what = f"a zip archive of {len(members)} files; expected one file of word vectors. Unpack the one you want{inside}"
+                what = (
+                    f"a zip archive of {len(members)} files; expected one file of word vectors. Unpack the one{inside}"
+                )
             raise ValueError(f"{self.path} is {what}.")
         if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # zipfile unpacks the rarer methods 4 kB at a time, whatever these turn into: gigabytes, if somebody wants it so.
@@ -120,20 +126,11 @@ class Source:
             raise ValueError(f"{self.path}: {names[0]} cannot be unpacked ({error}). Unpack it first.") from error
 
     def readinto(self, view):
-        """Fill `view` as far as the stream goes. Returns the bytes written, fewer than asked for only at the end.
-
-        Raises:
-            DamagedStreamError: the stream broke off, now or before; `got` bytes were written.
-        """
+        """Fill `view` as far as the stream goes. Returns the bytes written: fewer than asked for only at the end of the stream,
+        which also comes where the stream is broken; `damage` then says how."""
         n = 0
-        while n < len(view):
-            if self.broken:
-                raise DamagedStreamError(self.broken, n)
-            try:
-                got = self._read_some(view[n:])
-            except DamagedStreamError as error:
-                self.broken = str(error)
-                raise DamagedStreamError(self.broken, n) from error
+        while n < len(view) and self.damage is None:
+            got = self._read_some(view[n:])
             if not got:
                 break
             n += got
@@ -144,14 +141,11 @@ class Source:
             return self._file.readinto(view)
         try:
             return self._stream.readinto(view)
-        # The libraries' own ways to say "cut" or "damaged"; rapidgzip throws bare RuntimeErrors.
-        except (EOFError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            told = str(error) or "end of file"
-            raise DamagedStreamError(f"the {self.compression} stream is cut or damaged ({told})") from error
-        except Exception as error:
-            if type(error).__name__ != "ZstdError":
+        except Exception as error:  # each library has its own ways to say so; rapidgzip throws bare RuntimeErrors
+            if isinstance(error, MemoryError):
                 raise
-            raise DamagedStreamError(f"the zstd stream is cut or damaged ({error})") from error
+            self.damage = f"the {self.compression} stream is cut or damaged ({error})"
+            return 0
 
     def position(self):
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
@@ -169,6 +163,12 @@ class Source:
             self._stream.close()
         self._file.close()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
 
 def _about_folder(path):
     """What lies in a folder, and what to do."""
@@ -182,14 +182,6 @@ def _about_folder(path):
         return " with a model, not word vectors. Load it with w2v_embed.contextual.ContextualEncoder.from_pretrained"
     inside = f"It holds {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else "It is empty"
     return f"; expected a file of word vectors. {inside}. Name the file inside it."
-
-
-class DamagedStreamError(ValueError):
-    """A compressed stream broke off. What came out before is good, also the last `got` bytes."""
-
-    def __init__(self, message, got=0):
-        super().__init__(message)
-        self.got = got
 
 
 class _XzFile(io.RawIOBase):
@@ -215,7 +207,7 @@ class _XzFile(io.RawIOBase):
             elif self._unpack.needs_input:
                 self._packed = self._file.read(_PIECE)
                 if not self._packed:
-                    raise EOFError
+                    raise EOFError("it ends in the middle of a stream")
             data = self._unpack.decompress(self._packed, len(view))
             self._packed = b""
             if data:
@@ -240,15 +232,17 @@ class Transcoded:
         self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
         self._ready = b""
         self._ended = False
-        self.broken = None
+
+    @property
+    def damage(self):
+        """As `Source.damage`."""
+        return self._source.damage
 
     def readinto(self, view):
         """As `Source.readinto`; the bytes are UTF-8."""
         n = 0
         while n < len(view) and (self._ready or not self._ended):
             if not self._ready:
-                if self.broken:
-                    raise DamagedStreamError(self.broken, n)
                 self._ready = self._more()
             part = self._ready[: len(view) - n]
             view[n : n + len(part)] = part
@@ -260,13 +254,9 @@ class Transcoded:
         raw, self._head = self._head, b""
         if not raw:
             buffer = bytearray(_PIECE)
-            try:
-                got = self._source.readinto(memoryview(buffer))
-                self._ended = got < len(buffer)
-            except DamagedStreamError as error:
-                self.broken, got = str(error), error.got
-            raw = bytes(buffer[:got])
-        return self._decode(raw, self._ended).encode("utf-8", "surrogatepass")
+            raw = bytes(buffer[: self._source.readinto(memoryview(buffer))])
+            self._ended = len(raw) < len(buffer)
+        return self._decode(raw, self._ended and self.damage is None).encode("utf-8", "surrogatepass")
 
 
 codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 logger = logging.getLogger("w2v_embed")
 
 _EXAMPLES = 10  # of each kind that a report keeps
-_KEPT = 100  # of each kind in a block that are described: a file of nothing but damage must not fill the memory with words about it
+_KEPT = 100  # of each kind in a block that are described: a file of nothing but damage must not fill the memory
 
 # kind of damage → how to go on
 _ADVICE = {

@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes: text or binary, header or none, how many numbers a word; or what else it is, and the way out."""
+"""What a file is, from its first bytes: text or binary, header or none, numbers a word; or what else it is, and the way out."""
 
 import re
 from collections import Counter
@@ -11,6 +11,7 @@ from .compression import compression_of
 
 HEAD = 1 << 18  # bytes (unpacked) that are looked at
 _SAMPLE = 64  # lines
+_FEW = 16
 _MOST_NUMBERS = 1 << 16  # a word; more is a damaged header or no vectors at all
 FORMATS = ("text", "binary", "fasttext", "gensim")
 ARTIFACTS = ("safetensors", "npz")  # what EmbeddingMatrix.save writes
@@ -18,8 +19,8 @@ ARTIFACTS = ("safetensors", "npz")  # what EmbeddingMatrix.save writes
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before the
-    first vector; `dim`: numbers a word, as the lines have it."""
+    """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before
+    the first vector; `dim`: numbers a word, as the lines have it."""
 
     kind: str
     dim: int
@@ -39,7 +40,7 @@ _STRANGERS = (
     (b"[", "JSON. Write one word a line with its numbers behind it, parted by spaces"),
     (
         b"\x93numpy",
-        "a NumPy array, which has no words. Put both together: kv.add_vectors(words, numpy.load(file)) of gensim",
+        "a NumPy array without words. Put both together with gensim: kv.add_vectors(words, numpy.load(file))",
     ),
     (b"fifu", "finalfusion's format. Convert it: finalfusion convert -f finalfusion -t word2vec IN OUT"),
     (b"\x89hdf", "an HDF5 file. Export its vectors as word2vec text"),
@@ -74,7 +75,8 @@ def kind_of(head):
     if head[4:9] == b"\0\0\0\0{":
         return "safetensors"
     first, begin = _line(head, 0)
-    return "binary" if _header(first) and not _is_text(head[begin:]) else None
+    header = _header(first)
+    return "binary" if header and not _is_text(head[begin:], header[1]) else None
 
 
 def detect(head, path, size, wanted=None):
@@ -161,14 +163,20 @@ def _header(line):
     return None
 
 
-def _is_text(body):
-    """Whether what comes after the header is text: in one of the first lines at least half of the fields after the word are
-    numbers, or no byte there is a control character."""
-    for line in body.split(b"\n", 16)[:16]:
-        fields = line.split()[1:]
-        if fields and 2 * sum(map(_is_number, fields)) >= len(fields) and not line.translate(None, _TEXT_BYTES):
-            return True
-    return not body[:1024].translate(None, _TEXT_BYTES)
+def _is_text(body, dim):
+    """Whether what comes after a header that says `dim` is text: most of the first lines have numbers after a word; or some have,
+    or no binary record would fit in, and there are no control characters."""
+    lines = [line for line in body.split(b"\n", _FEW)[:_FEW] if line.strip()]
+    good = sum(map(_is_line, lines))
+    if 2 * good > len(lines):
+        return True
+    fits = 0 <= body.find(b" ") < len(body) - 4 * dim
+    return (good or not fits) and not body[:1024].translate(None, _TEXT_BYTES)
+
+
+def _is_line(line):
+    fields = line.split()[1:]
+    return 2 * sum(map(_is_number, fields)) >= max(len(fields), 1) and not b"".join(fields).translate(None, _TEXT_BYTES)
 
 
 def _is_number(field):
@@ -242,8 +250,8 @@ def _stranger(head, lines):
     fields = line.split()[1:]
     if fields and all(map(_SPARSE.fullmatch, fields)):
         return (
-            "its lines are sparse, index:value (PPMI, as Chinese-Word-Vectors has them). Such vectors have as many numbers as there "
-            "are contexts: take the dense file (SGNS) of the same corpus"
+            "its lines are sparse, index:value (PPMI, as Chinese-Word-Vectors has them). Such vectors have as many numbers as "
+            "there are contexts: take the dense file (SGNS) of the same corpus"
         )
     if any(_is_number(field) for field in line.split(b",")[1:]):
         return f"its fields are parted by commas, {bytes(line[:60])!r}. Write spaces in their place"

@@ -48,7 +48,7 @@ def check_fasttext(path):
         at = _ARGUMENTS.size
         if size < at + _COUNTS.size:
             raise cut(f"expected a header of {at + _COUNTS.size} bytes, got {size}")
-        _, _, dim, *_, loss, model, bucket, minn, maxn, _, _ = _ARGUMENTS.unpack_from(data)
+        _, _, dim, *_, model, bucket, minn, maxn, _, _ = _ARGUMENTS.unpack_from(data)
         entries, words, labels, _, pruned = _COUNTS.unpack_from(data, at)
         at += _COUNTS.size
         if model == _SUPERVISED or labels:

@@ -6,7 +6,7 @@ import sys
 
 from ..progress import reporter
 from .binary import BinaryReader
-from .compression import DamagedStreamError, Source, Transcoded
+from .compression import Source, Transcoded
 from .damage import DamageReport, place
 from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
 from .relay import relay
@@ -17,6 +17,7 @@ _MOST_THREADS = 8
 # Unpacked bytes from which on numba is worth its import (half a second). Python alone reads some 50 MB/s.
 _WORTH_NUMBA = 1 << 24
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
+_WORTH_THREADS = 1 << 22
 
 
 class Opened:
@@ -39,9 +40,8 @@ class Opened:
             utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-        self.threads = _cores()
         self.records = 0
-        self.source = Source(path, self.threads)
+        self.source = Source(path, _cores())
         try:
             self._recognise(wanted, format, "utf-8" if utf8 else encoding, trust)
         except BaseException:
@@ -54,9 +54,9 @@ class Opened:
             self._check_not_utf8(head, encoding)
             stream, encoding = Transcoded(self.source, encoding, head), "utf-8"
             head = _head_of(stream)
-        if not head and stream.broken:
-            raise ValueError(f"{self.source.path}: {stream.broken}. Download it again.")
         size = self.source.size if self.source.compression is None else None
+        if not head and self.source.damage:
+            raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
         layout = detect(head, self.source.path, size, format)
         if isinstance(layout, str):
             self._open_table(layout, wanted, encoding, trust)
@@ -67,12 +67,7 @@ class Opened:
             self.report.add("header", message, place("line", 1, 0))
         if encoding == told_encoding:
             self._check_words(sample_words(head, layout), encoding, wanted is not None)
-        if self.source.usual_unpacked_size() < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
-            from . import plain as hot
-
-            self.threads = 1
-        else:
-            from . import kernels as hot
+        hot, self.threads = hot_loops(self.source.usual_unpacked_size())
         reader = BinaryReader if layout.kind == "binary" else TextReader
         if wanted is not None:
             wanted = [word.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace") for word in wanted]
@@ -98,8 +93,7 @@ class Opened:
             )
 
     def _check_words(self, words, encoding, select):
-        """Whether the file is in another encoding as a whole: then there is nothing to skip, and words that are looked for would
-        only not be found."""
+        """Refuse a file that is in another encoding as a whole: words that are looked for would silently not be found."""
         special = [word for word in words if not word.isascii()]
         bad = [word for word in special if not reads_as(word, encoding)]
         if len(bad) < 2 or 2 * len(bad) <= len(special):
@@ -114,8 +108,8 @@ class Opened:
     def run(self, sink, progress=None, *, log=True):
         """Hand every block to `sink.add(block)`, in the order of the file.
 
-        `sink.add` returns (the record after which nothing more is needed, or None; the `Damages` it finds: words that came before),
-        `sink.count` is how many rows it holds. `log`: whether the log is told what was skipped.
+        `sink.add` returns (the record after which nothing more is needed, or None; the `Damages` it finds: words that came
+        before), `sink.count` is how many rows it holds. `log`: whether the log is told what was skipped.
         """
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
@@ -153,14 +147,21 @@ class Opened:
         self.source.close()
 
 
+def hot_loops(size):
+    """The module of hot loops for a file of about `size` unpacked bytes, and how many threads shall run them."""
+    if size < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
+        from . import plain
+
+        return plain, 1
+    from . import kernels
+
+    return kernels, _cores() if size >= _WORTH_THREADS else 1
+
+
 def _head_of(stream):
     head = bytearray(HEAD)
     with memoryview(head) as view:
-        try:
-            got = stream.readinto(view)
-        except DamagedStreamError as error:  # the reader meets it again, in its place
-            got = error.got
-    return bytes(head[:got])
+        return bytes(head[: stream.readinto(view)])
 
 
 def _cores():

@@ -124,8 +124,8 @@ def _open_gensim(path, wanted, trust):
     if not trust:
         raise ValueError(
             f"{path} is a Python pickle, probably gensim's own format. Opening a pickle can run code that somebody put in it. "
-            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line); else ask for "
-            "word2vec format (kv.save_word2vec_format)."
+            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what it "
+            "returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
         )
     from gensim.models import KeyedVectors
 

@@ -3,8 +3,8 @@
     [636013 300\\n]
     word 0.1 -0.2 … 0.3[ ]\\n
 
-The last `dim` fields of a line are the vector, all before them is the word: words may hold spaces. Fields are parted by spaces or
-tabs (or any ASCII white space); what stands between the last one and the newline (the C tool's space, a carriage return) is nothing.
+The last `dim` fields of a line are the vector, all before them is the word: words may hold spaces. Fields are parted by spaces
+or tabs; what stands between the last one and the newline (the C tool's space, a carriage return) is nothing.
 """
 
 import re
