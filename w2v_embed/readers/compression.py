@@ -96,7 +96,7 @@ class Source:
     def _open_zip(self):
         try:
             archive = zipfile.ZipFile(self._file)
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # zipfile lets seek, struct and decoding errors through
             raise ValueError(f"{self.path} is a damaged zip archive ({error}). Download it again.") from error
         members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
         names = [m.filename for m in members]
@@ -122,7 +122,7 @@ class Source:
             )
         try:
             return archive.open(members[0])
-        except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # a password, a damaged entry
+        except Exception as error:  # a password, a damaged entry, or as above
             raise ValueError(f"{self.path}: {names[0]} cannot be unpacked ({error}). Unpack it first.") from error
 
     def readinto(self, view):
@@ -228,7 +228,7 @@ class Transcoded:
 
     def __init__(self, source, encoding, head=b""):
         self.path = source.path
-        self._source, self._head = source, head
+        self._source, self._encoding, self._head = source, encoding, head
         self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
         self._ready = b""
         self._ended = False
@@ -256,7 +256,14 @@ class Transcoded:
             buffer = bytearray(_PIECE)
             raw = bytes(buffer[: self._source.readinto(memoryview(buffer))])
             self._ended = len(raw) < len(buffer)
-        return self._decode(raw, self._ended and self.damage is None).encode("utf-8", "surrogatepass")
+        try:
+            text = self._decode(raw, self._ended and self.damage is None)
+        except UnicodeError as error:  # not about some bytes, those are marked: UTF-16 without its first two
+            raise ValueError(
+                f'{self.path} is not in {self._encoding} ({error}). Pass the right encoding=; "utf-16-le" and "utf-16-be" are '
+                "UTF-16 without a byte order mark."
+            ) from error
+        return text.encode("utf-8", "surrogatepass")
 
 
 codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

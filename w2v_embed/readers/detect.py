@@ -220,7 +220,8 @@ def _text(head, path, header, bom, begin):
         raise ValueError(
             f"{path} holds no word vectors: its first line goes on for {HEAD} bytes. Expected a word and numbers."
         )
-    usual = widths.most_common(1)[0][0]
+    # The most usual width; of equally usual ones the least, for words may hold spaces.
+    usual = max(widths, key=lambda width: (widths[width], width > 0, -width))
     endings = [_is_number(line.split()[-1]) for line in lines[1 if header else 0 :]]
     if usual < 1 or not any(endings) or (not header and 2 * sum(endings) < len(endings)):
         raise ValueError(f"{path} holds no word vectors: {_stranger(head[bom:], lines)}.")

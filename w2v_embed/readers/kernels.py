@@ -11,7 +11,7 @@ import numpy as np
 _compiled = nb.njit(nogil=True, cache=True)
 _inlined = nb.njit(nogil=True, cache=True, inline="always")
 
-NEWLINE, SPACE, PLUS, MINUS, POINT, ZERO = b"\n +-.0"
+NEWLINE, SPACE, TAB, PLUS, MINUS, POINT, ZERO = b"\n \t+-.0"
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)
 _ONES = np.uint64(0x0101010101010101)
@@ -177,8 +177,10 @@ def parse_text(buf, found, rows, exact):
         row = rows[k]
         good = True
         for column in range(len(row)):
-            p += 1
-            value, p, good = _parse_float(buf, p, stop)
+            good = buf[p] == SPACE or buf[p] == TAB  # other control characters part nothing
+            if not good:
+                break
+            value, p, good = _parse_float(buf, p + 1, stop)
             if not good:
                 break
             row[column] = value

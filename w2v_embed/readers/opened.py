@@ -37,6 +37,7 @@ class Opened:
     def __init__(self, path, wanted=None, *, format=None, encoding="utf-8", on_error="raise", trust=False):
         self.report = DamageReport(str(path), on_error)
         try:
+            "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
             utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
