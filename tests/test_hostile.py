@@ -4,7 +4,6 @@ import bz2
 import gzip
 import io
 import json
-import logging
 import lzma
 import os
 import pickle
@@ -23,7 +22,7 @@ import pytest
 
 from tests.conftest import use_hot
 from tests.fuzz.harness import check
-from tests.test_readers import PACKERS, zstd_compress
+from tests.test_readers import PACKERS
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.inspection import inspect
 
@@ -414,3 +413,374 @@ def test_what_the_fuzzer_knows(path, tmp_path):
     check(path.read_bytes(), tmp_path / "file")
     for switches in range(0, 64, 5):
         check(bytes([switches]) + path.read_bytes()[1:], tmp_path / "file")
+
+
+# ── encodings ──
+
+
+@pytest.mark.parametrize(
+    "encoding", ["gb18030", "gbk", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "UTF8"]
+)
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_each_encoding_is_read_when_named(encoding, compression, tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes(PACKERS[compression]("2 2\n中国 1 2\n北京 3 4\n".encode(encoding)))
+    kv = load_vectors(path, encoding=encoding)
+    assert kv.index_to_key == ["中国", "北京"]
+    em = build_matrix(path, {"北京": 1}, encoding=encoding)
+    assert em.matrix[1].tolist() == [3, 4]
+    assert inspect(path, encoding=encoding)["damage"] == {}
+
+
+def test_bad_bytes_in_another_encoding_follow_on_error(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes("中国 1 2\n坏".encode("gbk") + b"\xff 3 4\n" + "北京 5 6\n".encode("gbk"))
+    with pytest.raises(ValueError, match=r"line 2 .*: expected a word in gb18030, got "):
+        load_vectors(path, encoding="gb18030")
+    kv = load_vectors(path, encoding="gb18030", on_error="skip")
+    assert (kv.index_to_key, dict(kv.damage.counts)) == (["中国", "北京"], {"encoding": 1})
+
+
+def test_utf8_read_as_something_else_is_refused(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes("中国 1 2\n北京 3 4\n上海 5 6\n".encode())
+    for encoding in ("gb18030", "latin-1"):
+        with pytest.raises(ValueError, match=f"is text in UTF-8, not in {encoding}: leave encoding='{encoding}' out"):
+            load_vectors(path, encoding=encoding)
+    with pytest.raises(ValueError, match=r"is not in utf-16 \(.*BOM.*\)\. Pass the right encoding"):
+        load_vectors(path, encoding="utf-16")
+    for encoding in ("klingon", "hex"):
+        with pytest.raises(ValueError, match=f"knows no encoding '{encoding}'"):
+            load_vectors(path, encoding=encoding)
+
+
+def test_gbk_in_binary_is_read_when_named(tmp_path):
+    path = tmp_path / "v.bin"
+    path.write_bytes(b"1 1\n" + "中国".encode("gbk") + b" " + floats(1.5))
+    assert load_vectors(path, encoding="gbk").index_to_key == ["中国"]
+    assert build_matrix(path, {"中国": 0}, encoding="gbk").matrix.tolist() == [[1.5]]
+
+
+# ── what is no stream: fastText, gensim, artifacts, folders ──
+
+
+def fasttext_bin(words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantized=False, model=2, cut=None):
+    """A fastText .bin whose vectors are 0, 1, 2 …"""
+    told_words, told_dim, told_bucket = sizes or (len(words), dim, bucket)
+    data = struct.pack("<14id", 793712314, 12, told_dim, 5, 1, 1, 1, 1, 1, model, told_bucket, 3, 6, 100, 0.0)
+    data += struct.pack("<3i2q", told_words, told_words, 0, 100, -1)
+    data += b"".join(word.encode() + b"\0" + struct.pack("<qb", 10, 0) for word in words)
+    rows = np.arange((len(words) + bucket) * dim, dtype="<f4")
+    data += struct.pack("<?2q", quantized, len(words) + bucket, dim) + rows.tobytes()
+    data += struct.pack("<?2q", False, 0, dim)
+    return data[:cut]
+
+
+def test_fasttext_gives_vectors_to_unknown_words(tmp_path):
+    path = tmp_path / "cc.bin"
+    path.write_bytes(fasttext_bin())
+    kv = load_vectors(path)
+    assert type(kv).__name__ == "FastTextKeyedVectors"
+    assert kv.index_to_key == ["the", "cat"]
+    em = build_matrix(path, {"cat": 1, "catty": 2, "the": 3})
+    assert em.coverage.missing == []
+    for word, index in em.word_index.items():
+        assert em.matrix[index].tobytes() == kv.get_vector(word).tobytes()
+    assert load_vectors(path, words=["catty", "cat"]).index_to_key == ["cat", "catty"]
+    assert load_vectors(path, limit=1).index_to_key == ["the"]
+    facts = inspect(path)
+    assert (facts["format"], facts["words"], facts["dim"], facts["damage"]) == ("fasttext", 2, 2, {})
+
+
+BROKEN_FASTTEXT = {
+    "cut in the header": (fasttext_bin(cut=50), "expected a header of 92 bytes, got 50"),
+    "cut in a word": (fasttext_bin(["a" * 300], cut=150), r"it ends in word 1 of 1|the whole file has 150 bytes"),
+    "cut before the vectors": (
+        fasttext_bin(["a" * 300], bucket=0, cut=400),
+        r"it ends in word 1 of 1|before the vectors",
+    ),
+    "cut in the vectors": (fasttext_bin(["a" * 300], bucket=1, cut=-30), "expected 16 bytes of vectors, got"),
+    "too many words": (
+        fasttext_bin(sizes=(10**9, 2, 10)),
+        "the header says 1000000000 words .* but the whole file has",
+    ),
+    "too many numbers": (fasttext_bin(sizes=(2, 10**9, 10)), "of 1000000000 numbers, but the whole file has"),
+    "negative": (fasttext_bin(sizes=(2, 2, -1)), "-1 buckets"),
+    "another dimension": (fasttext_bin(sizes=(2, 1, 10)), "expected 12 rows of 1 numbers, got 12 rows of 2"),
+    "quantized": (fasttext_bin(quantized=True), "quantized fastText model .*take the .bin"),
+    "classifier": (fasttext_bin(model=3), "is a fastText classifier; expected word vectors"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FASTTEXT)
+def test_broken_fasttext_is_explained(name, tmp_path):
+    """gensim itself hangs where a file ends in a word."""
+    data, message = BROKEN_FASTTEXT[name]
+    path = tmp_path / "cc.bin"
+    path.write_bytes(data)
+    for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
+        with pytest.raises(ValueError, match=message):
+            read(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["BOMB"],)
+
+
+def test_no_pickle_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOMB", str(tmp_path / "ran"))
+    path = tmp_path / "v.kv"
+    path.write_bytes(pickle.dumps(Bomb()))
+    for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
+        with pytest.raises(ValueError, match=r"pickle.*trust=True"):
+            read(path)
+    for protocol in range(6):
+        path.write_bytes(pickle.dumps(Bomb(), protocol))
+        with pytest.raises(ValueError, match="pickle|no word vectors"):
+            load_vectors(path)
+    np.save(tmp_path / "v.npy", np.array([Bomb()]), allow_pickle=True)
+    np.savez(tmp_path / "v.npz", matrix=np.array([Bomb()]), metadata=np.array([Bomb()]))
+    for name in ("v.npy", "v.npz"):
+        for read in (load_vectors, EmbeddingMatrix.load):
+            with pytest.raises(ValueError, match=name):
+                read(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_trusted_files_that_are_something_else(tmp_path):
+    path = tmp_path / "v.kv"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="(holds a dict|no whole file of gensim's)"):
+        load_vectors(path, trust=True)
+    path.write_bytes(pickle.dumps({"a": 1})[:-3])
+    with pytest.raises(ValueError, match="no whole file of gensim's"):
+        load_vectors(path, trust=True)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_artifacts_are_sources_of_the_words_they_found(suffix, tmp_path, monkeypatch):
+    source = tmp_path / "v.txt"
+    source.write_bytes(TEXT)
+    path = tmp_path / f"m{suffix}"
+    build_matrix(source, {"b": 1, "unknown": 2, "a": 3}, oov="normal").save(path)
+    kv = load_vectors(path)
+    assert kv.index_to_key == ["b", "a"]
+    assert kv.vectors.tolist() == [[3, 4], [1, 2]]
+    em = build_matrix(path, {"unknown": 1, "a": 2})
+    assert em.coverage.missing == ["unknown"]
+    assert em.matrix[2].tolist() == [1, 2]
+    assert inspect(path)["words"] == 2
+
+
+def test_broken_artifacts_are_explained(tmp_path):
+    source = tmp_path / "v.txt"
+    source.write_bytes(TEXT)
+    em = build_matrix(source, {"a": 1, "b": 2})
+    path = tmp_path / "m.safetensors"
+    em.save(path)
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+
+    def with_header(**changes):
+        packed = json.dumps({**header, **changes}).encode()
+        return len(packed).to_bytes(8, "little") + packed + whole[8 + length :]
+
+    metadata = header["__metadata__"]
+    tensor = header["matrix"]
+    for broken in (
+        whole[:-1],
+        whole[:20],
+        whole + b"x",
+        (1 << 31).to_bytes(8, "little") + whole[8:],
+        whole[:8] + b"{" * length + whole[8 + length :],
+        with_header(matrix={**tensor, "shape": [1 << 60, 2]}),
+        with_header(matrix={**tensor, "shape": [-3, -2]}),
+        with_header(matrix={**tensor, "dtype": "I8"}),
+        with_header(matrix={**tensor, "data_offsets": [0, 8]}),
+        with_header(__metadata__={**metadata, "word_index": '{"a": 7}'}),
+        with_header(__metadata__={**metadata, "word_index": '{"a": -1}'}),
+        with_header(__metadata__={**metadata, "word_index": "[" * 100_000}),
+        with_header(__metadata__={**metadata, "origins": "[3]"}),
+        with_header(__metadata__={}),
+    ):
+        path.write_bytes(broken)
+        for read in (load_vectors, EmbeddingMatrix.load):
+            with pytest.raises(
+                ValueError, match=r"m\.safetensors is not a whole .*safetensors file written by EmbeddingMatrix"
+            ):
+                read(path)
+    em.save(tmp_path / "m.npz")
+    whole = (tmp_path / "m.npz").read_bytes()
+    (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged zip archive"):
+        load_vectors(tmp_path / "m.npz")
+    np.savez_compressed(tmp_path / "m.npz", **np.load(io.BytesIO(whole)))
+    with pytest.raises(ValueError, match=r"m\.npz is not a whole .*its arrays are packed"):
+        load_vectors(tmp_path / "m.npz")
+
+
+def test_archives_that_are_no_vectors_are_named(tmp_path):
+    path = tmp_path / "v.zip"
+
+    def zipped(method=zipfile.ZIP_DEFLATED, **members):
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return path
+
+    for members, message in (
+        ({"a.npy": b"1", "b.npy": b"2"}, r"NumPy arrays \(\.npz\), which have no words.*add_vectors"),
+        ({"m/data.pkl": b"1", "m/data/0": b"2"}, "is a PyTorch file"),
+        ({"a.txt": TEXT, "b.txt": TEXT}, r"a zip archive of 2 files; .*: a\.txt, b\.txt"),
+        ({}, "a zip archive of 0 files"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_vectors(zipped(**members))
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with pytest.raises(ValueError, match="packed in a rare way"):
+            load_vectors(zipped(method, **{"a.txt": TEXT}))
+    raw = bytearray(zipped(**{"a.txt": TEXT}).read_bytes())
+    raw[6] |= 1  # encrypted
+    raw[raw.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.txt cannot be unpacked \(.*password"):
+        load_vectors(path)
+
+
+def test_folders_pipes_and_devices_are_named(tmp_path):
+    for names, message in (
+        (["vectors", "key2row", "strings.json"], "a folder with spaCy vectors. Export them"),
+        (["config.json", "model.safetensors"], "a folder with a model, not word vectors.*ContextualEncoder"),
+        (["sgns.txt"], r"is a folder; expected a file of word vectors\. It holds sgns\.txt\. Name the file inside"),
+        ([], "It is empty"),
+    ):
+        folder = tmp_path / f"folder{len(names)}"
+        folder.mkdir()
+        for name in names:
+            (folder / name).touch()
+        for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
+            with pytest.raises(IsADirectoryError, match=message):
+                read(folder)
+    (tmp_path / "model" / "vocab").mkdir(parents=True)
+    (tmp_path / "model" / "vocab" / "vectors").touch()
+    with pytest.raises(IsADirectoryError, match="with spaCy vectors"):
+        load_vectors(tmp_path / "model")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ValueError, match="is a pipe or a device; expected a file"):
+            load_vectors(path)
+
+
+# ── memory ──
+
+
+def bomb(pack_stream, start, filler, repeats):
+    with pack_stream as stream:
+        stream.write(start)
+        for _ in range(repeats):
+            stream.write(filler)
+
+
+BOMB_MEMORY = """
+import resource, sys
+from w2v_embed import build_matrix, load_vectors
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+for read in (lambda p: load_vectors(p, on_error="skip"), lambda p: build_matrix(p, {"w": 1, "x": 2}, on_error="skip")):
+    try:
+        read(sys.argv[1])
+    except ValueError as error:
+        assert sys.argv[1] in str(error), error
+print(peak())
+"""
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst", "zip"])
+def test_what_unpacks_to_a_lot_takes_little_memory(packing, tmp_path):
+    """64 MB of blank lines, and of one line without an end, out of some kB."""
+    from backports import zstd
+
+    path = tmp_path / f"bomb.{packing}"
+    openers = {
+        "gz": lambda: gzip.open(path, "wb", 1),
+        "bz2": lambda: bz2.BZ2File(path, "wb"),
+        "xz": lambda: lzma.LZMAFile(path, "wb", preset=0),
+        "zst": lambda: zstd.open(path, "wb"),
+    }
+    for filler in (b"\n" * (1 << 20), b"a" * (1 << 20)):
+        if packing == "zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                bomb(archive.open("v.txt", "w"), b"w 1 2\n", filler, 64)
+        else:
+            bomb(openers[packing](), b"w 1 2\n", filler, 64)
+        done = subprocess.run([sys.executable, "-c", BOMB_MEMORY, path], capture_output=True, text=True, check=True)
+        assert int(done.stdout) < 600, done
+
+
+def test_a_file_of_nothing_but_damage_takes_little_memory(tmp_path):
+    path = tmp_path / "bad.gz"
+    bomb(gzip.open(path, "wb", 1), b"a 1 2\n" * 40, b"b\n" * (1 << 18), 1)
+    kv = load_vectors(path, on_error="skip")
+    assert kv.damage.counts == {"too few numbers": 1 << 18, "duplicate word": 39}
+    assert len(kv.damage.examples["too few numbers"]) == 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20 < 2
+
+
+def test_xz_that_wants_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "v.xz"
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    path.write_bytes(lzma.compress(TEXT, filters=filters))
+    with pytest.raises(ValueError, match=r"v\.xz: the xz stream is cut or damaged \(Memory usage limit exceeded\)"):
+        load_vectors(path)
+
+
+# ── writers ──
+
+WRITER = """
+import sys
+import numpy as np
+from w2v_embed import EmbeddingMatrix
+size = int(sys.argv[2])
+while True:
+    for fill in (1, 2):
+        matrix = np.full((size, 8), fill, np.float32)
+        EmbeddingMatrix(matrix, {str(k): k for k in range(size)}).save(sys.argv[1])
+        print("saved", flush=True)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".npy"])
+def test_a_killed_save_leaves_the_old_file_or_the_new(suffix, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, path, "20000"], stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        time.sleep(rng.uniform(0, 0.1))
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        assert_whole(path, 20000)
+
+
+def test_two_processes_that_write_one_file_leave_one_of_the_two(tmp_path):
+    path = tmp_path / "m.safetensors"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, "3000"], stdout=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        writer.stdout.readline()
+    for _ in range(30):
+        assert_whole(path, 3000)
+    for writer in writers:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    assert_whole(path, 3000)
+
+
+def assert_whole(path, size):
+    em = EmbeddingMatrix.load(path)
+    assert em.matrix.shape == (size, 8)
+    assert em.matrix.min() == em.matrix.max()
+    assert len(em.word_index) in (size, 0)

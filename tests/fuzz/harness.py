@@ -1,8 +1,8 @@
 """What must hold for any bytes whatever: read them in every way, and compare.
 
-A case is one byte of switches and a file. For each file the compiled loops and their plain twins must come to the same words, the
-same bits, the same damage and the same message; an error must be a plain ValueError that names the file; and the rows picked out
-for some words must be those of the whole.
+A case is one byte of switches and a file. The compiled loops and their plain twins must come to the same words, the same bits,
+the same damage and the same message; an error must be a plain ValueError that names the file; and the rows picked out for some
+words must be those of the whole.
 """
 
 import logging
@@ -19,12 +19,12 @@ _HEADS = (1 << 18, 256, 64, 33)  # bytes looked at to recognise a file: few, so 
 _ENCODINGS = ("utf-8", "utf-8", "gb18030", "utf-16")
 
 
-class Broken(AssertionError):
+class BrokenError(AssertionError):
     """Something that must hold does not."""
 
 
 def check(case, path):
-    """Try one case, with the file at `path`; raises `Broken`, or what the readers should not have let through."""
+    """Try one case, with the file at `path`; raises `BrokenError`, or what the readers should not have let through."""
     switches, data = case[0] if case else 0, case[1:]
     Path(path).write_bytes(data)
     on_error = ("raise", "skip")[switches & 1]
@@ -40,7 +40,7 @@ def check(case, path):
             opened.hot_loops = lambda size, hot=hot: (hot, 1)
             results.append(_read(path, wanted, encoding, on_error))
         if results[0] != results[1]:
-            raise Broken(f"the kernels gave {results[0]}\nthe plain loops gave {results[1]}")
+            raise BrokenError(f"the kernels gave {results[0]}\nthe plain loops gave {results[1]}")
         if wanted and results[0][0] == "read":
             _compare_with_whole(results[0], _read(path, None, encoding, on_error))
     finally:
@@ -68,10 +68,10 @@ def _read(path, wanted, encoding, on_error):
             words, rows = [word for word, there in zip(wanted, found) if there], matrix[found]
     except ValueError as error:
         if type(error) is not ValueError or str(path) not in str(error):
-            raise Broken(f"{type(error).__name__}: {error}") from error
+            raise BrokenError(f"{type(error).__name__}: {error}") from error
         return "refused", str(error)
     if len(words) != len(rows) or not np.isfinite(rows).all():
-        raise Broken(f"{len(words)} words, {rows.shape} rows, finite: {np.isfinite(rows).all()}")
+        raise BrokenError(f"{len(words)} words, {rows.shape} rows, finite: {np.isfinite(rows).all()}")
     return (
         "read",
         rows.shape[1],
@@ -87,4 +87,4 @@ def _compare_with_whole(picked, whole):
         return
     expected = {word: row for word, row in whole[2].items() if word in PICKED}
     if picked[1] != whole[1] or picked[2] != expected:
-        raise Broken(f"picked {picked}\nof {whole}")
+        raise BrokenError(f"picked {picked}\nof {whole}")

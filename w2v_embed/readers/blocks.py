@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from . import plain
 from .damage import Damage, Damages
 from .detect import looks_like, reads_as
 
@@ -13,6 +14,9 @@ _PADDING = (
 )
 _BLOCK = 1 << 20
 _LONGEST_RECORD = 1 << 22
+_PLAIN_BYTES = (
+    1 << 24
+)  # after these the plain loops give way to the compiled ones: a packed file can be longer than it seems
 
 
 @dataclass
@@ -69,13 +73,16 @@ class BlockReader:
     unit = "record"
 
     def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only):
-        self.source, self.layout, self.dim, self.hot = source, layout, layout.dim, hot
+        self.source, self.layout, self.dim = source, layout, layout.dim
         self.wanted, self.encoding, self.told_encoding, self.first_only = wanted, encoding, told_encoding, first_only
-        self.table = hot.make_table(wanted or [])
+        self._use(hot)
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
         self._size = max(_BLOCK, len(self._tail) + 1)
         self._ended = False
+
+    def _use(self, hot):
+        self.hot, self.table = hot, hot.make_table(self.wanted or [])
 
     def scratch(self):
         """Memory for one worker."""
@@ -87,6 +94,12 @@ class BlockReader:
         """Fill the scratch with the next whole records; False where there are none."""
         if self._ended:
             return False
+        if (
+            self._offset > _PLAIN_BYTES and self.hot is plain
+        ):  # which runs on one thread: nobody else looks at `hot` now
+            from . import kernels
+
+            self._use(kernels)
         if scratch.size < self._size:
             scratch.allocate(self._size)
         scratch.offset, scratch.records, scratch.broken = self._offset, 0, None

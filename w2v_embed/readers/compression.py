@@ -98,7 +98,8 @@ class Source:
             archive = zipfile.ZipFile(self._file)
         except Exception as error:  # zipfile lets seek, struct and decoding errors through
             raise ValueError(f"{self.path} is a damaged zip archive ({error}). Download it again.") from error
-        members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+        # (ZipInfo.is_dir fails where a name is empty)
+        members = [m for m in archive.infolist() if m.filename[-1:] != "/" and not m.filename.startswith("__MACOSX/")]
         names = [m.filename for m in members]
         if set(names) == _ARTIFACT:
             self.compression = None

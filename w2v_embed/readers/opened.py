@@ -76,12 +76,7 @@ class Opened:
         self.reader = reader(stream, layout, head, wanted, encoding, told_encoding, hot, first_only)
 
     def _open_table(self, kind, wanted, encoding, trust):
-        path, compression = self.source.path, self.source.compression
-        if compression:
-            raise ValueError(
-                f"{path} is a {kind} file packed with {compression}; it can only be read unpacked. Unpack it first."
-            )
-        self.reader = open_table(kind, path, wanted, encoding, trust)
+        self.reader = open_table(kind, self.source, wanted, encoding, trust)
         self.layout = self.reader.layout
         self.threads = 1
 

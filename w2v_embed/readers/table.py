@@ -87,12 +87,23 @@ class _Span:
     begin = stop = 0
 
 
-def open_table(kind, path, wanted, encoding, trust):
-    """The `TableReader` of `path`, which is of `kind` "fasttext", "gensim", "safetensors" or "npz"."""
+def open_table(kind, source, wanted, encoding, trust):
+    """The `TableReader` of `source`, which is of `kind` "fasttext", "gensim", "safetensors" or "npz"."""
+    path = source.path
+    if kind == "gensim" and not trust:
+        raise ValueError(
+            f"{path} is a Python pickle, probably gensim's own format. Opening one can run code that somebody put in it. "
+            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what it "
+            "returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
+        )
+    if source.compression:
+        raise ValueError(
+            f"{path} is a {kind} file packed with {source.compression}, which only word2vec's formats may be. Unpack it first."
+        )
     if kind == "fasttext":
         return _open_fasttext(path, wanted, encoding)
     if kind == "gensim":
-        return _open_gensim(path, wanted, trust)
+        return _open_gensim(path, wanted)
     from ..store import read_vectors
 
     words, ids, rows = read_vectors(path, kind)
@@ -120,13 +131,7 @@ def _serves(kv, word):
     return kv.bucket > 0 and len(ft_ngram_hashes(word, kv.min_n, kv.max_n, kv.bucket)) > 0
 
 
-def _open_gensim(path, wanted, trust):
-    if not trust:
-        raise ValueError(
-            f"{path} is a Python pickle, probably gensim's own format. Opening a pickle can run code that somebody put in it. "
-            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what it "
-            "returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
-        )
+def _open_gensim(path, wanted):
     from gensim.models import KeyedVectors
 
     try:
