@@ -67,7 +67,7 @@ def _outliers(norms, words):
     if np.isnan(norms).all():
         return {"count": 0, "words": []}
     low, high = np.nanquantile(norms, [0.25, 0.75])
-    reach = _OUTSIDE * (high - low)
+    reach = max(_OUTSIDE * (high - low), 0.01 * high)  # of vectors of one length only the last digits differ
     outside = np.flatnonzero((norms < low - reach) | (norms > high + reach)).tolist()
     names = dict(zip(outside[:_EXAMPLES], [None] * _EXAMPLES))
     for k, word in enumerate(words):

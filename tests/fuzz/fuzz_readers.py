@@ -1,8 +1,8 @@
 """Coverage-guided fuzzing of the readers: `make fuzz`, for as long as you like (`make fuzz SECONDS=3600`).
 
 The compiled kernels run bounds-checked (NUMBA_BOUNDSCHECK=1, set by the Makefile); coverage is that of the Python code. What is
-found is written to benchmarks/.work/fuzz, and belongs into tests/fuzz/corpus once it is mended: `tests/test_hostile.py` tries all
-files there.
+found is written to benchmarks/.work/fuzz, and belongs into tests/fuzz/corpus once it is mended: `tests/test_hostile.py` tries
+all files there.
 """
 
 import os

@@ -164,8 +164,8 @@ def _header(line):
 
 
 def _is_text(body, dim):
-    """Whether what comes after a header that says `dim` is text: most of the first lines have numbers after a word; or there are
-    no control characters, and some lines have numbers or no binary record would fit in."""
+    """Whether what comes after a header that says `dim` is text: most of the first lines have numbers after a word; or there
+    are no control characters, and some lines have numbers or no binary record would fit in."""
     lines = [line for line in body.split(b"\n", _FEW)[:_FEW] if line.strip()]
     good = sum(map(_is_line, lines))
     if 2 * good > len(lines):

@@ -93,8 +93,8 @@ def open_table(kind, source, wanted, encoding, trust):
     if kind == "gensim" and not trust:
         raise ValueError(
             f"{path} is a Python pickle, probably gensim's own format. Opening one can run code that somebody put in it. "
-            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what it "
-            "returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
+            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what "
+            "it returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
         )
     if source.compression:
         raise ValueError(
