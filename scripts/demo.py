@@ -117,10 +117,10 @@ def main(out):
         rows.append((name, accuracy, time.perf_counter() - before))
         if name == "pretrained, frozen":
             model.save(out / "classifier.keras")
-    print(f"\n   | embedding layer       | accuracy on {HELD_OUT:,} held-out titles | seconds |")
-    print("   | --------------------- | ------------------------------ | ------- |")
+    column = f"accuracy on {HELD_OUT:,} held-out titles"
+    print(f"\n   | embedding layer       | {column} | seconds |\n   | {'-' * 21} | {'-' * len(column)} | ------- |")
     for name, accuracy, seconds in rows:
-        print(f"   | {name:<21} | {accuracy:>30.3f} | {seconds:>7.1f} |")
+        print(f"   | {name:<21} | {accuracy:>{len(column)}.3f} | {seconds:>7.1f} |")
     size = (out / "classifier.keras").stat().st_size / 1e6
     print(f"\n   saved: {out / 'classifier.keras'} ({size:.1f} MB; loads without w2v_embed)")
     print(f"   in all {time.perf_counter() - start:.0f} s")

@@ -1,4 +1,4 @@
-"""The command line: `w2v-embed build`, `inspect`, `convert`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+"""The command line: `w2v-embed build`, `inspect`, `convert`, `encode`, `similar`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 
 from . import __version__
+from .contextual.commands import add_encode, add_similar
 
 
 def main(argv=None):
@@ -80,6 +81,8 @@ def _parser():
     _add_reading(convert)
     _add_trust(convert)
     convert.set_defaults(run=_convert)
+    add_encode(commands)
+    add_similar(commands)
     return parser
 
 
