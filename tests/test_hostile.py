@@ -444,9 +444,10 @@ def test_bad_bytes_in_another_encoding_follow_on_error(tmp_path):
 def test_utf8_read_as_something_else_is_refused(tmp_path):
     path = tmp_path / "v.txt"
     path.write_bytes("中国 1 2\n北京 3 4\n上海 5 6\n".encode())
-    for encoding in ("gb18030", "latin-1"):
+    for encoding in ("gb18030", "latin-1", "utf-16"):
         with pytest.raises(ValueError, match=f"is text in UTF-8, not in {encoding}: leave encoding='{encoding}' out"):
             load_vectors(path, encoding=encoding)
+    path.write_bytes("中国 1 2\n".encode("utf-16-le"))
     with pytest.raises(ValueError, match=r"is not in utf-16 \(.*BOM.*\)\. Pass the right encoding"):
         load_vectors(path, encoding="utf-16")
     for encoding in ("klingon", "hex"):

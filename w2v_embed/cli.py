@@ -1,4 +1,4 @@
-"""The command line: `w2v-embed build`, `inspect`, `convert`, `encode`, `similar`. Exit codes: 0 done, 1 bad input, 2 bad usage."""
+"""The command line: `w2v-embed build`, `inspect`, `convert`, … Exit codes: 0 done, 1 bad input, 2 bad usage."""
 
 import argparse
 import json

@@ -176,15 +176,14 @@ def parse_text(buf, found, rows, exact):
         p, stop = found[k, 3], found[k, 4]
         row = rows[k]
         good = True
+        control = False  # whether a control character stands where a space should
         for column in range(len(row)):
-            good = buf[p] == SPACE or buf[p] == TAB  # other control characters part nothing
-            if not good:
-                break
+            control |= (buf[p] != SPACE) & (buf[p] != TAB)
             value, p, good = _parse_float(buf, p + 1, stop)
             if not good:
                 break
             row[column] = value
-        exact[k] = not good or p != stop
+        exact[k] = control or not good or p != stop
 
 
 @_inlined
