@@ -70,7 +70,7 @@ def kind_of(head):
         return "fasttext"
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "gensim"
-    if head.startswith(b"PK"):  # `Source` lets no other zip archive pass
+    if head.startswith(b"PK\3\4"):  # `Source` lets no other zip archive pass
         return "npz"
     if head[4:9] == b"\0\0\0\0{":
         return "safetensors"
