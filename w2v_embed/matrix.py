@@ -52,6 +52,8 @@ class EmbeddingMatrix:
         self._origins = np.asarray(origins, np.int32)
 
     def __array__(self, dtype=None, copy=None):
+        if copy is None:  # NumPy 1 knows no None there
+            return np.asarray(self.matrix, dtype=dtype)
         return np.array(self.matrix, dtype=dtype, copy=copy)
 
     @property

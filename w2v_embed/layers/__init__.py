@@ -9,6 +9,21 @@ except ImportError as error:
         "pip install 'w2v-embed[torch]'; the environment variable KERAS_BACKEND names the one that is used."
     ) from error
 
+from w2v_embed.layers.bert import bert_embedding
 from w2v_embed.layers.embedding import embedding_layer
+from w2v_embed.layers.position import PositionEmbedding, SinusoidalPositionEmbedding
+from w2v_embed.layers.relative import RelativePositionEmbedding, RelativeSelfAttention
+from w2v_embed.layers.sinusoid import Sinusoid
+from w2v_embed.layers.token import EmbeddingSimilarity, TokenEmbedding
 
-__all__ = ["embedding_layer"]
+__all__ = [
+    "EmbeddingSimilarity",
+    "PositionEmbedding",
+    "RelativePositionEmbedding",
+    "RelativeSelfAttention",
+    "Sinusoid",
+    "SinusoidalPositionEmbedding",
+    "TokenEmbedding",
+    "bert_embedding",
+    "embedding_layer",
+]
