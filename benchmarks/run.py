@@ -172,7 +172,8 @@ def main():
         f"{args.words:,} words × {DIM}, text of {text.stat().st_size / 1e9:.2f} GB, on {len(os.sched_getaffinity(0))} × {cpu},"
     )
     print(
-        f"Python {platform.python_version()}; medians of {args.rounds} rounds, gensim once; load average {os.getloadavg()[0]:.1f}."
+        f"Python {platform.python_version()}; medians of {args.rounds} rounds, gensim once; "
+        f"load average {os.getloadavg()[0]:.1f} at the start."
     )
 
     def cat(path):

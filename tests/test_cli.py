@@ -72,7 +72,10 @@ def test_inspect(data, capsys):
         (["build", "{data}/none.txt", "{index}", "-o", "{tmp}/m.npz"], "none.txt: No such file"),
         (["build", "{data}/vectors.bin", "{tmp}/none.json", "-o", "{tmp}/m.npz"], "none.json: No such file"),
         (["build", "{data}/titles.tsv", "{index}", "-o", "{tmp}/m.npz"], "holds no word vectors"),
-        (["build", "{data}/vectors.bin", "{data}/titles.tsv", "-o", "{tmp}/m.npz"], "line 1: expected a word, a tab and its id"),
+        (
+            ["build", "{data}/vectors.bin", "{data}/titles.tsv", "-o", "{tmp}/m.npz"],
+            "line 1: expected a word, a tab and its id",
+        ),
         (["build", "{data}/vectors.bin", "{index}", "-o", "{tmp}/m.xyz"], "must end in .safetensors"),
         (["build", "{data}/vectors.bin", "{index}", "-o", "{tmp}/no/m.npz"], "there is no folder"),
         (["inspect", "{data}"], "is a folder"),

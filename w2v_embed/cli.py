@@ -1,4 +1,4 @@
-"""The command line: `w2v-embed build`, `vocab`, `inspect`, `encode`, `similar`.
+"""The command line: `w2v-embed build`, `vocab`, `inspect`, `convert`, `encode`, `similar`.
 
 Exit codes: 0 done, 1 bad input, 2 bad usage.
 """
@@ -98,11 +98,31 @@ def _parser():
     inspect.add_argument("vectors", metavar="FILE")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _add_reading(inspect)
+    _add_trust(inspect)
     inspect.set_defaults(run=_inspect)
+
+    convert = commands.add_parser(
+        "convert", help="write vectors in another format", description="Write vectors in another format."
+    )
+    convert.add_argument("vectors", metavar="IN")
+    convert.add_argument(
+        "output",
+        metavar="OUT",
+        help=".txt or .vec (word2vec text), .bin (binary), each also .gz .bz2 .xz .zst .zip; .safetensors",
+    )
+    _add_reading(convert)
+    _add_trust(convert)
+    convert.set_defaults(run=_convert)
 
     add_encode(commands)
     add_similar(commands)
     return parser
+
+
+def _add_trust(command):
+    command.add_argument(
+        "--trust", action="store_true", help="read gensim's own files: Python pickles, which can run code"
+    )
 
 
 def _add_reading(command):
@@ -177,12 +197,43 @@ def _vocab(args):
 def _inspect(args):
     from .inspection import inspect
 
-    facts = inspect(args.vectors, encoding=args.encoding, on_error=args.on_error, progress=_progress(args))
+    facts = inspect(args.vectors, encoding=args.encoding, on_error="skip", progress=_progress(args), trust=args.trust)
     if args.json:
         print(json.dumps(facts, ensure_ascii=False, indent=2))
     else:
         for name, value in facts.items():
-            print(f"{name:<12} {', '.join(map(str, value)) if isinstance(value, list) else value}")
+            print(f"{name:<13} {_line_of(value)}")
+    if facts["damage"] and args.on_error == "raise":
+        sys.stdout.flush()
+        kinds = ", ".join(f"{count} × {kind}" for kind, count in facts["damage"].items())
+        raise ValueError(
+            f"{args.vectors} is damaged: {kinds}. With --on-error skip this is no error, and the rest can be used."
+        )
+
+
+def _line_of(value):
+    """A value of `inspect` for people."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_line_of(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(" ".join(map(str, inner)) if isinstance(inner, list) else str(inner) for inner in value)
+    return str(value)
+
+
+def _convert(args):
+    from .conversion import convert
+
+    start = time.perf_counter()
+    rows, dim, _ = convert(
+        args.vectors,
+        args.output,
+        encoding=args.encoding,
+        on_error=args.on_error,
+        progress=_progress(args),
+        trust=args.trust,
+    )
+    if not args.quiet:
+        print(f"{args.output}: {rows:,} words × {dim}, written in {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":

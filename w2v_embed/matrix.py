@@ -1,13 +1,14 @@
 """word_index + vectors → EmbeddingMatrix."""
 
 import logging
+from collections import Counter
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from .coverage import Coverage
-from .fallbacks import FINDS, Fallbacks
+from .fallbacks import FINDS, Derivation, Fallbacks
 from .readers import select_rows
 from .readers.damage import DamageReport
 from .vocabulary import read_vocabulary
@@ -110,7 +111,15 @@ class EmbeddingMatrix:
         """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
         from .store import load
 
-        return load(cls, path)
+        return load(path, cls._from_stored)
+
+    @classmethod
+    def _from_stored(cls, matrix, fields):
+        if not fields:
+            return cls(matrix, {}, padding_row=0 if len(matrix) and not matrix[0].any() else None)
+        derived = {word: Derivation(how, tuple(words)) for word, (how, words) in fields.pop("derived").items()}
+        damage = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields.pop("damage")]
+        return cls(matrix, fields.pop("word_index"), derived=derived, damage=damage, **fields)
 
     def write_report(self, path, *, counts=None, title=None):
         """Write the coverage as one self-contained HTML page with pictures.

@@ -1,8 +1,10 @@
 """Bytes out of a file, whatever it is packed in: found from its first bytes, never from its name, and streamed."""
 
 import codecs
+import io
 import lzma
 import os
+import stat
 import sys
 import zipfile
 from pathlib import Path
@@ -17,6 +19,10 @@ _MAGIC = {
 }
 # What may come out of a packed file for each byte that is in it; only used to tell small files from big ones.
 _USUAL_RATIO = 3
+# An .xz file says how much memory unpacking it takes: up to 4 GB. `xz -9` makes files that take 65 MB.
+_MOST_XZ_MEMORY = 1 << 28
+_PIECE = 1 << 16
+_ARTIFACT = {"matrix.npy", "metadata.npy"}  # the members of an .npz that EmbeddingMatrix.save wrote
 
 
 def compression_of(head):
@@ -47,8 +53,10 @@ class Source:
     def __init__(self, path, threads=1):
         self.path = Path(path)
         if self.path.is_dir():
-            raise IsADirectoryError(
-                f"{self.path} is a folder; expected a file of word vectors. Name the file inside it."
+            raise IsADirectoryError(f"{self.path} is a folder{_about_folder(self.path)}")
+        if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+            raise ValueError(
+                f"{self.path} is a pipe or a device; expected a file, which can be looked at first. Write one."
             )
         self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
@@ -72,9 +80,10 @@ class Source:
         if self.compression == "bzip2":
             from rapidgzip import IndexedBzip2File
 
-            return IndexedBzip2File(str(self.path), parallelization=threads)
+            # Each thread keeps some unpacked blocks, which hold up to 46 MB where somebody wants it so: 4 threads, 0.6 GB.
+            return IndexedBzip2File(str(self.path), parallelization=min(threads, 4))
         if self.compression == "xz":
-            return lzma.open(self._file)
+            return io.BufferedReader(_XzFile(self._file), _PIECE)
         if self.compression == "zstd":
             if sys.version_info >= (3, 14):
                 from compression import zstd
@@ -87,20 +96,35 @@ class Source:
     def _open_zip(self):
         try:
             archive = zipfile.ZipFile(self._file)
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # zipfile lets seek, struct and decoding errors through
             raise ValueError(f"{self.path} is a damaged zip archive ({error}). Download it again.") from error
-        members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
-        if len(members) != 1:
+        # (ZipInfo.is_dir fails where a name is empty)
+        members = [m for m in archive.infolist() if m.filename[-1:] != "/" and not m.filename.startswith("__MACOSX/")]
+        names = [m.filename for m in members]
+        if set(names) == _ARTIFACT:
+            self.compression = None
+            self._file.seek(0)
+            return self._file
+        if len(members) != 1 or names[0].endswith(".npy"):
+            if names and all(name.endswith(".npy") for name in names):
+                what = "NumPy arrays (.npz), which have no words. Put both together: kv.add_vectors(words, array) of gensim"
+            elif any(name.endswith("data.pkl") for name in names):
+                what = "a PyTorch file. Export its vectors as word2vec text"
+            else:
+                inside = f": {', '.join(names[:5])}" if names else ""
+                what = (
+                    f"a zip archive of {len(members)} files; expected one file of word vectors. Unpack the one{inside}"
+                )
+            raise ValueError(f"{self.path} is {what}.")
+        if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # zipfile unpacks the rarer methods 4 kB at a time, whatever these turn into: gigabytes, if somebody wants it so.
             raise ValueError(
-                f"{self.path} is a zip archive of {len(members)} files; expected one file of word vectors. "
-                f"Unpack the one you want{': ' + ', '.join(m.filename for m in members[:5]) if members else ''}."
+                f"{self.path}: {names[0]} is packed in a rare way ({members[0].compress_type}). Unpack it first."
             )
         try:
             return archive.open(members[0])
-        except (RuntimeError, NotImplementedError) as error:  # a password, or a method that zipfile does not know
-            raise ValueError(
-                f"{self.path}: {members[0].filename} cannot be unpacked ({error}). Unpack it first."
-            ) from error
+        except Exception as error:  # a password, a damaged entry, or as above
+            raise ValueError(f"{self.path}: {names[0]} cannot be unpacked ({error}). Unpack it first.") from error
 
     def readinto(self, view):
         """Fill `view` as far as the stream goes. Returns the bytes written: fewer than asked for only at the end of the stream,
@@ -147,8 +171,55 @@ class Source:
         self.close()
 
 
+def _about_folder(path):
+    """What lies in a folder, and what to do."""
+    names = sorted(entry.name for entry in path.iterdir())
+    if {"key2row", "vectors"} <= set(names) or (path / "vocab" / "vectors").is_file():
+        return (
+            " with spaCy vectors. Export them: nlp = spacy.load(folder), then for each key and row of nlp.vocab.vectors a line "
+            "`nlp.vocab.strings[key] numbers`"
+        )
+    if "config.json" in names or "bert_config.json" in names:
+        return " with a model, not word vectors. Load it with w2v_embed.contextual.ContextualEncoder.from_pretrained"
+    inside = f"It holds {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else "It is empty"
+    return f"; expected a file of word vectors. {inside}. Name the file inside it."
+
+
+class _XzFile(io.RawIOBase):
+    """As `lzma.LZMAFile`, with a bound on the memory."""
+
+    def __init__(self, file):
+        self._file, self._packed, self._unpack = file, b"", None
+
+    def readable(self):
+        return True
+
+    def readinto(self, view):
+        while True:
+            if self._unpack is None or self._unpack.eof:
+                # Streams may follow one another, zeros between them.
+                packed = self._unpack.unused_data if self._unpack else b""
+                while not packed.strip(b"\0"):
+                    packed = self._file.read(_PIECE)
+                    if not packed:
+                        return 0
+                self._packed = packed.lstrip(b"\0") if self._unpack else packed
+                self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_XZ_MEMORY)
+            elif self._unpack.needs_input:
+                self._packed = self._file.read(_PIECE)
+                if not self._packed:
+                    raise EOFError("it ends in the middle of a stream")
+            data = self._unpack.decompress(self._packed, len(view))
+            self._packed = b""
+            if data:
+                view[: len(data)] = data
+                return len(data)
+
+
 class Transcoded:
     """A source of text in another encoding, as UTF-8: the readers then know only one encoding.
+
+    Bytes that are no text in it come out as bytes that are no UTF-8, so that the readers find them, in their line.
 
     Args:
         source: a `Source`.
@@ -159,10 +230,9 @@ class Transcoded:
     def __init__(self, source, encoding, head=b""):
         self.path = source.path
         self._source, self._encoding, self._head = source, encoding, head
-        self._decode = codecs.getincrementaldecoder(encoding)().decode
+        self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
         self._ready = b""
         self._ended = False
-        self._read = 0
 
     @property
     def damage(self):
@@ -184,15 +254,17 @@ class Transcoded:
     def _more(self):
         raw, self._head = self._head, b""
         if not raw:
-            buffer = bytearray(1 << 18)
+            buffer = bytearray(_PIECE)
             raw = bytes(buffer[: self._source.readinto(memoryview(buffer))])
             self._ended = len(raw) < len(buffer)
         try:
             text = self._decode(raw, self._ended and self.damage is None)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:  # not about some bytes, those are marked: UTF-16 without its first two
             raise ValueError(
-                f"{self.path}: not {self._encoding} near byte {self._read + error.start} of the text ({error.reason}: "
-                f"{error.object[error.start : error.start + 4]!r}). Pass the encoding that the file is in."
+                f'{self.path} is not in {self._encoding} ({error}). Pass the right encoding=; "utf-16-le" and "utf-16-be" are '
+                "UTF-16 without a byte order mark."
             ) from error
-        self._read += len(raw)
         return text.encode("utf-8", "surrogatepass")
+
+
+codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

@@ -11,7 +11,7 @@ import numpy as np
 _compiled = nb.njit(nogil=True, cache=True)
 _inlined = nb.njit(nogil=True, cache=True, inline="always")
 
-NEWLINE, SPACE, PLUS, MINUS, POINT, ZERO = b"\n +-.0"
+NEWLINE, SPACE, TAB, PLUS, MINUS, POINT, ZERO = b"\n \t+-.0"
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)
 _ONES = np.uint64(0x0101010101010101)
@@ -88,7 +88,8 @@ def scan_text(buf, start, end, dim, table, found, odd):
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
     begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
-    Stops early where one of the two is full. Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`).
+    Stops early where one of the two is full. Returns (position reached, lines, blank ones among them, rows
+    of `found`, rows of `odd`).
     """
     return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd)
 
@@ -176,13 +177,14 @@ def parse_text(buf, found, rows, exact):
         p, stop = found[k, 3], found[k, 4]
         row = rows[k]
         good = True
+        control = False  # whether a control character stands where a space should
         for column in range(len(row)):
-            p += 1
-            value, p, good = _parse_float(buf, p, stop)
+            control |= (buf[p] != SPACE) & (buf[p] != TAB)
+            value, p, good = _parse_float(buf, p + 1, stop)
             if not good:
                 break
             row[column] = value
-        exact[k] = not good or p != stop
+        exact[k] = control or not good or p != stop
 
 
 @_inlined

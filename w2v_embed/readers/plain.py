@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_NEWLINE, _SPACE = 10, 32
+_TAB, _NEWLINE, _SPACE = 9, 10, 32
 
 
 def make_table(words):
@@ -51,6 +51,7 @@ def parse_text(buf, found, rows, exact):
                 rows[k] = np.array([float(field) for field in fields])
             # Python reads 1_000, and numbers next to characters that are white space only to it; the exact way judges those.
             regular = len(fields) == rows.shape[1] and not any(b"_" in field for field in fields)
+            regular &= buf[word_end] in (_SPACE, _TAB)
             exact[k] = not regular or not np.isfinite(rows[k]).all()
         except ValueError:
             exact[k] = True

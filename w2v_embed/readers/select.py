@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .damage import Damage
+from .damage import Damage, Damages
 from .opened import Opened
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
@@ -17,7 +17,7 @@ def select_rows(
     still be needed for: where room runs out, rows that only words found by now would have used are dropped.
 
     Args:
-        path: a file in word2vec text or binary, GloVe or .vec format.
+        path: a file of any format that `load_vectors` reads without being told to trust it.
         words: list of str without repetition.
         matrix_of: callable, dim → the array `(rows, dim)` to fill.
         places: for each word its row of the array.
@@ -29,10 +29,6 @@ def select_rows(
         (the array, bool array `(len(words),)`: which words were found, dict side word → row, the `DamageReport`).
     """
     with Opened(path, [*words, *side], encoding=encoding, on_error=on_error) as opened:
-        if opened.foreign:
-            raise ValueError(
-                f"{path} is in {opened.foreign}'s own format, which cannot be streamed; pass load_vectors(path) in its place"
-            )
         sink = _Rows(words, matrix_of(opened.reader.dim), np.asarray(places), list(side), needed)
         opened.run(sink, progress)
     return sink.matrix, sink.found[: len(words)], sink.side_rows(), opened.report
@@ -63,11 +59,11 @@ class _Rows:
         self.count += int(inside.sum())
         if not inside.all():
             self._keep(targets[~inside] - len(self.words), block.rows[new[~inside]])
-        again = []
+        again = Damages()
         if len(new) < len(block.targets):
             for k in np.setdiff1d(np.arange(len(block.targets)), new).tolist():
                 message = f"the word {self._word(block.targets[k])!r} stands here again"
-                again.append(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+                again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
         done = self.count == len(self.words)
         last = new[inside][-1:]
         return (int(block.where[last[0]]) if len(last) else -1) if done else None, again
