@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench fuzz clean
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -29,6 +29,19 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
+
+# Coverage-guided fuzzing of the readers, with bounds-checked kernels. What it finds is written to benchmarks/.work/fuzz/.
+SECONDS ?= 600
+FUZZ := benchmarks/.work/fuzz
+
+$(VENV)/fuzzer: $(VENV)/installed
+	$(PIP) 'atheris>=3'
+	touch $@
+
+fuzz: $(VENV)/fuzzer
+	mkdir -p $(FUZZ)/corpus
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(FUZZ)/numba $(PY) -m tests.fuzz.fuzz_readers -max_total_time=$(SECONDS) \
+		-max_len=600 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus tests/fuzz/corpus
 
 clean:
 	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info

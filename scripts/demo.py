@@ -2,8 +2,8 @@
 
     python scripts/demo.py [output folder]
 
-Splits the shipped titles with jieba, builds the matrix on the command line, and trains the same small model three times: with the
-pretrained rows frozen, with random rows frozen, and with the pretrained rows trainable.
+Splits the shipped titles with jieba, builds the matrix on the command line, and trains the same small model three times: with
+the pretrained rows frozen, with random rows frozen, and with the pretrained rows trainable.
 """
 
 import json
@@ -31,7 +31,9 @@ EPOCHS = 12
 def read_titles(path):
     """[(label, words)] of `label<TAB>title` lines."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [(label, [w for w in jieba.lcut(title) if w.strip()]) for label, title in (line.split("\t") for line in lines)]
+    return [
+        (label, [w for w in jieba.lcut(title) if w.strip()]) for label, title in (line.split("\t") for line in lines)
+    ]
 
 
 def make_word_index(texts):
@@ -68,7 +70,7 @@ def main(out):
     print("1. titles → word_index")
     labels, texts = zip(*read_titles(ROOT / "data/titles.tsv"))
     names = sorted(set(labels))
-    # The words of all titles get a row: one reason to start from pretrained vectors is that they know words that no label taught.
+    # The words of all titles get a row: pretrained vectors also know words that no label taught.
     word_index, counts = make_word_index(texts)
     word_index_file = out / "word_index.json"
     word_index_file.write_text(json.dumps(word_index, ensure_ascii=False), encoding="utf-8")
@@ -76,13 +78,23 @@ def main(out):
 
     print("2. vectors + word_index → matrix")
     matrix_file = out / "matrix.safetensors"
-    command = ["-m", "w2v_embed.cli", "build", str(ROOT / "data/vectors.txt.bz2"), str(word_index_file), "-o", str(matrix_file)]
+    command = [
+        "-m",
+        "w2v_embed.cli",
+        "build",
+        str(ROOT / "data/vectors.txt.bz2"),
+        str(word_index_file),
+        "-o",
+        str(matrix_file),
+    ]
     print(f"   $ w2v-embed {' '.join(command[2:])}")
     subprocess.run([sys.executable, *command], check=True)
     matrix = EmbeddingMatrix.load(matrix_file)
     print(f"   of the running words {matrix.coverage.weighted_rate(counts):.1%} have a vector\n")
 
-    print(f"3. matrix → Keras layer → classifier ({keras.backend.backend()}, {len(texts) - HELD_OUT:,} titles, {EPOCHS} epochs)")
+    print(
+        f"3. matrix → Keras layer → classifier ({keras.backend.backend()}, {len(texts) - HELD_OUT:,} titles, {EPOCHS} epochs)"
+    )
     x = encode(texts, word_index)
     y = np.array([names.index(label) for label in labels])
     kept = (x > 0).any(axis=1)  # a title without a known word has nothing to average
@@ -105,10 +117,10 @@ def main(out):
         rows.append((name, accuracy, time.perf_counter() - before))
         if name == "pretrained, frozen":
             model.save(out / "classifier.keras")
-    print(f"\n   | embedding layer       | accuracy on {HELD_OUT:,} held-out titles | seconds |")
-    print("   | --------------------- | ------------------------------ | ------- |")
+    column = f"accuracy on {HELD_OUT:,} held-out titles"
+    print(f"\n   | embedding layer       | {column} | seconds |\n   | {'-' * 21} | {'-' * len(column)} | ------- |")
     for name, accuracy, seconds in rows:
-        print(f"   | {name:<21} | {accuracy:>30.3f} | {seconds:>7.1f} |")
+        print(f"   | {name:<21} | {accuracy:>{len(column)}.3f} | {seconds:>7.1f} |")
     size = (out / "classifier.keras").stat().st_size / 1e6
     print(f"\n   saved: {out / 'classifier.keras'} ({size:.1f} MB; loads without w2v_embed)")
     print(f"   in all {time.perf_counter() - start:.0f} s")

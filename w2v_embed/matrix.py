@@ -1,20 +1,23 @@
 """word_index + vectors → EmbeddingMatrix."""
 
 import logging
-from functools import cached_property
+from collections import Counter
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from .coverage import Coverage
+from .fallbacks import FINDS, Derivation, Fallbacks
 from .readers import select_rows
 from .readers.damage import DamageReport
-from .vocabulary import is_padding, num_words_of, read_word_index
+from .vocabulary import read_vocabulary
 
 logger = logging.getLogger("w2v_embed")
 
 _UNUSED, _PADDING, _OOV = range(3)  # codes of `_origin`; higher ones are sources
 _ORIGINS = ("unused", "padding", "oov")
+_AT_ONCE = 1024  # words whose means are taken together
 _DTYPES = ("float16", "float32", "float64")
 
 
@@ -27,7 +30,9 @@ class EmbeddingMatrix:
         matrix: array `(rows, dim)`; row i is the vector of the word with id i.
         word_index: dict word → id.
         padding_row: 0 where row 0 is padding (all zeros), None where id 0 is a word.
-        provenance: array `(rows,)` of str: the source of each row, or "padding", "oov", or "unused" where no word has the id.
+        provenance: array `(rows,)` of str: the source of each row ("glove.txt", or "glove.txt (lower)" where a fallback found
+            it), or "padding", "oov", or "unused" where no word has the id.
+        derived: dict word → `Derivation`: by which fallback, and from the rows of which words, the word got its row.
         oov_rows: array of the ids of words without a vector.
         coverage: the `Coverage`.
         damage: `DamageReport`s of the files that were read, or an empty list.
@@ -36,11 +41,24 @@ class EmbeddingMatrix:
         ValueError: the parts do not fit together.
     """
 
-    def __init__(self, matrix, word_index, *, origins=None, sources=(), padding_row=None, damage=()):
+    def __init__(
+        self,
+        matrix,
+        word_index,
+        *,
+        origins=None,
+        sources=(),
+        derived=None,
+        suggestions=None,
+        padding_row=None,
+        damage=(),
+    ):
         self.matrix = np.asarray(matrix)
         self.word_index = dict(word_index)
         self.padding_row = padding_row
         self.damage = list(damage)
+        self.derived = dict(derived or {})
+        self._suggestions = dict(suggestions or {})
         self._sources = tuple(sources)
         if self.matrix.ndim != 2:
             raise ValueError(f"expected a matrix (rows, dim), received an array of shape {self.matrix.shape}")
@@ -52,6 +70,8 @@ class EmbeddingMatrix:
         self._origins = np.asarray(origins, np.int32)
 
     def __array__(self, dtype=None, copy=None):
+        if copy is None:  # NumPy 1 knows no None there
+            return np.asarray(self.matrix, dtype=dtype)
         return np.array(self.matrix, dtype=dtype, copy=copy)
 
     @property
@@ -61,7 +81,7 @@ class EmbeddingMatrix:
 
     @property
     def provenance(self):
-        return np.array([*_ORIGINS, *self._sources], object)[self._origins]
+        return np.array([*_ORIGINS, *map(_label, self._sources)], object)[self._origins]
 
     @property
     def oov_rows(self):
@@ -70,17 +90,18 @@ class EmbeddingMatrix:
     @cached_property
     def coverage(self):
         origins = self._origins.tolist()
+        labels = [*_ORIGINS, *map(_label, self._sources)]
         found, missing, sources = [], [], {}
         for word, index in self.word_index.items():
             if origins[index] > _OOV:
                 found.append(word)
-                sources[word] = self._sources[origins[index] - len(_ORIGINS)]
+                sources[word] = labels[origins[index]]
             elif origins[index] == _OOV:
                 missing.append(word)
-        return Coverage(found, missing, sources)
+        return Coverage(found, missing, sources, self.derived, self._suggestions)
 
     def save(self, path):
-        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. The old file stays until the new is whole."""
+        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
         from .store import save
 
         save(self, path)
@@ -90,11 +111,53 @@ class EmbeddingMatrix:
         """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
         from .store import load
 
-        return load(cls, path)
+        return load(path, cls._from_stored)
+
+    @classmethod
+    def _from_stored(cls, matrix, fields):
+        if not fields:
+            return cls(matrix, {}, padding_row=0 if len(matrix) and not matrix[0].any() else None)
+        derived = {word: Derivation(how, tuple(words)) for word, (how, words) in fields.pop("derived").items()}
+        damage = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields.pop("damage")]
+        return cls(matrix, fields.pop("word_index"), derived=derived, damage=damage, **fields)
+
+    def write_report(self, path, *, counts=None, title=None):
+        """Write the coverage as one self-contained HTML page with pictures.
+
+        Args:
+            path: .html file to write.
+            counts: how often each word occurs, as for `Coverage.weighted_rate`.
+            title: heading of the page.
+
+        Raises:
+            ImportError: the libraries that draw are not installed.
+        """
+        from .report import write_report
+
+        write_report(self, path, counts=counts, title=title)
+
+    def export_projector(self, folder, *, counts=None, limit=10_000):
+        """Write `tensors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, for TensorBoard's embedding projector.
+
+        Args:
+            folder: where to; made if it is not there.
+            counts: how often each word occurs: the most frequent come first, and the labels tell it.
+            limit: how many words, in the order of counts or ids; None for all.
+        """
+        from .projector import export
+
+        export(self, folder, counts=counts, limit=limit)
 
     def __repr__(self):
         rows, dim = self.matrix.shape
-        return f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        return (
+            f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        )
+
+
+def _label(source):
+    name, fallback = source
+    return f"{name} ({fallback})" if fallback else name
 
 
 def build_matrix(
@@ -104,29 +167,39 @@ def build_matrix(
     num_words=None,
     oov="zeros",
     fallbacks=(),
+    suggest=False,
     seed=0,
     dtype="float32",
     encoding="utf-8",
     on_error="raise",
     progress=None,
+    cache_dir=None,
 ):
     """The embedding matrix for your vocabulary.
 
-    A file is streamed: only the rows that are wanted are parsed, memory is the matrix and a few MB, and reading stops when every
-    word is found. Row 0 is padding, all zeros, where no word has id 0 or the word there is '', '<pad>' or '[PAD]'.
+    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix and a few
+    MB, and reading stops when every word is found. Row 0 is padding, all zeros, where no word has id 0 or the word there is
+    '', '<pad>', '[PAD]' or the source's own padding token.
 
     Args:
         vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, any object with `vector_size` and
             `vectors_for(words) -> (rows, found)`, or a list of these, of which an earlier one wins.
-        word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a Hugging
-            Face tokenizer; a path to .json or .txt (one word a line).
+        word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a
+            Hugging Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one
+            word a line) or .tsv (word, tab, id).
         num_words: rows of the matrix, where not highest id + 1: as in Keras' Tokenizer, ids from `num_words` on are left out.
-        oov: rows of words without a vector: "zeros"; "normal", drawn with mean and standard deviation of the found rows, column
-            by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. They do not depend on the order of the words.
-        fallbacks: must be empty yet.
+        oov: rows of words without a vector: "zeros"; "normal", drawn with mean and standard deviation of the found rows,
+            column by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. They do not depend on the order
+            of the words.
+        fallbacks: where else to look for words that no source has, in this order, each building on those before it: "nfkc",
+            "lower", "title", "upper", "simplified", "traditional" (Chinese, by OpenCC), "digits" (to # or 0), "markers" (## ▁ Ġ
+            off), "parts" (mean of the known words that it splits into), "characters" (mean of a Chinese word's characters),
+            "subwords" (fastText's n-grams), or callables word → word, list of words, or None.
+        suggest: also find out which other fallbacks would help: `coverage.suggestions`.
         seed: of what `oov` draws.
         dtype: "float32", "float16" or "float64".
-        encoding, on_error, progress: as for `load_vectors`.
+        encoding, on_error, progress: as for `load_vectors`. With on_error="skip", ids without a word are accepted too.
+        cache_dir: folder that keeps built matrices: the same call with the same files is answered from there.
 
     Returns:
         An `EmbeddingMatrix`.
@@ -139,53 +212,97 @@ def build_matrix(
         >>> em = build_matrix("data/vectors.txt.bz2", {"中国": 1, "经济": 2, "qwxyz": 3})
         >>> em.shape, em.coverage.missing, em.padding_row
         ((4, 100), ['qwxyz'], 0)
+        >>> em = build_matrix("data/vectors.txt.bz2", {"中國": 1, "中国经济": 2}, fallbacks=["parts"])
+        >>> em.derived["中国经济"].words, em.provenance.tolist()
+        (('中国', '经济'), ['padding', 'oov', 'vectors.txt.bz2 (parts)'])
     """
-    if tuple(fallbacks):
-        raise ValueError(f"fallbacks must be empty in this version, received {fallbacks!r}")
     if not callable(oov) and oov not in ("zeros", "normal", "mean"):
         raise ValueError(f'oov must be "zeros", "normal", "mean" or a callable (shape, rng) -> rows, received {oov!r}')
     if str(np.dtype(dtype)) not in _DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, received {dtype!r}")
-    num_words = num_words_of(word_index, num_words)
-    word_index = read_word_index(word_index, num_words)
-    rows = num_words or max(word_index.values()) + 1
-    first = next(iter(word_index))
-    padding_row = 0 if word_index[first] != 0 or is_padding(first) else None
-
-    origins = np.full(rows, _UNUSED, np.int32)
-    origins[list(word_index.values())] = _OOV
-    if padding_row == 0:
-        origins[0] = _PADDING
+    plan = Fallbacks(fallbacks)
+    vocabulary = read_vocabulary(word_index, num_words, on_error)
     sources = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
     if not sources:
         raise ValueError("vectors is an empty list; expected at least one source of vectors")
-    matrix, names, damage = None, [], []
-    for code, source in enumerate(sources, len(_ORIGINS)):
-        names.append(_name_of(source))
+
+    options = {
+        "oov": oov,
+        "suggest": suggest,
+        "seed": seed,
+        "dtype": str(np.dtype(dtype)),
+        "encoding": encoding,
+        "on_error": on_error,
+    }
+    build = partial(_build, sources, vocabulary, plan, progress, **options)
+    if cache_dir is None:
+        return build()
+    from .cache import cached
+
+    return cached(cache_dir, build, sources, vocabulary, plan, options)
+
+
+def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, encoding, on_error):
+    word_index = vocabulary.word_index
+    origins = np.full(vocabulary.rows, _UNUSED, np.int32)
+    origins[list(word_index.values())] = _OOV
+    origins[list(vocabulary.unknown_rows)] = _OOV
+    if vocabulary.padding_row == 0:
+        origins[0] = _PADDING
+    names = [_name_of(source) for source in sources]
+    if plan.needs_subwords and not any(map(_has_subwords, sources)):
+        raise ValueError(
+            'the fallback "subwords" needs fastText vectors with character n-grams, as load_vectors reads them from a .bin of '
+            f"fastText; received {', '.join(names)}"
+        )
+    others = [name for name in FINDS if name not in plan.names and _works(name)] if suggest else []
+    wide = Fallbacks([*plan.given, *others]) if others else plan
+
+    matrix, damage, side = None, [], {}  # side: word that is not in the vocabulary → (its row, the source)
+
+    def room(dim, name):
+        if matrix is None:
+            return np.zeros((vocabulary.rows, dim), dtype)
+        if matrix.shape[1] != dim:
+            raise ValueError(
+                f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike"
+            )
+        return matrix
+
+    def candidates(words):
+        return wide.candidates(words).difference(word_index, side)
+
+    for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
         words = [word for word, index in word_index.items() if origins[index] == _OOV]
         if not words and matrix is not None:
             break
         places = np.array([word_index[word] for word in words], np.int64)
-
-        def room(dim, name=names[-1]):
-            if matrix is None:
-                return np.zeros((rows, dim), dtype)
-            if matrix.shape[1] != dim:
-                raise ValueError(f"{name} has vectors of {dim} numbers, {names[0]} of {matrix.shape[1]}; they must be alike")
-            return matrix
-
         if isinstance(source, (str, Path)):
-            matrix, found, report = select_rows(
-                source, words, room, places, encoding=encoding, on_error=on_error, progress=progress
+            extra = list(candidates(words)) if wide.names else []
+            reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
+            matrix, found, rows, report = select_rows(
+                source, words, partial(room, name=name), places, side=extra, needed=candidates, **reading
             )
         else:
-            matrix, found, report = _rows_of(source, words, room, places, names[-1], on_error)
+            matrix, found, rows, report = _rows_of(source, words, room, places, candidates, name, on_error)
         damage.append(report)
         origins[places[found]] = code
-    em = EmbeddingMatrix(matrix, word_index, origins=origins, sources=names, padding_row=padding_row, damage=damage)
-    if not em.coverage.found:
+        side.update((word, (row, code)) for word, row in rows.items())
+
+    labels, derived, suggestions = _fall_back(matrix, origins, word_index, side, sources, names, plan, others)
+    em = EmbeddingMatrix(
+        matrix,
+        word_index,
+        origins=origins,
+        sources=labels,
+        derived=derived,
+        suggestions=suggestions,
+        padding_row=vocabulary.padding_row,
+        damage=damage,
+    )
+    if not (origins > _OOV).any():
         logger.warning("none of the %d words was found in %s", len(em.coverage.missing), ", ".join(names))
-    _fill_oov(em, oov, seed)
+    _fill_oov(em, vocabulary.unknown_rows, oov, seed)
     return em
 
 
@@ -193,8 +310,36 @@ def _name_of(source):
     return Path(source).name if isinstance(source, (str, Path)) else type(source).__name__
 
 
-def _rows_of(source, words, room, places, name, on_error):
+def _works(name):
+    """Whether what this fallback needs is installed."""
+    try:
+        Fallbacks([name])
+    except ImportError:
+        return False
+    return True
+
+
+def _has_subwords(source):
+    return len(getattr(source, "vectors_ngrams", ())) > 0
+
+
+def _rows_of(source, words, room, places, candidates, name, on_error):
     """As `select_rows`, out of an object in memory."""
+    report = DamageReport(name, on_error)
+    rows, found, dim = _look_up(source, words, name, report)
+    matrix = room(dim, name)
+    matrix[places[found]] = rows
+    extra = sorted(candidates([word for word, one in zip(words, found.tolist()) if not one]))
+    side = {}
+    if extra:
+        rows, theirs, _ = _look_up(source, extra, name, report)
+        side = dict(zip([word for word, one in zip(extra, theirs.tolist()) if one], rows.astype(matrix.dtype)))
+    report.log()
+    return matrix, found, side, report
+
+
+def _look_up(source, words, name, report):
+    """→ (rows of the words that were found and are finite, which these are, dim)"""
     if hasattr(source, "key_to_index"):  # not gensim's `in`, which takes ids for words
         index = source.key_to_index
         found = np.fromiter((word in index for word in words), np.bool_, len(words))
@@ -203,7 +348,7 @@ def _rows_of(source, words, room, places, name, on_error):
     elif callable(getattr(source, "vectors_for", None)):
         dim = source.vector_size
         all_rows, found = source.vectors_for(words)
-        all_rows, found = np.asarray(all_rows), np.asarray(found)
+        all_rows, found = np.asarray(all_rows), np.array(found)
         if all_rows.shape != (len(words), dim) or found.shape != (len(words),) or found.dtype != np.bool_:
             raise ValueError(
                 f"{name}.vectors_for must return rows of shape {(len(words), dim)} and bools of shape {(len(words),)}, "
@@ -215,28 +360,78 @@ def _rows_of(source, words, room, places, name, on_error):
             "vectors must be a path, a gensim KeyedVectors, an object with vector_size and vectors_for(words), or a list of "
             f"these; received {name}"
         )
-    report = DamageReport(name, on_error)
     hits = np.flatnonzero(found)
     good = np.isfinite(rows).all(axis=1)
     for k in hits[~good].tolist():
         report.add("not finite", "expected finite numbers in its vector", f"word {words[k]!r}")
-    report.log()
-    found = found.copy()
     found[hits[~good]] = False
-    matrix = room(dim)
-    matrix[places[found]] = rows[good]
-    return matrix, found, report
+    return rows[good], found, dim
 
 
-def _fill_oov(em, oov, seed):
+def _fall_back(matrix, origins, word_index, side, sources, names, plan, others):
+    """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
+
+    Returns:
+        (label (source, fallback or None) of each origin, dict word → `Derivation`, dict fallback → words that it would find).
+    """
+    labels = [(name, None) for name in names]
+    missing = [word for word, index in word_index.items() if origins[index] == _OOV]
+    if not missing or not (plan.names or others):
+        return labels, {}, {}
+    known = {word for word, index in word_index.items() if origins[index] > _OOV} | side.keys()
+    subwords = next(((source, name) for source, name in zip(sources, names) if _has_subwords(source)), None)
+
+    def origin_of(word):
+        code = side[word][1] if word in side else origins[word_index[word]]
+        return names[code - len(_ORIGINS)]
+
+    derived, codes, lenders = {}, {}, {}
+    for k, derivation in plan.resolve(missing, known).items():
+        word = missing[k]
+        if derivation.words:
+            name = " + ".join(dict.fromkeys(map(origin_of, derivation.words)))
+            lenders.setdefault(len(derivation.words), []).append(word)
+        else:
+            source, name = subwords
+            matrix[word_index[word]] = source.get_vector(word)
+        derived[word] = derivation
+        label = name, derivation.fallback
+        if label not in labels:
+            labels.append(label)
+        codes[word] = labels.index(label)
+    for number, words in lenders.items():
+        for start in range(0, len(words), _AT_ONCE):
+            some = words[start : start + _AT_ONCE]
+            rows = [
+                side[lender][0] if lender in side else matrix[word_index[lender]]
+                for word in some
+                for lender in derived[word].words
+            ]
+            rows = np.reshape(rows, (len(some), number, -1))
+            matrix[[word_index[word] for word in some]] = (
+                rows.mean(axis=1, dtype=np.float64) if number > 1 else rows[:, 0]
+            )
+    for word, code in codes.items():
+        origins[word_index[word]] = code + len(_ORIGINS)
+
+    missing = [word for word in missing if word not in derived]
+    would = {}
+    for name in others:
+        found = Fallbacks([*plan.given, name]).resolve(missing, known)
+        if found:
+            would[name] = [missing[k] for k in found]
+    return labels, derived, would
+
+
+def _fill_oov(em, unknown_rows, oov, seed):
     """Give the rows of unknown words their values. Sums and draws run in the order of the words, so that ids do not matter."""
-    missing = sorted(em.coverage.missing)
+    if isinstance(oov, str) and oov == "zeros":
+        return
+    places = [*(em.word_index[word] for word in sorted(em.coverage.missing)), *unknown_rows]
     found = sorted(em.coverage.found)
-    if isinstance(oov, str) and (oov == "zeros" or not found):
+    if not places or not (found or callable(oov)):
         return
-    if not missing:
-        return
-    shape = len(missing), em.matrix.shape[1]
+    shape = len(places), em.matrix.shape[1]
     rng = np.random.default_rng(seed)
     if callable(oov):
         rows = np.asarray(oov(shape, rng))
@@ -247,4 +442,4 @@ def _fill_oov(em, oov, seed):
         rows = np.broadcast_to(known.mean(axis=0), shape)
         if oov == "normal":
             rows = rows + known.std(axis=0) * rng.standard_normal(shape)
-    em.matrix[[em.word_index[word] for word in missing]] = rows
+    em.matrix[places] = rows

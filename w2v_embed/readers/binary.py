@@ -8,6 +8,8 @@ The C tool writes a newline after each vector, gensim none; a newline before a w
 
 import sys
 
+import numpy as np
+
 from .blocks import BlockReader
 from .damage import Damage
 
@@ -20,7 +22,9 @@ class BinaryReader(BlockReader):
 
     def __init__(self, *args, **kwargs):
         if sys.byteorder != "little":
-            raise ValueError("word2vec's binary format holds little-endian numbers; this machine is big-endian. Use text.")
+            raise ValueError(
+                "word2vec's binary format holds little-endian numbers; this machine is big-endian. Use text."
+            )
         super().__init__(*args, **kwargs)
         self.least_bytes = 4 * self.dim + 2
 
@@ -44,11 +48,15 @@ class BinaryReader(BlockReader):
 
     def parse(self, scratch, found):
         """Copy vectors."""
-        self.hot.parse_binary(scratch.buf, found, scratch.rows[: len(found)], scratch.exact[: len(found)])
+        exact = scratch.exact[: len(found)]
+        self.hot.parse_binary(scratch.buf, found, scratch.rows[: len(found)], exact)
+        exact |= found[:, 2] == found[:, 3]  # no word
 
     def read_exactly(self, scratch, record, begin, stop):
-        """Only a vector that is not finite comes here."""
+        """Only a record without a word, or with a vector that is not finite, comes here."""
+        if stop - begin == 4 * self.dim + 1:
+            return None, None, Damage("empty word", "expected a word before the space, got none", record, begin)
         row = scratch.buf[stop - 4 * self.dim : stop].view("<f4")
-        column = int((~((row - row) == 0)).argmax())
+        column = int((~np.isfinite(row)).argmax())
         message = f"expected finite numbers, got {row[column]} (number {column + 1} of {self.dim})"
         return None, None, Damage("not finite", message, record, begin)

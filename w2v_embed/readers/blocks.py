@@ -5,12 +5,18 @@ from functools import cached_property
 
 import numpy as np
 
-from .compression import DamagedStreamError
-from .damage import Damage
+from . import plain
+from .damage import Damage, Damages
+from .detect import looks_like, reads_as
 
-_PADDING = 64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+_PADDING = (
+    64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
+)
 _BLOCK = 1 << 20
-_LONGEST_RECORD = 1 << 26
+_LONGEST_RECORD = 1 << 22
+_PLAIN_BYTES = (
+    1 << 24
+)  # after these the plain loops give way to the compiled ones: a packed file can be longer than it seems
 
 
 @dataclass
@@ -25,7 +31,7 @@ class Block:
     targets: np.ndarray  # and which of the wanted words it is; 0 where all are wanted
     words: list | None  # all words, where all are wanted
     rows: np.ndarray
-    damage: list
+    damage: Damages
 
 
 class Scratch:
@@ -58,21 +64,25 @@ class BlockReader:
         layout: its `Layout`.
         head: unpacked bytes that were read already.
         wanted: the words that are looked for, as a list of bytes, or None for all.
-        encoding: of the words.
+        encoding: of the words in the stream.
+        told_encoding: of the words in the file, for messages.
         hot: the module of hot loops, `kernels` or `plain`.
         first_only: whether only the first damage of a block is of interest.
     """
 
     unit = "record"
 
-    def __init__(self, source, layout, head, wanted, encoding, hot, first_only):
-        self.source, self.layout, self.dim, self.hot = source, layout, layout.dim, hot
-        self.wanted, self.encoding, self.first_only = wanted, encoding, first_only
-        self.table = hot.make_table(wanted or [])
+    def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only):
+        self.source, self.layout, self.dim = source, layout, layout.dim
+        self.wanted, self.encoding, self.told_encoding, self.first_only = wanted, encoding, told_encoding, first_only
+        self._use(hot)
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
-        self._size = max(_BLOCK, len(head) + 1)
+        self._size = max(_BLOCK, len(self._tail) + 1)
         self._ended = False
+
+    def _use(self, hot):
+        self.hot, self.table = hot, hot.make_table(self.wanted or [])
 
     def scratch(self):
         """Memory for one worker."""
@@ -84,6 +94,12 @@ class BlockReader:
         """Fill the scratch with the next whole records; False where there are none."""
         if self._ended:
             return False
+        if (
+            self._offset > _PLAIN_BYTES and self.hot is plain
+        ):  # which runs on one thread: nobody else looks at `hot` now
+            from . import kernels
+
+            self._use(kernels)
         if scratch.size < self._size:
             scratch.allocate(self._size)
         scratch.offset, scratch.records, scratch.broken = self._offset, 0, None
@@ -101,21 +117,19 @@ class BlockReader:
         return scratch.end > 0 or scratch.broken is not None
 
     def _read(self, scratch, view):
-        try:
-            got = self.source.readinto(view)
-        except DamagedStreamError as error:
-            self._ended = True
-            scratch.broken = Damage("truncated", str(error), 0, scratch.filled)
-            return 0
+        got = self.source.readinto(view)
         self._ended = got < len(view)
+        if self._ended and self.source.damage:
+            scratch.broken = Damage("truncated", self.source.damage, 0, scratch.filled + got)
         return got
 
     def _grow(self, scratch):
         """A record that is longer than a block: a larger block, up to a bound."""
         if self._size >= _LONGEST_RECORD:
             raise ValueError(
-                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than {_LONGEST_RECORD} bytes; "
-                f"expected a word and {self.dim} numbers. The file holds no word vectors, or is damaged: download it again."
+                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
+                f"{_LONGEST_RECORD} bytes; expected a word and {self.dim} numbers. The file holds no word vectors, or is "
+                "damaged: download it again."
             )
         self._size *= 2
         before = bytes(scratch.bytes[: scratch.filled])
@@ -133,10 +147,11 @@ class BlockReader:
         found, odd = self.scan(scratch)
         self.parse(scratch, found)
         words = None
-        damage = [replace(scratch.broken, record=scratch.records)] if scratch.broken else []
+        damage = Damages()
+        if scratch.broken:
+            damage.add(replace(scratch.broken, record=scratch.records))
         if self.wanted is None:
-            words, bad = self._words(scratch, found)
-            damage += bad
+            words = self._words(scratch, found, damage)
         where, begins, targets, rows = found[:, 1], found[:, 2], found[:, 0], scratch.rows[: len(found)]
 
         unsure = np.flatnonzero(scratch.exact[: len(found)])
@@ -145,7 +160,7 @@ class BlockReader:
             _, row, wrong = self.read_exactly(scratch, int(where[k]), int(begins[k]), int(found[k, 4]))
             if wrong:
                 keep[k] = False
-                damage.append(wrong)
+                damage.add(wrong)
                 if self.first_only:
                     break
             else:
@@ -158,31 +173,32 @@ class BlockReader:
         block = Block(scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage)
         if len(odd):
             self._add_odd(scratch, odd, block)
-        block.damage.sort(key=lambda wrong: wrong.record)
         return block
 
-    def _words(self, scratch, found):
-        """The words of all rows, decoded; None where one is not UTF-8, with the damage."""
+    def _words(self, scratch, found, damage):
+        """The words of all rows, decoded; None where one cannot be, which is put to `damage`."""
         out = np.empty(scratch.end + len(found), np.uint8)
         joined = out[: self.hot.join_words(scratch.buf, found, out)].tobytes()
         try:
             words = joined.decode(self.encoding).split("\n")[:-1]
             if len(words) == len(found):
-                return words, []
+                return words
         except UnicodeDecodeError:
             pass
-        words, damage = [], []
+        words = []
         for _, record, begin, stop, _ in found.tolist():
             word, wrong = self._decode(scratch.buf[begin:stop].tobytes(), record, begin)
             words.append(word)
             if wrong:
-                damage.append(wrong)
-        return words, damage
+                damage.add(wrong)
+                if self.first_only:
+                    break
+        return words + [None] * (len(found) - len(words))
 
     def _add_odd(self, scratch, odd, block):
         """Read the odd records, and put the good ones at their places in the block."""
         extra = []
-        for record, begin, stop in odd.tolist():
+        for record, begin, stop in map(np.ndarray.tolist, odd):
             word, row, wrong = self.read_exactly(scratch, record, begin, stop)
             if not wrong:
                 if self.wanted is None:
@@ -191,7 +207,7 @@ class BlockReader:
                 else:
                     target = self._target_of.get(word, -1)
             if wrong:
-                block.damage.append(wrong)
+                block.damage.add(wrong)
                 if self.first_only:
                     break
             elif target >= 0:
@@ -213,5 +229,7 @@ class BlockReader:
         try:
             return word.decode(self.encoding), None
         except UnicodeDecodeError as error:
-            message = f"expected a word in {self.encoding}, got {word[:40]!r} ({error.reason})"
+            guess = looks_like([word])
+            hint = f"; in {guess} it would be {word.decode(guess)!r}" if guess and reads_as(word, guess) else ""
+            message = f"expected a word in {self.told_encoding}, got {word[:40]!r} ({error.reason}{hint})"
             return None, Damage("encoding", message, record, begin)

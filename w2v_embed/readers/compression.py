@@ -1,11 +1,12 @@
 """Bytes out of a file, whatever it is packed in: found from its first bytes, never from its name, and streamed."""
 
 import codecs
+import io
 import lzma
 import os
+import stat
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
 _MAGIC = {
@@ -18,6 +19,10 @@ _MAGIC = {
 }
 # What may come out of a packed file for each byte that is in it; only used to tell small files from big ones.
 _USUAL_RATIO = 3
+# An .xz file says how much memory unpacking it takes: up to 4 GB. `xz -9` makes files that take 65 MB.
+_MOST_XZ_MEMORY = 1 << 28
+_PIECE = 1 << 16
+_ARTIFACT = {"matrix.npy", "metadata.npy"}  # the members of an .npz that EmbeddingMatrix.save wrote
 
 
 def compression_of(head):
@@ -36,6 +41,11 @@ class Source:
         path: the file.
         threads: how many threads may unpack it.
 
+    Attributes:
+        compression: its name, or None.
+        size: bytes on disk.
+        damage: what is wrong with the compressed stream, once a read has met it; else None.
+
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: there is no file, or nothing in it that can be streamed.
     """
@@ -43,10 +53,15 @@ class Source:
     def __init__(self, path, threads=1):
         self.path = Path(path)
         if self.path.is_dir():
-            raise IsADirectoryError(f"{self.path} is a folder; expected a file of word vectors. Name the file inside it.")
+            raise IsADirectoryError(f"{self.path} is a folder{_about_folder(self.path)}")
+        if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+            raise ValueError(
+                f"{self.path} is a pipe or a device; expected a file, which can be looked at first. Write one."
+            )
         self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
+            self.damage = None
             self.compression = compression_of(self._file.read(8))
             self._file.seek(0)
             self._stream = self._open(threads)
@@ -65,9 +80,10 @@ class Source:
         if self.compression == "bzip2":
             from rapidgzip import IndexedBzip2File
 
-            return IndexedBzip2File(str(self.path), parallelization=threads)
+            # Each thread keeps some unpacked blocks, which hold up to 46 MB where somebody wants it so: 4 threads, 0.6 GB.
+            return IndexedBzip2File(str(self.path), parallelization=min(threads, 4))
         if self.compression == "xz":
-            return lzma.open(self._file)
+            return io.BufferedReader(_XzFile(self._file), _PIECE)
         if self.compression == "zstd":
             if sys.version_info >= (3, 14):
                 from compression import zstd
@@ -80,23 +96,41 @@ class Source:
     def _open_zip(self):
         try:
             archive = zipfile.ZipFile(self._file)
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # zipfile lets seek, struct and decoding errors through
             raise ValueError(f"{self.path} is a damaged zip archive ({error}). Download it again.") from error
-        members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
-        if len(members) != 1:
+        # (ZipInfo.is_dir fails where a name is empty)
+        members = [m for m in archive.infolist() if m.filename[-1:] != "/" and not m.filename.startswith("__MACOSX/")]
+        names = [m.filename for m in members]
+        if set(names) == _ARTIFACT:
+            self.compression = None
+            self._file.seek(0)
+            return self._file
+        if len(members) != 1 or names[0].endswith(".npy"):
+            if names and all(name.endswith(".npy") for name in names):
+                what = "NumPy arrays (.npz), which have no words. Put both together: kv.add_vectors(words, array) of gensim"
+            elif any(name.endswith("data.pkl") for name in names):
+                what = "a PyTorch file. Export its vectors as word2vec text"
+            else:
+                inside = f": {', '.join(names[:5])}" if names else ""
+                what = (
+                    f"a zip archive of {len(members)} files; expected one file of word vectors. Unpack the one{inside}"
+                )
+            raise ValueError(f"{self.path} is {what}.")
+        if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # zipfile unpacks the rarer methods 4 kB at a time, whatever these turn into: gigabytes, if somebody wants it so.
             raise ValueError(
-                f"{self.path} is a zip archive of {len(members)} files; expected one file of word vectors. "
-                f"Unpack the one you want{': ' + ', '.join(m.filename for m in members[:5]) if members else ''}."
+                f"{self.path}: {names[0]} is packed in a rare way ({members[0].compress_type}). Unpack it first."
             )
         try:
             return archive.open(members[0])
-        except (RuntimeError, NotImplementedError) as error:  # a password, or a method that zipfile does not know
-            raise ValueError(f"{self.path}: {members[0].filename} cannot be unpacked ({error}). Unpack it first.") from error
+        except Exception as error:  # a password, a damaged entry, or as above
+            raise ValueError(f"{self.path}: {names[0]} cannot be unpacked ({error}). Unpack it first.") from error
 
     def readinto(self, view):
-        """Fill `view` as far as the stream goes. Returns the bytes written, fewer than asked for only at the end."""
+        """Fill `view` as far as the stream goes. Returns the bytes written: fewer than asked for only at the end of the stream,
+        which also comes where the stream is broken; `damage` then says how."""
         n = 0
-        while n < len(view):
+        while n < len(view) and self.damage is None:
             got = self._read_some(view[n:])
             if not got:
                 break
@@ -108,13 +142,11 @@ class Source:
             return self._file.readinto(view)
         try:
             return self._stream.readinto(view)
-        # The libraries' own ways to say "cut" or "damaged"; rapidgzip throws bare RuntimeErrors.
-        except (EOFError, OSError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-            raise DamagedStreamError(f"the {self.compression} stream is cut or damaged ({error or 'end of file'})") from error
-        except Exception as error:
-            if type(error).__name__ != "ZstdError":
+        except Exception as error:  # each library has its own ways to say so; rapidgzip throws bare RuntimeErrors
+            if isinstance(error, MemoryError):
                 raise
-            raise DamagedStreamError(f"the zstd stream is cut or damaged ({error})") from error
+            self.damage = f"the {self.compression} stream is cut or damaged ({error})"
+            return 0
 
     def position(self):
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
@@ -132,13 +164,62 @@ class Source:
             self._stream.close()
         self._file.close()
 
+    def __enter__(self):
+        return self
 
-class DamagedStreamError(ValueError):
-    """A compressed stream broke off. What came out before is good."""
+    def __exit__(self, *_):
+        self.close()
+
+
+def _about_folder(path):
+    """What lies in a folder, and what to do."""
+    names = sorted(entry.name for entry in path.iterdir())
+    if {"key2row", "vectors"} <= set(names) or (path / "vocab" / "vectors").is_file():
+        return (
+            " with spaCy vectors. Export them: nlp = spacy.load(folder), then for each key and row of nlp.vocab.vectors a line "
+            "`nlp.vocab.strings[key] numbers`"
+        )
+    if "config.json" in names or "bert_config.json" in names:
+        return " with a model, not word vectors. Load it with w2v_embed.contextual.ContextualEncoder.from_pretrained"
+    inside = f"It holds {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else "It is empty"
+    return f"; expected a file of word vectors. {inside}. Name the file inside it."
+
+
+class _XzFile(io.RawIOBase):
+    """As `lzma.LZMAFile`, with a bound on the memory."""
+
+    def __init__(self, file):
+        self._file, self._packed, self._unpack = file, b"", None
+
+    def readable(self):
+        return True
+
+    def readinto(self, view):
+        while True:
+            if self._unpack is None or self._unpack.eof:
+                # Streams may follow one another, zeros between them.
+                packed = self._unpack.unused_data if self._unpack else b""
+                while not packed.strip(b"\0"):
+                    packed = self._file.read(_PIECE)
+                    if not packed:
+                        return 0
+                self._packed = packed.lstrip(b"\0") if self._unpack else packed
+                self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_XZ_MEMORY)
+            elif self._unpack.needs_input:
+                self._packed = self._file.read(_PIECE)
+                if not self._packed:
+                    raise EOFError("it ends in the middle of a stream")
+            data = self._unpack.decompress(self._packed, len(view))
+            self._packed = b""
+            if data:
+                view[: len(data)] = data
+                return len(data)
 
 
 class Transcoded:
     """A source of text in another encoding, as UTF-8: the readers then know only one encoding.
+
+    Bytes that are no text in it come out as bytes that are no UTF-8, so that the readers find them, in their line.
 
     Args:
         source: a `Source`.
@@ -149,10 +230,14 @@ class Transcoded:
     def __init__(self, source, encoding, head=b""):
         self.path = source.path
         self._source, self._encoding, self._head = source, encoding, head
-        self._decode = codecs.getincrementaldecoder(encoding)().decode
+        self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
         self._ready = b""
         self._ended = False
-        self._read = 0
+
+    @property
+    def damage(self):
+        """As `Source.damage`."""
+        return self._source.damage
 
     def readinto(self, view):
         """As `Source.readinto`; the bytes are UTF-8."""
@@ -169,15 +254,17 @@ class Transcoded:
     def _more(self):
         raw, self._head = self._head, b""
         if not raw:
-            buffer = bytearray(1 << 18)
+            buffer = bytearray(_PIECE)
             raw = bytes(buffer[: self._source.readinto(memoryview(buffer))])
             self._ended = len(raw) < len(buffer)
         try:
-            text = self._decode(raw, self._ended)
-        except UnicodeDecodeError as error:
+            text = self._decode(raw, self._ended and self.damage is None)
+        except UnicodeError as error:  # not about some bytes, those are marked: UTF-16 without its first two
             raise ValueError(
-                f"{self.path}: not {self._encoding} near byte {self._read + error.start} of the text ({error.reason}: "
-                f"{error.object[error.start : error.start + 4]!r}). Pass the encoding that the file is in."
+                f'{self.path} is not in {self._encoding} ({error}). Pass the right encoding=; "utf-16-le" and "utf-16-be" are '
+                "UTF-16 without a byte order mark."
             ) from error
-        self._read += len(raw)
         return text.encode("utf-8", "surrogatepass")
+
+
+codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 logger = logging.getLogger("w2v_embed")
 
 _EXAMPLES = 10  # of each kind that a report keeps
+_KEPT = 100  # of each kind in a block that are described: a file of nothing but damage must not fill the memory
 
 # kind of damage → how to go on
 _ADVICE = {
@@ -19,6 +20,7 @@ _ADVICE = {
     "encoding": "Pass the right encoding=, or download the file again",
     "header": "Mend the header or download the file again",
     "truncated": "Download the file again",
+    "unwritable word": "Choose another format",
 }
 
 
@@ -30,6 +32,23 @@ class Damage:
     message: str
     record: int = 0
     byte: int = 0
+
+
+class Damages:
+    """What is wrong in one block: of each kind the first things one by one (`each`), the others counted (`more`)."""
+
+    def __init__(self):
+        self.each = []
+        self.more = Counter()
+        self._kept = Counter()
+
+    def add(self, wrong):
+        """Take one more `Damage`."""
+        self._kept[wrong.kind] += 1
+        if self._kept[wrong.kind] <= _KEPT:
+            self.each.append(wrong)
+        else:
+            self.more[wrong.kind] += 1
 
 
 @dataclass
@@ -85,10 +104,12 @@ download it again, or pass on_error="skip".
         return f"{self.path}: {things} skipped: {kinds}" if self.total else f"{self.path}: nothing was skipped"
 
 
-def place(unit, number, byte):
+def place(unit, number, byte=None):
     """Where in a file, for people.
 
     >>> place("line", 40837, 116331002)
     'line 40837 (byte 116 331 002)'
     """
+    if byte is None:
+        return f"{unit} {number}"
     return f"{unit} {number} (byte {byte:,})".replace(",", " ")

@@ -1,17 +1,26 @@
-"""What a file is, from its first bytes: text or binary, header or none, how many numbers a word; or what else it is, and the way out."""
+"""What a file is, from its first bytes: text or binary, header or none, numbers a word; or what else it is, and the way out."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+
+from . import plain
+from .compression import compression_of
+
 HEAD = 1 << 18  # bytes (unpacked) that are looked at
 _SAMPLE = 64  # lines
+_FEW = 16
+_MOST_NUMBERS = 1 << 16  # a word; more is a damaged header or no vectors at all
 FORMATS = ("text", "binary", "fasttext", "gensim")
+ARTIFACTS = ("safetensors", "npz")  # what EmbeddingMatrix.save writes
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before the
-    first vector; `dim`: numbers a word, as the lines have it."""
+    """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before
+    the first vector; `dim`: numbers a word, as the lines have it."""
 
     kind: str
     dim: int
@@ -19,20 +28,55 @@ class Layout:
     begin: int
 
 
-# first bytes (lower-cased) → what that is, and what to do
+# first bytes (in lower case, after white space) → what that is, and what to do
 _STRANGERS = (
     (b"<!doctype", "a web page. The download failed: fetch the file itself"),
     (b"<html", "a web page. The download failed: fetch the file itself"),
+    (b"<head", "a web page. The download failed: fetch the file itself"),
+    (b"<!--", "a web page. The download failed: fetch the file itself"),
     (b"<?xml", "an XML document. The download failed: fetch the file itself"),
     (b"version https://git-lfs", "a Git LFS pointer. Fetch the file it stands for: git lfs pull"),
-    (b"\x93numpy", "a NumPy array without words. Load it with EmbeddingMatrix.load, or numpy.load"),
+    (b"{", "JSON. Write one word a line with its numbers behind it, parted by spaces"),
+    (b"[", "JSON. Write one word a line with its numbers behind it, parted by spaces"),
+    (
+        b"\x93numpy",
+        "a NumPy array without words. Put both together with gensim: kv.add_vectors(words, numpy.load(file))",
+    ),
+    (b"fifu", "finalfusion's format. Convert it: finalfusion convert -f finalfusion -t word2vec IN OUT"),
     (b"\x89hdf", "an HDF5 file. Export its vectors as word2vec text"),
+    (b"sqlite format 3\0", "an SQLite database (Magnitude's format?). Export its vectors as word2vec text"),
+    (b"par1", "a Parquet file. Export its vectors as word2vec text"),
+    (b"arrow1", "an Arrow file. Export its vectors as word2vec text"),
     (b"%pdf", "a PDF document"),
     (b"\x7felf", "a program"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive. Unpack it (7z x) and name the file inside"),
+    (b"rar!", "a RAR archive. Unpack it and name the file inside"),
+    (b"\x04\x22\x4d\x18", "an lz4 file. Unpack it first: lz4 -d"),
+    (b"\x1f\x9d", "a compress (.Z) file. Unpack it first: uncompress"),
+    (b"lzip", "an lzip file. Unpack it first: lzip -d"),
+    (b"\xff\xfe\0\0", 'text in UTF-32. Pass encoding="utf-32"'),
     (b"\xff\xfe", 'text in UTF-16. Pass encoding="utf-16"'),
     (b"\xfe\xff", 'text in UTF-16. Pass encoding="utf-16"'),
 )
+_TEXT_BYTES = bytes({*range(32, 256), *b"\t\n\r\f\v"})
 _FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
+_SPARSE = re.compile(rb"\d+:[-+.\deE]+")  # a field of the sparse (PPMI) files of Chinese-Word-Vectors
+
+
+def kind_of(head):
+    """What a file is that no encoding has to do with, from its first bytes: "fasttext", "gensim" (any pickle), "binary", one of
+    `ARTIFACTS`, or None: text, or a stranger."""
+    if head.startswith(_FASTTEXT_MAGIC):
+        return "fasttext"
+    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        return "gensim"
+    if head.startswith(b"PK\3\4"):  # `Source` lets no other zip archive pass
+        return "npz"
+    if head[4:9] == b"\0\0\0\0{":
+        return "safetensors"
+    first, begin = _line(head, 0)
+    header = _header(first)
+    return "binary" if header and not _is_text(head[begin:], header[1]) else None
 
 
 def detect(head, path, size, wanted=None):
@@ -42,10 +86,10 @@ def detect(head, path, size, wanted=None):
         head: bytes.
         path: for messages.
         size: bytes of the whole file where known, else None.
-        wanted: "text" or "binary" where the user says which.
+        wanted: "text", "binary", "fasttext" or "gensim" where the user says which.
 
     Returns:
-        A `Layout`; or the string "fasttext" or "gensim" for the formats that gensim reads.
+        A `Layout`; or the string "fasttext", "gensim", "safetensors" or "npz" for what is not read block by block.
 
     Raises:
         ValueError: these are no vectors; says what they are.
@@ -54,31 +98,55 @@ def detect(head, path, size, wanted=None):
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))} or None, received {wanted!r}")
     if wanted in ("fasttext", "gensim"):
         return wanted
-    if not head.strip():
-        raise ValueError(f"{path} is empty; expected word vectors. Download it again.")
-    for magic, name in _STRANGERS:
-        if head[: len(magic)].lower() == magic:
-            raise ValueError(f"{path} holds no word vectors: it is {name}.")
-    if wanted is None and head.startswith(_FASTTEXT_MAGIC):
-        return "fasttext"
-    if wanted is None and head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05":
-        return "gensim"
-
     bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
+    content = head[bom:].lstrip()
+    if not content:
+        raise ValueError(f"{path} is empty; expected word vectors. Download it again.")
+    if not content.strip(b"\0"):
+        raise ValueError(f"{path} holds nothing but zero bytes; expected word vectors. Download it again.")
+    kind = wanted or kind_of(head)
+    if kind in ("fasttext", "gensim", *ARTIFACTS):
+        return kind
     first, begin = _line(head, bom)
     header = _header(first)
-    if wanted == "binary" or (wanted is None and header and not _is_text(head[begin:])):
+    if kind == "binary":
         return _binary(head, path, size, header, begin, first)
-    lines = [line for line in head[bom:].split(b"\n")[: _SAMPLE + 1] if line.strip()]
-    if len(head) >= HEAD and len(lines) > 1 and len(lines) <= _SAMPLE:
-        lines.pop()  # cut by the end of the head
-    return _text(path, header, lines, bom, begin)
+    return _text(head, path, header, bom, begin)
 
 
-def is_binary(head):
-    """Whether a file begins as word2vec's binary format does."""
-    first, begin = _line(head, 0)
-    return _header(first) is not None and not _is_text(head[begin:])
+def sample_words(head, layout):
+    """The first words of a file, as bytes."""
+    if layout.kind == "binary":
+        found = np.empty((_SAMPLE, 5), np.int64)
+        buf = np.frombuffer(head, np.uint8)[layout.begin :]
+        _, _, n = plain.scan_binary(buf, len(buf), layout.dim, {}, found)
+        return [buf[begin:stop].tobytes() for _, _, begin, stop, _ in found[:n].tolist()]
+    lines = head[layout.begin :].split(b"\n", _SAMPLE)[:_SAMPLE]
+    return [fields[0] for fields in (line.split(None, 1) for line in lines) if len(fields) == 2]
+
+
+def looks_like(words):
+    """The encoding that most of `words` (bytes that are no UTF-8) seem to be in, or None.
+
+    Latin-1 and its kin read anything, so they are never named.
+
+    >>> looks_like(["中国".encode("gbk"), "北京".encode("gbk")]), looks_like([b"caf\\xe9"])
+    ('gb18030', None)
+    """
+    # Of GB18030's characters texts use those of its oldest part; as a whole it would take the bytes of Big5, too.
+    for part, name in (("gb2312", "gb18030"), ("big5", "big5")):
+        if words and sum(reads_as(word, part) for word in words) > 0.6 * len(words):
+            return name
+    return None
+
+
+def reads_as(word, encoding):
+    """Whether `word`, bytes, is text in `encoding`."""
+    try:
+        word.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _line(head, start):
@@ -95,14 +163,20 @@ def _header(line):
     return None
 
 
-def _is_text(body):
-    """Whether the record after the header is a line of text: what comes after its word reads as numbers."""
-    line, after = _line(body, 0)
-    fields = line.split()
-    if len(fields) < 2:
-        return not body.strip() or (after < len(body) and _is_text(body[after:]))
-    whole = fields[1:] if after < len(body) or len(body) < HEAD // 2 else fields[1:-1]
-    return any(_is_number(field) for field in whole) and all(byte >= 32 or byte in b"\t\r\n\f\v" for byte in line[len(fields[0]) :])
+def _is_text(body, dim):
+    """Whether what comes after a header that says `dim` is text: most of the first lines have numbers after a word; or there
+    are no control characters, and some lines have numbers or no binary record would fit in."""
+    lines = [line for line in body.split(b"\n", _FEW)[:_FEW] if line.strip()]
+    good = sum(map(_is_line, lines))
+    if 2 * good > len(lines):
+        return True
+    fits = 0 <= body.find(b" ") < len(body) - 4 * dim
+    return (good or not fits) and not body[:1024].translate(None, _TEXT_BYTES)
+
+
+def _is_line(line):
+    fields = line.split()[1:]
+    return 2 * sum(map(_is_number, fields)) >= max(len(fields), 1) and not b"".join(fields).translate(None, _TEXT_BYTES)
 
 
 def _is_number(field):
@@ -110,7 +184,7 @@ def _is_number(field):
         float(field)
     except ValueError:
         return False
-    return True
+    return b"_" not in field
 
 
 def _binary(head, path, size, header, begin, first):
@@ -120,8 +194,10 @@ def _binary(head, path, size, header, begin, first):
             'Pass format="text", or none to have it found.'
         )
     dim = header[1]
-    if dim == 0:
-        raise ValueError(f"{path}, line 1: the header says 0 numbers a word; expected 1 or more. Download the file again.")
+    if not 0 < dim <= _MOST_NUMBERS:
+        raise ValueError(
+            f"{path}, line 1: the header says {dim} numbers a word; expected 1 to {_MOST_NUMBERS}. Download the file again."
+        )
     if size is not None and begin + 4 * dim + 1 > size:
         raise ValueError(
             f"{path}, line 1: the header says {dim} numbers a word ({4 * dim} bytes), but the whole file has {size} bytes. "
@@ -130,17 +206,54 @@ def _binary(head, path, size, header, begin, first):
     return Layout("binary", dim, header, begin)
 
 
-def _text(path, header, lines, bom, begin):
-    if header:
-        lines = lines[1:]
-    if not lines:
-        raise ValueError(f"{path} holds no vectors, only the line {header[0]} {header[1]}. Download it again.")
-    widths = Counter(len(line.split()) - 1 for line in lines)
-    usual = widths.most_common(1)[0][0]
-    if usual < 1 or not any(_is_number(line.split()[-1]) for line in lines):
+def _text(head, path, header, bom, begin):
+    lines = head[bom:].split(b"\n", _SAMPLE + 1)
+    if len(lines) > _SAMPLE or len(head) >= HEAD:
+        lines.pop()  # cut by the end of the head
+    lines = [line for line in lines if line.strip()]
+    widths = Counter(len(line.split()) - 1 for line in lines[1 if header else 0 :])
+    if header and header[1] != 1 and set(widths) == {1}:
+        header, widths = None, Counter({1: len(lines)})  # words that are numbers, with one number each
+    if not widths:
+        if header and len(head) < HEAD:
+            raise ValueError(f"{path} holds no vectors, only the line {header[0]} {header[1]}. Download it again.")
         raise ValueError(
-            f"{path} holds no word vectors: expected lines of a word and numbers, got {bytes(lines[0][:60])!r}. "
-            'If it is word2vec binary without a header, or in another encoding, convert it first or pass encoding=.'
+            f"{path} holds no word vectors: its first line goes on for {HEAD} bytes. Expected a word and numbers."
+        )
+    # The most usual width; of equally usual ones the least, for words may hold spaces.
+    usual = max(widths, key=lambda width: (widths[width], width > 0, -width))
+    endings = [_is_number(line.split()[-1]) for line in lines[1 if header else 0 :]]
+    if usual < 1 or not any(endings) or (not header and 2 * sum(endings) < len(endings)):
+        raise ValueError(f"{path} holds no word vectors: {_stranger(head[bom:], lines)}.")
+    if usual > _MOST_NUMBERS:
+        raise ValueError(
+            f"{path} has lines of {usual} numbers; expected at most {_MOST_NUMBERS}. It holds no word vectors."
         )
     # A header that lies is the reader's to report; what the lines say counts.
     return Layout("text", header[1] if header and header[1] in widths else usual, header, begin if header else bom)
+
+
+def _stranger(head, lines):
+    """What a text without vectors is, and what to do."""
+    start = head.lstrip()[:32].lower()
+    for magic, name in _STRANGERS:
+        if start.startswith(magic):
+            return f"it is {name}"
+    if head[257:262] == b"ustar":
+        return "it is a tar archive. Unpack it (tar xf) and name the file inside"
+    packed = compression_of(head)
+    if packed:
+        return f"it is packed twice, inside with {packed}. Unpack it once"
+    for zeros, name in ((head[1:1000:2], "utf-16-le"), (head[:1000:2], "utf-16-be")):
+        if 2 * zeros.count(0) > len(zeros):
+            return f'it looks like text in UTF-16. Pass encoding="{name}"'
+    line = lines[-1]
+    fields = line.split()[1:]
+    if fields and all(map(_SPARSE.fullmatch, fields)):
+        return (
+            "its lines are sparse, index:value (PPMI, as Chinese-Word-Vectors has them). Such vectors have as many numbers as "
+            "there are contexts: take the dense file (SGNS) of the same corpus"
+        )
+    if any(_is_number(field) for field in line.split(b",")[1:]):
+        return f"its fields are parted by commas, {bytes(line[:60])!r}. Write spaces in their place"
+    return f"expected lines of a word and numbers, got {bytes(lines[0][:60])!r}"

@@ -1,8 +1,8 @@
 """The hot loops, compiled by numba; `plain.py` has the same functions in Python and NumPy.
 
 A kernel is handed one block of the file: `buf`, a uint8 array whose first `end` bytes are whole records. It never reads past
-`end`, holds no GIL and keeps no state. What is rare (a word with spaces in it, a number of 30 digits, a damaged line) it does not
-judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
+`end`, holds no GIL and keeps no state. What is rare (a word with spaces in it, a number of 30 digits, a damaged line) it does
+not judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
 """
 
 import numba as nb
@@ -11,7 +11,7 @@ import numpy as np
 _compiled = nb.njit(nogil=True, cache=True)
 _inlined = nb.njit(nogil=True, cache=True, inline="always")
 
-NEWLINE, SPACE, PLUS, MINUS, POINT, ZERO = b"\n +-.0"
+NEWLINE, SPACE, TAB, PLUS, MINUS, POINT, ZERO = b"\n \t+-.0"
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
 _HIGH = np.uint64(0x8080808080808080)
 _ONES = np.uint64(0x0101010101010101)
@@ -36,7 +36,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def make_table(words):
-    """A hash table over `words`, a list of bytes: (bytes of all words, where each begins, slots). No words: every word matches."""
+    """A hash table over `words`, a list of bytes: (all their bytes, where each begins, slots). No words: every word matches."""
     blob = np.frombuffer(b"".join(words), np.uint8)
     begins = np.zeros(len(words) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=begins[1:])
@@ -88,7 +88,8 @@ def scan_text(buf, start, end, dim, table, found, odd):
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
     begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
-    Stops early where one of the two is full. Returns (position reached, lines, blank ones among them, rows of `found`, rows of `odd`).
+    Stops early where one of the two is full. Returns (position reached, lines, blank ones among them, rows
+    of `found`, rows of `odd`).
     """
     return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd)
 
@@ -152,7 +153,7 @@ def _line_end(buf, buf8, p, end):
         newlines = np.uint64(0)
         for k in range(_STRIDE):
             w = words[q + k]
-            many += (~((((w & _LOW7) + _OVER_SPACE) | w)) & _HIGH) >> _SEVEN
+            many += (~(((w & _LOW7) + _OVER_SPACE) | w) & _HIGH) >> _SEVEN
             x = w ^ _NEWLINES
             newlines |= ~(((x & _LOW7) + _LOW7) | x) & _HIGH
         if newlines:
@@ -176,13 +177,14 @@ def parse_text(buf, found, rows, exact):
         p, stop = found[k, 3], found[k, 4]
         row = rows[k]
         good = True
+        control = False  # whether a control character stands where a space should
         for column in range(len(row)):
-            p += 1
-            value, p, good = _parse_float(buf, p, stop)
+            control |= (buf[p] != SPACE) & (buf[p] != TAB)
+            value, p, good = _parse_float(buf, p + 1, stop)
             if not good:
                 break
             row[column] = value
-        exact[k] = not good or p != stop
+        exact[k] = control or not good or p != stop
 
 
 @_inlined
@@ -197,7 +199,7 @@ def _eight(buf, p):
 
 @_inlined
 def _digits(w):
-    """How many of the 8 bytes `w`, from the lowest on, are digits before the first that is none; w is already xor "00000000"."""
+    """How many of the 8 bytes `w`, from the lowest on, are digits before one that is none; w is already xor "00000000"."""
     others = (((w & _LOW7) + _OVER_NINE) | w) & _HIGH
     if others == np.uint64(0):
         return np.int64(8)
@@ -291,9 +293,9 @@ def _to_float32(mantissa, exponent):
     """mantissa · 10^exponent as float32, and whether it is surely what gensim (and a C cast of strtod) gives.
 
     They round the decimal to a double and the double to float32. Up to 2^53 and 10^±22 one operation on doubles is exact
-    (Clinger, 1990). Elsewhere the double found here is off by less than 4 units in the last place (mantissa, power and operation
-    each by half a one, digits past the 19th by less than that): the float32 is the same unless the double lies that close to the
-    middle of two float32, and only then, or outside the normal float32, the answer is no.
+    (Clinger, 1990). Elsewhere the double found here is off by less than 4 units in the last place (mantissa, power and
+    operation each by half a one, digits past the 19th by less than that): the float32 is the same unless the double lies that
+    close to the middle of two float32, and only then, or outside the normal float32, the answer is no.
     """
     if mantissa == np.uint64(0):
         return np.float32(0.0), True

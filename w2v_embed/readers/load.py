@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from .damage import Damage
+from .damage import Damage, Damages
 from .opened import Opened
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
@@ -44,14 +44,13 @@ def load_vectors(
         raise TypeError(f"words must be a collection of words, received the single {type(words).__name__} {words!r}")
     limit = _checked_limit(limit)
     wanted = None if words is None else list(dict.fromkeys(words))
-    with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error) as opened:
-        if not opened.foreign:
-            collection = _Collection(opened, wanted, limit)
-            opened.run(collection, progress)
-    if opened.foreign:
-        from .foreign import load_foreign
-
-        return load_foreign(path, opened.foreign, wanted, limit, trust)
+    with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
+        collection = _Collection(opened, wanted, limit)
+        opened.run(collection, progress)
+    whole = getattr(opened.reader, "kv", None)
+    if whole is not None and wanted is None and limit is None:
+        whole.damage = opened.report
+        return whole
     from gensim.models import KeyedVectors
 
     kv = KeyedVectors(vector_size=opened.reader.dim, count=0, dtype=np.float32)
@@ -74,6 +73,32 @@ def _checked_limit(limit):
     return whole
 
 
+def first_of_equal(names, block, seen):
+    """Where words of `block` stand that came before.
+
+    Args:
+        names: the words of its rows.
+        block: the `Block`.
+        seen: the words of all blocks before it (a dict or set).
+
+    Returns:
+        (positions of the rows to keep, or None for all; the `Damages`)
+    """
+    again = Damages()
+    keys = seen.keys() if isinstance(seen, dict) else seen
+    if len(set(names)) == len(names) and keys.isdisjoint(names):
+        return None, again
+    now, keep = set(), []
+    for k, word in enumerate(names):
+        if word in seen or word in now:
+            message = f"the word {word!r} stands here again"
+            again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+        else:
+            now.add(word)
+            keep.append(k)
+    return keep, again
+
+
 class _Collection:
     """Collects words and vectors in the order of the file, in an array that grows where it must."""
 
@@ -93,17 +118,9 @@ class _Collection:
 
     def add(self, block):
         names = block.words if self.words is None else [self.words[k] for k in block.targets.tolist()]
-        where, begins, rows = block.where, block.begins, block.rows
-        again = []
-        if len(set(names)) < len(names) or not self.index.keys().isdisjoint(names):
-            seen, keep = set(), []
-            for k, word in enumerate(names):
-                if word in self.index or word in seen:
-                    message = f"the word {word!r} stands here again"
-                    again.append(Damage("duplicate word", message, int(where[k]), int(begins[k])))
-                else:
-                    seen.add(word)
-                    keep.append(k)
+        where, rows = block.where, block.rows
+        keep, again = first_of_equal(names, block, self.index)
+        if keep is not None:
             names, where, rows = [names[k] for k in keep], where[keep], rows[keep]
         start = len(self.index)
         stop = None

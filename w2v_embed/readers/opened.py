@@ -8,13 +8,16 @@ from ..progress import reporter
 from .binary import BinaryReader
 from .compression import Source, Transcoded
 from .damage import DamageReport, place
-from .detect import HEAD, detect, is_binary
+from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
 from .relay import relay
+from .table import open_table
 from .text import TextReader
 
 _MOST_THREADS = 8
 # Unpacked bytes from which on numba is worth its import (half a second). Python alone reads some 50 MB/s.
 _WORTH_NUMBA = 1 << 24
+_NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
+_WORTH_THREADS = 1 << 22
 
 
 class Opened:
@@ -23,60 +26,86 @@ class Opened:
     Args:
         path: the file.
         wanted: list of the words that are looked for, without repetition; None for all.
-        format, encoding, on_error: as for `load_vectors`.
+        format, encoding, on_error, trust: as for `load_vectors`.
 
     Attributes:
         report: the `DamageReport`.
-        foreign: "fasttext" or "gensim" where gensim must read the file; there is no `reader` then.
-        layout, reader: the `Layout`, and the `BlockReader` that follows it.
+        layout, reader: the `Layout`, and the `BlockReader` (or `TableReader`) that follows it.
         records: how many lines or records have been read.
     """
 
-    def __init__(self, path, wanted=None, *, format=None, encoding="utf-8", on_error="raise"):
+    def __init__(self, path, wanted=None, *, format=None, encoding="utf-8", on_error="raise", trust=False):
         self.report = DamageReport(str(path), on_error)
         try:
-            utf8 = codecs.lookup(encoding).name == "utf-8"
+            "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
+            utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-        self.threads = _cores()
         self.records = 0
-        self.source = Source(path, self.threads)
+        self.source = Source(path, _cores())
         try:
-            self._recognise(wanted, format, encoding, utf8)
+            self._recognise(wanted, format, "utf-8" if utf8 else encoding, trust)
         except BaseException:
             self.source.close()
             raise
 
-    def _recognise(self, wanted, format, encoding, utf8):
-        stream, head = self.source, _head_of(self.source)
-        if not utf8 and format != "binary" and not is_binary(head):
+    def _recognise(self, wanted, format, encoding, trust):
+        stream, head, told_encoding = self.source, _head_of(self.source), encoding
+        if encoding != "utf-8" and format in (None, "text") and not kind_of(head):
+            self._check_not_utf8(head, encoding)
             stream, encoding = Transcoded(self.source, encoding, head), "utf-8"
             head = _head_of(stream)
         size = self.source.size if self.source.compression is None else None
+        if not head and self.source.damage:
+            raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
         layout = detect(head, self.source.path, size, format)
-        self.foreign = layout if isinstance(layout, str) else None
-        if self.foreign:
+        if isinstance(layout, str):
+            self._open_table(layout, wanted, encoding, trust)
             return
         self.layout = layout
         if layout.header and layout.header[1] != layout.dim:
             message = f"the header says {layout.header[1]} numbers a word, the lines hold {layout.dim}"
             self.report.add("header", message, place("line", 1, 0))
-        if self.source.usual_unpacked_size() < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
-            from . import plain as hot
-
-            self.threads = 1
-        else:
-            from . import kernels as hot
+        if encoding == told_encoding:
+            self._check_words(sample_words(head, layout), encoding, wanted is not None)
+        hot, self.threads = hot_loops(self.source.usual_unpacked_size())
         reader = BinaryReader if layout.kind == "binary" else TextReader
         if wanted is not None:
             wanted = [word.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace") for word in wanted]
-        self.reader = reader(stream, layout, head, wanted, encoding, hot, self.report.on_error == "raise")
+        first_only = self.report.on_error == "raise"
+        self.reader = reader(stream, layout, head, wanted, encoding, told_encoding, hot, first_only)
 
-    def run(self, sink, progress=None):
+    def _open_table(self, kind, wanted, encoding, trust):
+        self.reader = open_table(kind, self.source, wanted, encoding, trust)
+        self.layout = self.reader.layout
+        self.threads = 1
+
+    def _check_not_utf8(self, head, encoding):
+        """UTF-8 reads as Chinese gibberish in GB18030, and as gibberish in many others."""
+        special = [word for word in head[:1024].split() if not word.isascii()][:-1]
+        if len(special) > 1 and all(reads_as(word, "utf-8") for word in special):
+            raise ValueError(
+                f"{self.source.path} is text in UTF-8, not in {encoding}: leave encoding={encoding!r} out."
+            )
+
+    def _check_words(self, words, encoding, select):
+        """Refuse a file that is in another encoding as a whole: words that are looked for would silently not be found."""
+        special = [word for word in words if not word.isascii()]
+        bad = [word for word in special if not reads_as(word, encoding)]
+        if len(bad) < 2 or 2 * len(bad) <= len(special):
+            return
+        guess = looks_like(bad)
+        told = f"{len(bad)} of its first {len(words)} words are not in {encoding}, as {bad[0][:40]!r}"
+        if guess:
+            raise ValueError(f'{self.source.path}: {told}. It looks like {_NAMES[guess]}: pass encoding="{guess}".')
+        if select:
+            self.report.add("encoding", told, place("line", 1, 0))
+
+    def run(self, sink, progress=None, *, log=True):
         """Hand every block to `sink.add(block)`, in the order of the file.
 
-        `sink.add` returns (the record after which nothing more is needed, or None; the `Damage` it finds: words that came before),
-        `sink.count` is how many rows it holds.
+        `sink.add` returns (the record after which nothing more is needed, or None; the `Damages` it finds: words that came
+        before), `sink.count` is how many rows it holds. `log`: whether the log is told what was skipped.
         """
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
@@ -85,11 +114,13 @@ class Opened:
         def commit(block):
             nonlocal data
             stop, again = sink.add(block)
-            for wrong in sorted(block.damage + again, key=lambda wrong: wrong.record):
+            for wrong in sorted(block.damage.each + again.each, key=lambda wrong: wrong.record):
                 if stop is None or wrong.record <= stop:
                     number = self.reader.first_record + self.records + wrong.record
-                    where = place(self.reader.unit, number, block.offset + wrong.byte)
-                    self.report.add(wrong.kind, wrong.message, where)
+                    byte = block.offset + wrong.byte if self.reader.unit != "row" else None
+                    self.report.add(wrong.kind, wrong.message, place(self.reader.unit, number, byte))
+            if stop is None:
+                self.report.counts.update(block.damage.more + again.more)
             self.records += block.records
             data += block.records - block.blank
             tell(self.source.position(), sink.count)
@@ -102,13 +133,25 @@ class Opened:
                 self.report.add("header", message, place("line", 1, 0))
         finally:
             tell(self.source.position(), sink.count, last=True)
-        self.report.log()
+        if log:
+            self.report.log()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.source.close()
+
+
+def hot_loops(size):
+    """The module of hot loops for a file of about `size` unpacked bytes, and how many threads shall run them."""
+    if size < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
+        from . import plain
+
+        return plain, 1
+    from . import kernels
+
+    return kernels, _cores() if size >= _WORTH_THREADS else 1
 
 
 def _head_of(stream):

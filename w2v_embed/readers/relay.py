@@ -1,9 +1,9 @@
 """The order of reading: several threads, one file, results as if one thread had read it from top to bottom.
 
-A worker takes the reading lock and fills its own buffer with the next block (`reader.fill`), lets others read while it finds and
-parses the block's rows (`reader.read`, where the time goes and no GIL is held), waits for its turn, and hands the rows over
-(`commit`). So memory is one buffer a worker, whatever the file's size; each block stays in the cache of the core that read it;
-and commits come in the order of the file: the first of two equal words wins, and the first error is the one that is raised.
+A worker takes the reading lock and fills its own buffer with the next block (`reader.fill`), lets others read while it finds
+and parses the block's rows (`reader.read`, where the time goes and no GIL is held), waits for its turn, and hands the rows
+over (`commit`). So memory is one buffer a worker, whatever the file's size; each block stays in the cache of the core that
+read it; and commits come in the order of the file: the first of two equal words wins, and the first error is raised.
 """
 
 import threading
@@ -43,7 +43,8 @@ def relay(reader, commit, threads):
                 except Exception as caught:
                     error = caught
             with turn:
-                turn.wait_for(lambda number=number: committed == number or stopped)
+                while committed != number and not stopped:
+                    turn.wait()
                 if stopped:
                     return
                 try:

@@ -3,8 +3,8 @@
     [636013 300\\n]
     word 0.1 -0.2 … 0.3[ ]\\n
 
-The last `dim` fields of a line are the vector, all before them is the word: words may hold spaces. Fields are parted by spaces or
-tabs; what stands between the last one and the newline (the C tool's space, a carriage return) is nothing.
+The last `dim` fields of a line are the vector, all before them is the word: words may hold spaces. Fields are parted by spaces
+or tabs; what stands between the last one and the newline (the C tool's space, a carriage return) is nothing.
 """
 
 import re
@@ -14,8 +14,9 @@ import numpy as np
 from .blocks import BlockReader
 from .damage import Damage
 
-_FIELD = re.compile(rb"[^ \t]+")
-_DECIMAL = re.compile(rb"[+-]?(\d+\.\d*|\.\d+|\d+(?=e))(e[+-]?\d+)?$", re.IGNORECASE)
+_FIELD = re.compile(rb"\S+")
+# A decimal number behind a blank. A line whose word holds one has too many numbers; a word may hold whole numbers ("at 5").
+_NUMBER_INSIDE = re.compile(rb"\s[+-]?(\d+\.\d*|\.\d+|\d+(?=e))(e[+-]?\d+)?(?!\S)", re.IGNORECASE)
 
 
 class TextReader(BlockReader):
@@ -66,19 +67,19 @@ def read_line(line, dim, record=0, byte=0):
         return None, None, Damage(kind, message, record, byte)
 
     line = line.rstrip()
-    fields = [(m.start(), m[0]) for m in _FIELD.finditer(line)]
-    word, numbers = line[: fields[-dim][0]].rstrip(b" \t") if len(fields) >= dim else b"", fields[-dim:]
-    if not word:
-        if len(fields) == dim and line[:1] in b" \t":
+    word, *numbers = line.rsplit(None, dim)
+    if len(numbers) < dim:
+        if len(numbers) == dim - 1 and line[:1].isspace():
             return wrong("empty word", "expected a word before the numbers, got none")
-        return wrong("too few numbers", f"expected {dim} numbers after the word, got {max(len(fields) - 1, 0)}")
+        return wrong("too few numbers", f"expected {dim} numbers after the word, got {len(numbers)}")
     if not word.strip():
         return wrong("empty word", "expected a word before the numbers, got only white space")
-    if any(_DECIMAL.match(field) for _, field in fields[1:-dim]):
-        return wrong("too many numbers", f"expected {dim} numbers after the word, got {len(fields) - 1}")
+    if _NUMBER_INSIDE.search(word):
+        fields = sum(1 for _ in _FIELD.finditer(line))
+        return wrong("too many numbers", f"expected {dim} numbers after the word, got {fields - 1}")
     row = np.empty(dim, np.float32)
     with np.errstate(over="ignore"):
-        for column, (_, field) in enumerate(numbers):
+        for column, field in enumerate(numbers):
             try:
                 if b"_" in field:  # Python's own spelling of large numbers
                     raise ValueError

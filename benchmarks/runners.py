@@ -1,0 +1,110 @@
+"""One measurement in a fresh process: python runners.py NAME FILE WARM_FILE INDEX.json → a line of JSON.
+
+Each runner is warmed up on WARM_FILE (imports, compiled code), then timed on FILE. Peak memory is the process's greatest
+resident set while it is timed; `before` is what it held when the timed call began.
+"""
+
+import json
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def select_w2v_embed(path, index):
+    from w2v_embed import build_matrix
+
+    return build_matrix(path, index).matrix
+
+
+def select_gensim(path, index):
+    import numpy as np
+    from gensim.models import KeyedVectors
+
+    kv = KeyedVectors.load_word2vec_format(path)
+    matrix = np.zeros((max(index.values()) + 1, kv.vector_size), np.float32)
+    for word, row in index.items():
+        if word in kv.key_to_index:
+            matrix[row] = kv[word]
+    return matrix
+
+
+def select_embfile(path, index):
+    import embfile
+    import embfile.initializers
+
+    with embfile.open(path, verbose=False) as file:
+        return embfile.build_matrix(file, index, oov_initializer=None, verbose=False).matrix
+
+
+def select_reach(path, index):
+    from reach import Reach
+
+    vectors = Reach.load(path, wordlist=tuple(index), recover_from_errors=True)
+    return vectors.vectors
+
+
+def load_w2v_embed(path, index):
+    from w2v_embed import load_vectors
+
+    return load_vectors(path).vectors
+
+
+def load_gensim(path, index):
+    from gensim.models import KeyedVectors
+
+    return KeyedVectors.load_word2vec_format(path, binary=".bin" in path).vectors
+
+
+def load_snakefusion(path, index):
+    from snakefusion import Embeddings
+
+    return Embeddings.read_word2vec(path) if ".bin" in path else Embeddings.read_text_dims(path)
+
+
+def resident():
+    """MB that the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+class Peak:
+    """The greatest resident set while the block runs; ru_maxrss would also count the warm-up."""
+
+    def __enter__(self):
+        self.mb = resident()
+        self.done = threading.Event()
+        self.watcher = threading.Thread(target=self.watch)
+        self.watcher.start()
+        return self
+
+    def watch(self):
+        while not self.done.wait(0.005):
+            self.mb = max(self.mb, resident())
+
+    def __exit__(self, *_):
+        self.mb = max(self.mb, resident())
+        self.done.set()
+        self.watcher.join()
+
+
+def main(name, path, warm, index_file):
+    run = globals()[name]
+    index = json.loads(Path(index_file).read_text(encoding="utf-8"))
+    result = run(warm, dict(list(index.items())[:100]))
+    del result
+    before = resident()
+    with Peak() as peak:
+        start = time.perf_counter()
+        result = run(path, index)
+        seconds = time.perf_counter() - start
+    print(
+        json.dumps(
+            {"seconds": seconds, "peak": peak.mb, "before": before, "result": getattr(result, "nbytes", 0) / 1e6}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,71 @@
+"""How much of a text has a vector, before and after each fallback, as a Markdown table.
+
+    python scripts/coverage_table.py                                          # the shipped titles and vectors
+    python scripts/coverage_table.py --vectors glove.6B.300d.txt --corpus text.txt --split whitespace
+
+Any vector file that `load_vectors` reads will do. Each line of the table adds a fallback to those above it.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import jieba
+
+from w2v_embed import build_matrix
+from w2v_embed.corpus import count_words, make_word_index
+
+ROOT = Path(__file__).parent.parent
+CHINESE = ["nfkc", "lower", "upper", "simplified", "digits", "parts", "characters"]
+ENGLISH = ["nfkc", "lower", "title", "upper", "digits", "parts"]
+
+
+def count_titles(path):
+    """The words of `label<TAB>title` lines, without the labels."""
+    jieba.setLogLevel("WARNING")
+    titles = [line.split("\t")[1] for line in path.read_text(encoding="utf-8").splitlines()]
+    return Counter(word for title in titles for word in jieba.cut(title) if not word.isspace())
+
+
+def table(vectors, counts, fallbacks):
+    """The lines of the table."""
+    word_index = make_word_index(counts)
+    lines = ["| fallbacks | words found | of the words | of the tokens |", "| --- | ---: | ---: | ---: |"]
+    for n in range(len(fallbacks) + 1):
+        coverage = build_matrix(vectors, word_index, fallbacks=fallbacks[:n]).coverage
+        name = f"+ {fallbacks[n - 1]}" if n else "none: the word itself"
+        lines.append(
+            f"| {name} | {len(coverage.found):,} | {100 * coverage.rate:.1f} % | {100 * coverage.weighted_rate(counts):.1f} % |"
+        )
+    tokens = sum(counts.values())
+    return [f"{Path(vectors).name}, {tokens:,} tokens, {len(word_index):,} words:", "", *lines]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vectors", default=ROOT / "data/vectors.txt.bz2")
+    parser.add_argument("--corpus", help="a text; without it the shipped titles")
+    parser.add_argument(
+        "--split",
+        choices=("whitespace", "words", "jieba"),
+        default="words",
+        help="words: parts a text from its punctuation",
+    )
+    parser.add_argument("--fallback", action="append", help="repeat it")
+    args = parser.parse_args()
+    if args.corpus:
+        counts = count_words(args.corpus, split=split_words if args.split == "words" else args.split)
+    else:
+        counts = count_titles(ROOT / "data/titles.tsv")
+    print("\n".join(table(args.vectors, counts, args.fallback or (ENGLISH if args.corpus else CHINESE))))
+
+
+def split_words(line):
+    """Words and punctuation marks, much as the Penn Treebank parts them."""
+    import re
+
+    return re.findall(r"\w+(?:[-.,'’/]\w+)*|[^\w\s]", line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""`w2v-embed encode` and `similar`, as a person runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2v_embed.cli import main
+from w2v_embed.contextual import ContextualEncoder
+
+BERT = str(Path(__file__).parent / "data" / "reference" / "bert_hf")
+LINES = ["The bank of the river.", "", "king", "queen and king", "北京银行"]
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(LINES) + "\n", "utf-8")
+    return str(path)
+
+
+def test_encode_writes_a_vector_a_line(texts, tmp_path, capsys):
+    output = str(tmp_path / "vectors.npy")
+    assert (
+        main(["encode", BERT, texts, "-o", output, "--layers", "-1", "1", "--pooling", "max", "--merge", "concat"]) == 0
+    )
+    assert capsys.readouterr().out == f"{output}: 5 vectors of 64 numbers (float32)\n"
+    encoder = ContextualEncoder.from_pretrained(BERT)
+    expected = encoder.encode(LINES, layers=[-1, 1], pooling="max", merge="concat")
+    np.testing.assert_array_equal(np.load(output), expected)
+
+
+def test_encode_passes_its_options_on(texts, tmp_path, capsys):
+    output = str(tmp_path / "vectors.npy")
+    options = ["--no-special-tokens", "--max-length", "6", "--stride", "2", "--batch-size", "2", "-q"]
+    assert main(["encode", BERT, texts, "-o", output, *options]) == 0
+    assert capsys.readouterr().out == ""
+    expected = ContextualEncoder.from_pretrained(BERT).encode(LINES, special_tokens=False, max_length=6, stride=2)
+    np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
+
+
+def test_similar_prints_the_nearest_lines(texts, capsys):
+    assert main(["similar", BERT, "king", texts, "-n", "2"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == " 1.0000  king"
+    cosines = ContextualEncoder.from_pretrained(BERT).similarity("king", LINES)[0]
+    best = np.argsort(-cosines)[1]
+    assert second == f"{cosines[best]:7.4f}  {LINES[best]}"
+
+
+def test_similar_whitens(texts, capsys):
+    assert main(["similar", BERT, "king", texts, "-n", "5", "--whiten", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == " 1.0000  king"
+    assert float(lines[-1].split()[0]) < 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["encode", BERT, "absent.txt", "-o", "v.npy"], "absent.txt: No such file or directory"),
+        (["encode", "absent/model", "TEXTS", "-o", "v.npy"], "absent/model is neither a folder nor the prefix"),
+        (["encode", BERT, "TEXTS", "-o", "v.npy", "--pooling", "sum"], "pooling should be one of mean, max, mean_max"),
+        (["similar", BERT, "king", "TEXTS", "-n", "0"], "-n must be 1 or more, received 0"),
+        (["similar", BERT, "king", "TEXTS", "--whiten", "5"], "5 columns need more than 5 vectors"),
+    ],
+)
+def test_mistakes_are_told(arguments, words, texts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([texts if argument == "TEXTS" else argument for argument in arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_line_that_is_no_utf8(tmp_path, capsys):
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"king\nna\xefve\n")
+    assert main(["encode", BERT, str(path), "-o", str(tmp_path / "v.npy")]) == 1
+    assert f"{path}, line 2: expected UTF-8" in capsys.readouterr().err
+    assert [left.name for left in tmp_path.iterdir()] == ["latin.txt"]
+
+
+def test_stopping_says_how_to_go_on(texts, tmp_path, monkeypatch):
+    def stopped(*args, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ContextualEncoder, "encode", stopped)
+    with pytest.raises(SystemExit, match=r"stopped; the same command goes on from .*v\.npy\.part"):
+        main(["encode", BERT, texts, "-o", str(tmp_path / "v.npy")])
+
+
+def test_the_command_line_does_not_wait_for_keras():
+    code = "import sys, w2v_embed.cli; print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

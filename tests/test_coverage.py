@@ -1,0 +1,220 @@
+"""What the coverage says, counted by hand; counts out of texts; the word index made of them; the projector's files."""
+
+import gzip
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import write_text
+from w2v_embed import Coverage, build_matrix
+from w2v_embed.cli import main
+from w2v_embed.corpus import count_words, make_word_index, read_counts
+from w2v_embed.fallbacks import Derivation
+
+COUNTS = {"the": 50, "The": 20, "new-york": 5, "qq": 15, "zz": 10, "not in it": 900}
+
+
+@pytest.fixture
+def em(tmp_path):
+    path = write_text(tmp_path / "v.txt", {"the": [1, 2, 0], "new": [3, 4, 0], "york": [5, 6, 0]})
+    index = {"the": 1, "The": 2, "new-york": 3, "qq": 4, "zz": 5}
+    return build_matrix(path, index, fallbacks=["lower", "parts"])
+
+
+def test_by_type_and_by_token(em):
+    coverage = em.coverage
+    assert coverage.rate == 3 / 5
+    assert coverage.by_source == {"v.txt": 1, "v.txt (lower)": 1, "v.txt (parts)": 1}
+    assert coverage.by_fallback == {"exact": 1, "lower": 1, "parts": 1}
+    for counts in (COUNTS, Counter(COUNTS), pd.Series(COUNTS)):
+        assert coverage.weighted_rate(counts) == 75 / 100
+        assert coverage.top_missing(counts, 1) == [("qq", 15)]
+    assert [coverage.how(word) for word in ("the", "The", "qq")] == ["exact", "lower", None]
+    assert coverage.top_missing() == [("qq", 1), ("zz", 1)]
+
+
+def test_by_rank(em):
+    curve = {rank: (types, tokens) for rank, types, tokens in em.coverage.by_rank(COUNTS)}
+    # the 50, The 20, qq 15 (missing), zz 10 (missing), new-york 5
+    assert curve == {1: (1, 1), 2: (1, 1), 3: (2 / 3, 70 / 85), 4: (2 / 4, 70 / 95), 5: (3 / 5, 75 / 100)}
+    assert Coverage([], [], {}).by_rank({}) == []
+
+
+def test_frame_json_and_text(em):
+    frame = em.coverage.to_frame(COUNTS).set_index("word")
+    assert frame.loc["new-york"].to_dict() == {
+        "found": True,
+        "source": "v.txt (parts)",
+        "how": "parts",
+        "derived_from": "new + york",
+        "count": 5,
+    }
+    assert frame.loc["qq"].to_dict() == {"found": False, "source": None, "how": None, "derived_from": None, "count": 15}
+    facts = json.loads(em.coverage.to_json(COUNTS))
+    assert facts["token_rate"] == 0.75
+    assert facts["top_missing"] == [["qq", 15], ["zz", 10]]
+    assert json.loads(em.coverage.to_json())["top_missing"] == ["qq", "zz"]
+    text = em.coverage.summary(counts=COUNTS)
+    assert "3 of 5 words found (60.0 %), 75.0 % of the 100 tokens" in text
+    assert "missing: 2, the most frequent: qq (15), zz (10)" in text
+
+
+def test_counts_that_are_none(em):
+    for wrong, error, message in [
+        ([1], TypeError, "counts must map words to numbers .* received list"),
+        ({"the": -1}, ValueError, "numbers from 0 on, received -1 for the word 'the'"),
+        ({"the": "x"}, ValueError, "received 'x' for the word 'the'"),
+    ]:
+        with pytest.raises(error, match=message):
+            em.coverage.weighted_rate(wrong)
+
+
+def test_counts_out_of_a_text(em, tmp_path):
+    text = tmp_path / "corpus.txt"
+    text.write_text("the the The\nqq other\n")
+    assert em.coverage.weighted_rate(text) == em.coverage.weighted_rate(str(text)) == 3 / 4
+    file = tmp_path / "counts.json"
+    file.write_text('{"the": 1, "qq": 3}')
+    assert em.coverage.weighted_rate(file) == 1 / 4
+    file.write_text("[1]")
+    with pytest.raises(ValueError, match=r"counts\.json: expected a JSON object word -> count, got list"):
+        read_counts(file)
+    file.write_text("{")
+    with pytest.raises(ValueError, match=r"counts\.json, line 1: not JSON"):
+        read_counts(file)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_counting_is_streamed(tmp_path, pack, monkeypatch):
+    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 7)
+    lines = ["\ufeffthe cat  sat", "", "中国 the\r", "\u3000x\u3000", "the end"]
+    path = tmp_path / "t.txt"
+    path.write_bytes(pack("\n".join(lines).encode()))
+    told = []
+    counts = count_words(path, progress=lambda done, total, n: told.append((done, total, n)))
+    assert counts == {"the": 3, "cat": 1, "sat": 1, "中国": 1, "x": 1, "end": 1}
+    assert told[-1][2] == 8
+    assert count_words([path, path])["the"] == 6
+    assert count_words(path, split=lambda line: [line.strip()])["the end"] == 1
+
+
+def test_a_line_without_end_is_counted_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 64)
+    monkeypatch.setattr("w2v_embed.corpus._LONGEST_LINE", 100)
+    path = tmp_path / "t.txt"
+    path.write_text("alpha beta " * 500)
+    assert count_words(path) == {"alpha": 500, "beta": 500}
+
+
+def test_texts_that_cannot_be_counted(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_bytes("ok\n中国".encode("gb18030"))
+    with pytest.raises(ValueError, match=r"t\.txt, line 2: expected utf-8, got .*Pass the right encoding"):
+        count_words(path)
+    assert count_words(path, encoding="gb18030") == {"ok": 1, "中国": 1}
+    with pytest.raises(
+        ValueError, match='split must be "whitespace", "jieba" or a callable line -> words, received \'space\''
+    ):
+        count_words(path, split="space")
+    path.write_bytes(gzip.compress(b"some words here " * 1000)[:60])
+    with pytest.raises(ValueError, match=r"t\.txt: the gzip stream is cut or damaged"):
+        count_words(path)
+
+
+def test_word_index_of_counts():
+    counts = {"b": 2, "a": 2, "c": 3, "d": 1, "<unk>": 9}
+    assert make_word_index(counts) == {"<unk>": 1, "c": 2, "a": 3, "b": 4, "d": 5}
+    assert make_word_index(counts, special_tokens=["<pad>", "<unk>"]) == {
+        "<pad>": 0,
+        "<unk>": 1,
+        "c": 2,
+        "a": 3,
+        "b": 4,
+        "d": 5,
+    }
+    assert make_word_index(counts, special_tokens=["<unk>"], num_words=3) == {"<unk>": 1, "c": 2}
+    with pytest.raises(ValueError, match="num_words must be more than 2, received 2: no word would be left"):
+        make_word_index(counts, special_tokens=["<unk>"], num_words=2)
+    with pytest.raises(ValueError, match="special tokens must differ"):
+        make_word_index(counts, special_tokens=["x", "x"])
+
+
+def test_vocab_and_build_on_the_command_line(tmp_path, data, capsys):
+    text = tmp_path / "t.txt"
+    text.write_text("中国 经济 中国\n中国经济 qq 经济 中国\n", encoding="utf-8")
+    out = tmp_path / "index.json"
+    assert main(["vocab", str(text), "-o", str(out), "--special", "<pad>", "--min-count", "1"]) == 0
+    assert json.loads(out.read_text(encoding="utf-8")) == {"<pad>": 0, "中国": 1, "经济": 2, "qq": 3, "中国经济": 4}
+    counts = tmp_path / "index.counts.json"
+    assert json.loads(counts.read_text(encoding="utf-8")) == {"中国": 3, "经济": 2, "qq": 1, "中国经济": 1}
+    assert "7 tokens, 4 words; 5 kept: 100.0% of the tokens" in capsys.readouterr().out
+    command = ["build", str(data / "vectors.bin"), str(out), "-o", str(tmp_path / "m.npz"), "--fallback", "lower"]
+    command += ["--fallback", "parts", "--counts", str(counts), "--cache-dir", str(tmp_path / "cache")]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "3 of 4 words found (75.0 %), 85.7 % of the 7 tokens" in printed
+    assert "vectors.bin (parts): 1" in printed
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_mistakes_on_the_command_line(tmp_path, data, capsys):
+    index = tmp_path / "i.json"
+    index.write_text('{"a": 1}')
+    build = ["build", str(data / "vectors.bin"), str(index), "-o", str(tmp_path / "m.npz")]
+    for extra, message in [
+        (["--fallback", "lowercase"], "received 'lowercase'"),
+        (["--report", "page.pdf"], "must end in .html; received 'page.pdf'"),
+        (["--report", str(tmp_path / "no/p.html")], "there is no folder"),
+        (["--counts", str(tmp_path / "none.json")], "No such file"),
+    ]:
+        assert main([*build, *extra]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["vocab", str(tmp_path / "none.txt"), "-o", str(tmp_path / "o.json")]) == 1
+    assert main(["vocab", str(index), "-o", str(tmp_path / "o.txt")]) == 1
+    assert "must end in .json" in capsys.readouterr().err
+
+
+# ── the projector ──
+
+
+def test_projector_files_always_match(tmp_path):
+    odd = ["a\tb", "a\nb", " ", "", "\u3000", "\u2028", "\ufeffx", "中国", 'q"', "\ud800", "x ", "\r", "New York"]
+    words = [word for word in odd if word]
+    em = build_matrix(write_text(tmp_path / "v.txt", {"中国": [1, 2]}), ["<pad>", *odd[:3], *odd[4:]], oov="normal")
+    em.export_projector(tmp_path / "p")
+    tensors = (tmp_path / "p/tensors.tsv").read_bytes().decode().split("\n")
+    labels = (tmp_path / "p/metadata.tsv").read_bytes().decode().split("\n")
+    assert tensors.pop() == labels.pop() == ""
+    assert labels.pop(0) == "word\tsource\thow"
+    # as the projector reads: lines are trimmed, empty ones left out
+    labels = [line.strip().split("\t") for line in labels if line.strip()]
+    assert len(labels) == len(tensors) == len(words)
+    assert all(len(fields) == 3 for fields in labels)
+    assert len({fields[0] for fields in labels}) == len(words)
+    for word, line in zip([word for word in em.word_index if word != "<pad>"], tensors):
+        row = np.array(line.split("\t"), np.float32)
+        np.testing.assert_allclose(row, em.matrix[em.word_index[word]], rtol=1e-6)
+    assert 'metadata_path: "metadata.tsv"' in (tmp_path / "p/projector_config.pbtxt").read_text()
+
+
+def test_projector_takes_the_most_frequent(em, tmp_path):
+    em.export_projector(tmp_path / "p", counts=COUNTS, limit=3)
+    lines = (tmp_path / "p/metadata.tsv").read_text().splitlines()
+    assert lines == [
+        "word\tsource\thow\tcount",
+        "the\tv.txt\texact\t50",
+        "The\tv.txt (lower)\tlower\t20",
+        "qq\toov\toov\t15",
+    ]
+    with pytest.raises(ValueError, match="limit must be None or .* received 0"):
+        em.export_projector(tmp_path / "p", limit=0)
+    em.word_index = {}
+    with pytest.raises(ValueError, match="no words to label its rows with"):
+        em.export_projector(tmp_path / "p")
+
+
+def test_a_derivation_survives(em):
+    assert em.coverage.derived["new-york"] == Derivation("parts", ("new", "york"))

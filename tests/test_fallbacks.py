@@ -1,0 +1,355 @@
+"""Fallbacks: every derived row is what a naive reading of the rules gives, and says truly where it came from."""
+
+import itertools
+import re
+import unicodedata
+from pathlib import Path
+
+import gensim
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import same_bits, use_hot, write_text
+from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed.fallbacks import FINDS, NAMES, Derivation, Fallbacks
+from w2v_embed.readers import select
+
+HAN = re.compile("[\u4e00-\u9fff]+")
+RNG = np.random.default_rng(0)
+
+
+def rows_of(words, dim=3):
+    return {word: RNG.normal(size=dim).astype(np.float32).tolist() for word in words}
+
+
+# ── the naive oracle: one word at a time ──
+
+SPELLINGS = {
+    "nfkc": lambda word: [unicodedata.normalize("NFKC", word)],
+    "lower": lambda word: [word.lower()],
+    "title": lambda word: [word.title()],
+    "upper": lambda word: [word.upper()],
+    "digits": lambda word: [re.sub("[0-9]", "#", word), re.sub("[0-9]", "0", word)],
+    "markers": lambda word: [re.sub("^(##|[▁Ġ]+)", "", word)],
+}
+
+
+def cuts(run):
+    """All ways to cut a word into parts of up to six characters."""
+    if not run:
+        yield ()
+    for end in range(1, min(len(run), 6) + 1):
+        for rest in cuts(run[end:]):
+            yield (run[:end], *rest)
+
+
+def parts_of(word, known):
+    runs = re.findall("[\u4e00-\u9fff]+|[^\\W_\u4e00-\u9fff]+", word)
+    options = []
+    for run in runs:
+        if run in known and run != word:
+            options.append([(run,)])
+        elif HAN.match(run):
+            good = [cut for cut in cuts(run) if all(part in known for part in cut) and len(cut) > 1]
+            options.append(sorted(good, key=lambda cut: (len(cut), [-len(part) for part in cut]))[:1])
+        else:
+            return None
+    for choice in itertools.product(*options):
+        parts = tuple(itertools.chain(*choice))
+        if len(parts) > 1 and max(map(len, parts)) > 1:
+            return parts
+    return None
+
+
+def naive(word, fallbacks, known):
+    """(label, words whose mean is the row), or None."""
+    forms = [("", word)]
+    for name in fallbacks:
+        if name in SPELLINGS:
+            fresh = []
+            for change in range(2):
+                for label, form in forms:
+                    spelled = SPELLINGS[name](form)[change:][:1]
+                    if spelled and spelled[0] and spelled[0] not in [form for _, form in forms + fresh]:
+                        fresh.append((f"{label}+{name}".lstrip("+"), spelled[0]))
+            # all changes of the word itself come before those of its other spellings
+            own = [SPELLINGS[name](word)[change:][:1] for change in range(2)]
+            fresh.sort(key=lambda item: [item[1]] not in own)
+            forms += fresh
+            options = [(label, (form,)) for label, form in fresh if form in known]
+        else:
+            options = []
+            for label, form in forms:
+                if name == "parts":
+                    words = parts_of(form, known)
+                else:
+                    words = tuple(form) if len(form) > 1 and HAN.fullmatch(form) and set(form) <= known else None
+                if words:
+                    options.append((f"{label}+{name}".lstrip("+"), words))
+        if options:
+            return options[0]
+    return None
+
+
+# ── the contract ──
+
+LETTERS = st.sampled_from(list("aAbB1２Ａ中国人行-_▁Ġ#é"))
+WORDS = st.text(LETTERS, min_size=1, max_size=6).filter(lambda word: not word.isspace())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    in_file=st.lists(WORDS, min_size=1, max_size=25, unique=True),
+    wanted=st.lists(WORDS, min_size=1, max_size=15, unique=True),
+    fallbacks=st.permutations([*SPELLINGS, "parts", "characters"]).flatmap(
+        lambda names: st.integers(1, len(names)).map(lambda n: names[:n])
+    ),
+    block=st.sampled_from([64, 200, 1 << 20]),
+    room=st.sampled_from([1, 1 << 20]),
+    seed=st.integers(0, 9),
+)
+def test_each_row_is_what_its_provenance_says(tmp_path_factory, in_file, wanted, fallbacks, block, room, seed):
+    rows = rows_of(in_file)
+    path = write_text(tmp_path_factory.mktemp("v") / "v.txt", rows)
+    ids = np.random.default_rng(seed).permutation(len(wanted)) + 1
+    index = dict(zip(wanted, ids.tolist()))
+    with pytest.MonkeyPatch.context() as patch:
+        use_hot("kernels", patch)
+        patch.setattr("w2v_embed.readers.blocks._BLOCK", block)
+        patch.setattr(select, "_SIDE_BYTES", room)
+        em = build_matrix(path, index, fallbacks=fallbacks, oov="normal", seed=seed)
+        in_order = build_matrix(path, ["<pad>", *wanted], fallbacks=fallbacks, oov="normal", seed=seed)
+    for word, k in index.items():
+        expected = naive(word, fallbacks, set(in_file))
+        if word in rows:
+            assert em.provenance[k] == "v.txt"
+            assert same_bits(em.matrix[k], np.array(rows[word], np.float32))
+            assert em.coverage.how(word) == "exact"
+        elif expected is None:
+            assert em.provenance[k] == "oov"
+            assert word in em.coverage.missing
+        else:
+            label, words = expected
+            assert em.derived[word] == Derivation(label, words)
+            assert em.provenance[k] == f"v.txt ({label})"
+            mean = np.mean([rows[one] for one in words], axis=0, dtype=np.float64).astype(np.float32)
+            assert same_bits(em.matrix[k], mean)
+    for word, k in index.items():
+        assert same_bits(em.matrix[k], in_order.matrix[wanted.index(word) + 1])
+    assert em.oov_rows.tolist() == sorted(index[word] for word in em.coverage.missing)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "subwords"])
+def test_candidates_hold_all_that_resolve_may_want(name):
+    if name in ("simplified", "traditional"):
+        pytest.importorskip("opencc")
+    plan = Fallbacks(["lower", name])
+    words = ["中國人民", "ＡＢc", "New-York 3", "##ing", "Ġthe", "2024", "中a国", "a\nB", "", " "]
+
+    class Everything:
+        def __init__(self):
+            self.asked = set()
+
+        def __contains__(self, word):
+            self.asked.add(word)
+            return False
+
+    known = Everything()
+    plan.resolve(words, known)
+    assert known.asked - set(words) <= plan.candidates(words) | {""}
+
+
+def test_order_is_the_users(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "THE", "iphone"]))
+    index = {"The": 1, "ＩＰＨＯＮＥ": 2}
+    assert build_matrix(path, index, fallbacks=["lower", "upper"]).derived["The"].words == ("the",)
+    assert build_matrix(path, index, fallbacks=["upper", "lower"]).derived["The"].words == ("THE",)
+    assert build_matrix(path, index, fallbacks=["nfkc", "lower"]).provenance[2] == "v.txt (nfkc+lower)"
+    # nfkc comes after lower, which had nothing to do with full-width capitals but ｉｐｈｏｎｅ
+    assert build_matrix(path, index, fallbacks=["lower", "nfkc"]).derived["ＩＰＨＯＮＥ"] == Derivation(
+        "lower+nfkc", ("iphone",)
+    )
+
+
+def test_a_step_builds_on_all_before_it(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["iphone"]))
+    em = build_matrix(path, ["<pad>", "ＩＰＨＯＮＥ"], fallbacks=["nfkc", "digits", "lower"])
+    assert em.derived["ＩＰＨＯＮＥ"] == Derivation("nfkc+lower", ("iphone",))
+
+
+def test_of_equally_few_parts_the_longer_comes_first():
+    plan = Fallbacks(["parts"])
+    assert plan.resolve(["中国人"], {"中", "国人", "中国", "人"})[0].words == ("中国", "人")
+    assert plan.resolve(["中国人民"], {"中", "国人民", "中国", "人", "民"})[0].words == ("中", "国人民")
+
+
+def test_chinese(tmp_path):
+    pytest.importorskip("opencc")
+    path = write_text(tmp_path / "v.txt", rows_of(["中国", "人民", "银行", "魑", "魅", "繁體", "人", "民"]))
+    index = {word: k for k, word in enumerate(["中國", "中国人民银行", "魑魅", "繁体", "人民人", "国民", "恤t"], 1)}
+    em = build_matrix(path, index, fallbacks=["simplified", "traditional", "parts", "characters"])
+    assert em.derived == {
+        "中國": Derivation("simplified", ("中国",)),
+        "中国人民银行": Derivation("parts", ("中国", "人民", "银行")),
+        "魑魅": Derivation("characters", ("魑", "魅")),
+        "繁体": Derivation("traditional", ("繁體",)),
+        "人民人": Derivation("parts", ("人民", "人")),
+    }
+    assert em.coverage.missing == ["国民", "恤t"]
+    assert em.coverage.by_fallback == {"simplified": 1, "parts": 2, "characters": 1, "traditional": 1}
+
+
+def test_letters_are_cut_at_punctuation_only(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["car", "pet", "new", "york", "state", "of", "the", "art"]))
+    em = build_matrix(path, ["<pad>", "carpet", "New_York", "state-of-the-art"], fallbacks=["lower", "parts"])
+    assert em.coverage.missing == ["carpet"]
+    assert em.derived["New_York"] == Derivation("lower+parts", ("new", "york"))
+    assert em.derived["state-of-the-art"].words == ("state", "of", "the", "art")
+
+
+def test_callables(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["run", "sit"]))
+
+    def stem(word):
+        return [word.removesuffix("ning"), word.removesuffix("ting")]
+
+    em = build_matrix(path, ["<pad>", "running", "sitting", "flying"], fallbacks=[stem, lambda word: None])
+    assert em.provenance.tolist() == ["padding", "v.txt (stem)", "v.txt (stem)", "oov"]
+    with pytest.raises(
+        TypeError, match="the fallback <lambda> must return a word, a list of words or None, received 7 for"
+    ):
+        build_matrix(path, ["running"], fallbacks=[lambda word: 7])
+
+
+def test_subwords():
+    """On the small English fastText model that gensim carries."""
+    kv = load_vectors(Path(gensim.__file__).parent / "test/test_data/lee_fasttext_new.bin")
+    em = build_matrix(kv, ["<pad>", "night", "nightzzq", "Zz9"], fallbacks=["lower", "subwords"])
+    assert em.provenance.tolist()[2:] == ["FastTextKeyedVectors (subwords)"] * 2
+    np.testing.assert_array_equal(em.matrix[2], kv.get_vector("nightzzq"))
+    assert em.derived["nightzzq"].words == ()
+    plain = KeyedVectors(2)
+    plain.add_vectors(["a"], np.ones((1, 2)))
+    with pytest.raises(ValueError, match='"subwords" needs fastText vectors .* received KeyedVectors'):
+        build_matrix(plain, ["a", "b"], fallbacks=["subwords"])
+
+
+def test_every_kind_of_source_lends(tmp_path, hot):
+    rows = rows_of(["the", "new", "york", "cat"])
+    path = write_text(tmp_path / "v.txt", rows)
+    index = {"The": 1, "new-york": 2, "cat": 3, "CAT": 4, "nobody": 5}
+    expected = build_matrix(path, index, fallbacks=["lower", "parts"])
+
+    class Encoder:
+        vector_size = 3
+
+        def vectors_for(self, words):
+            return np.array([rows.get(word, [9] * 3) for word in words]), np.array([word in rows for word in words])
+
+    for source in (load_vectors(path), Encoder()):
+        em = build_matrix(source, index, fallbacks=["lower", "parts"])
+        assert same_bits(em.matrix, expected.matrix)
+        assert em.derived == expected.derived
+    assert same_bits(expected.matrix[4], expected.matrix[3])
+
+
+def test_a_word_of_a_later_source_goes_before_a_fallback(tmp_path):
+    first, second = rows_of(["the", "new"]), rows_of(["The", "york", "cat"])
+    paths = [write_text(tmp_path / "a.txt", first), write_text(tmp_path / "b.txt", second)]
+    em = build_matrix(paths, ["<pad>", "The", "new-york", "CAT"], fallbacks=["lower", "parts"])
+    assert em.provenance.tolist() == ["padding", "b.txt", "a.txt + b.txt (parts)", "b.txt (lower)"]
+    mean = np.mean([first["new"], second["york"]], axis=0, dtype=np.float64)
+    assert same_bits(em.matrix[2], mean.astype(np.float32))
+
+
+def test_the_file_is_read_once(tmp_path, monkeypatch):
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "cat"]))
+    opened = []
+
+    class Counting(select.Opened):
+        def __init__(self, *args, **kwargs):
+            opened.append(args)
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(select, "Opened", Counting)
+    build_matrix(
+        path, ["<pad>", "The", "CAT"], fallbacks=["lower", "upper", "parts", "characters", "digits"], suggest=True
+    )
+    assert len(opened) == 1
+
+
+def test_side_rows_that_nothing_needs_are_dropped(tmp_path, monkeypatch):
+    """Words come some blocks after their candidates: the rows of the candidates of words found by then must go."""
+    words = [f"word{k}" for k in range(12_000)]
+    spellings = []
+    for start in range(0, len(words), 1500):
+        some = words[start : start + 1500]
+        spellings += [*(word.upper() for word in some), *some]
+    rows = rows_of([*spellings, "X"])
+    monkeypatch.setattr(select, "_SIDE_BYTES", 1)
+    use_hot("plain", monkeypatch)
+    sinks = []
+    side_rows = select._Rows.side_rows
+    monkeypatch.setattr(select._Rows, "side_rows", lambda self: sinks.append(self) or side_rows(self))
+    em = build_matrix(write_text(tmp_path / "v.txt", rows), ["<pad>", *words, "x", "zz"], fallbacks=["upper"])
+    assert em.derived == {"x": Derivation("upper", ("X",))}
+    assert len(sinks[0].rows) < 7000
+
+
+def test_reading_stops_when_all_words_are_found(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_text("2 2\nthe 1 2\ncat 1\n")
+    assert build_matrix(path, ["the"], fallbacks=["upper"]).coverage.rate == 1
+    with pytest.raises(ValueError, match="line 3"):
+        build_matrix(path, ["the", "dog"], fallbacks=["upper"])
+
+
+def test_half_precision_lends_what_it_holds(tmp_path):
+    rows = rows_of(["new", "york"])
+    path = write_text(tmp_path / "v.txt", rows)
+    alone = build_matrix(path, ["<pad>", "new-york"], fallbacks=["parts"], dtype="float16")
+    beside = build_matrix(path, ["<pad>", "new-york", "new"], fallbacks=["parts"], dtype="float16")
+    assert same_bits(alone.matrix[1], beside.matrix[1])
+
+
+def test_suggestions(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "new", "york", "OK"]))
+    em = build_matrix(path, ["<pad>", "The", "new-york", "ok", "qqq"], fallbacks=["lower"], suggest=True)
+    assert em.coverage.suggestions == {"upper": ["ok"], "parts": ["new-york"]}
+    assert "1 missing word: found in UPPER CASE (--fallback upper)" in em.coverage.summary()
+    assert build_matrix(path, ["The"]).coverage.suggestions == {}
+    assert set(FINDS) == set(NAMES) - {"subwords"}
+
+
+def test_saved_with_everything(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "new", "york"]))
+    em = build_matrix(path, ["<pad>", "The", "new-york", "NEW"], fallbacks=["lower"], suggest=True)
+    for name in ("m.npz", "m.safetensors"):
+        em.save(tmp_path / name)
+        back = EmbeddingMatrix.load(tmp_path / name)
+        assert back.derived == em.derived
+        assert back.coverage == em.coverage
+        assert back.provenance.tolist() == em.provenance.tolist()
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "error", "message"),
+    [
+        (["lowercase"], ValueError, "fallbacks must be out of nfkc, lower, .*; received 'lowercase'"),
+        ([3], TypeError, "fallbacks must be names .* or callables; received 3"),
+        ("lower", TypeError, r"received 'lower' alone; write \['lower'\]"),
+        (str.lower, TypeError, "must be a list of names or callables"),
+    ],
+)
+def test_what_is_no_fallback(fallbacks, error, message, data):
+    with pytest.raises(error, match=message):
+        build_matrix(data / "vectors.bin", ["a"], fallbacks=fallbacks)
+
+
+def test_opencc_is_asked_for_by_name(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "opencc", None)
+    with pytest.raises(ImportError, match=r'need OpenCC: pip install "w2v-embed\[chinese\]"'):
+        Fallbacks(["simplified"])

@@ -1,0 +1,784 @@
+"""Files that are damaged, mislabelled, made by an attacker, or no vectors at all: each is read rightly or explained."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import pickle
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import use_hot
+from tests.fuzz.harness import check
+from tests.test_readers import PACKERS
+from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed.inspection import inspect
+
+CORPUS = Path(__file__).parent / "fuzz" / "corpus"
+
+
+def floats(*numbers):
+    return np.array(numbers, "<f4").tobytes()
+
+
+@dataclass
+class Case:
+    """A file; `error`: what is said of it (None: nothing); `kept`, `damage`: the words and the damage of on_error="skip", where
+    `kept` is None when that is refused as well; `build`: whether selecting rows says so, too."""
+
+    name: str
+    data: bytes
+    error: str | None = None
+    kept: list | None = None
+    damage: dict = field(default_factory=dict)
+    build: bool = True
+
+
+TEXT = b"2 2\na 1 2\nb 3 4\n"
+BINARY = b"2 2\na " + floats(1, 2) + b"\nb " + floats(3, 4) + b"\n"
+BIG5 = "3 2\n台灣 1 2\n學校 3 4\n電腦 5 6\n".encode("big5")
+GBK = "3 2\n中国 1 2\n北京 3 4\n上海 5 6\n".encode("gbk")
+LINE3 = r", line 3 \(byte 10\): "
+
+CASES = [
+    # ── read rightly, however odd ──
+    Case("clean text", TEXT, kept=["a", "b"]),
+    Case("no newline at the end", TEXT[:-1], kept=["a", "b"]),
+    Case("carriage returns", TEXT.replace(b"\n", b"\r\n"), kept=["a", "b"]),
+    Case("trailing spaces", TEXT.replace(b"\n", b" \n"), kept=["a", "b"]),
+    Case("tabs", b"2 2\na\t1\t2\nb\t3\t4\n", kept=["a", "b"]),
+    Case("two spaces", b"2 2\na  1  2\nb 3 4\n", kept=["a", "b"]),
+    Case("blank lines", b"2 2\n\na 1 2\n\n\nb 3 4\n\n", kept=["a", "b"]),
+    Case("byte order mark", b"\xef\xbb\xbf" + TEXT, kept=["a", "b"]),
+    Case("byte order mark, no header", b"\xef\xbb\xbfa 1 2\nb 3 4\n", kept=["a", "b"]),
+    Case("words with spaces", b". . . 1.5 2.5\nat name 3.5 4.5\na 1 2\n", kept=[". . .", "at name", "a"]),
+    Case(
+        "words of odd white space",
+        "4 2\n\u00a0 1 2\n\u3000x 3 4\n\u2028 5 6\n\u0085 7 8\n".encode(),
+        kept=["\u00a0", "\u3000x", "\u2028", "\u0085"],
+    ),
+    Case("a word like a magic number", b"PK 1 2\n{ 3 4\n[ 5 6\n<html> 7 8\n", kept=["PK", "{", "[", "<html>"]),
+    Case("words that are numbers", b"5 2\n6 3\n7 4\n", kept=["5", "6", "7"]),
+    Case("a word of a control character", b"1 1\n\x1f 0.5\n", kept=["\x1f"]),
+    Case("a word of 100 000 bytes", b"2 2\n" + b"w" * 100_000 + b" 1 2\na 3 4\n", kept=["w" * 100_000, "a"]),
+    Case("numbers of any form", b"a +1 .5\nb 1. 1E2\nc 1e-45 -0\n", kept=["a", "b", "c"]),
+    Case("a number of 10 000 digits", b"a 0." + b"1" * 10_000 + b" 2\nb 3 4\n", kept=["a", "b"]),
+    Case("clean binary", BINARY, kept=["a", "b"]),
+    Case("binary without newlines", BINARY.replace(b"\nb", b"b")[:-1], kept=["a", "b"]),
+    Case("binary that looks like text", b"1 1\na \x80!\x96G", kept=["a"]),
+    # ── damaged ──
+    Case(
+        "too few numbers",
+        b"2 2\na 1\nb 3 4\n",
+        "line 2 .*: expected 2 numbers after the word, got 1",
+        ["b"],
+        {"too few numbers": 1},
+    ),
+    Case(
+        "a word alone",
+        b"2 2\na 1 2\nword\n",
+        LINE3 + "expected 2 numbers after the word, got 0",
+        ["a"],
+        {"too few numbers": 1},
+    ),
+    Case(
+        "too many numbers",
+        b"2 2\na 1 2\nb 3.0 4.0 5.0\n",
+        LINE3 + ".*2 numbers .* got 3",
+        ["a"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "two lines run together",
+        b"2 2\na 1 2\nb .1 .2c .3 .4\nd 5 6\n",
+        LINE3 + ".* got 4",
+        ["a", "d"],
+        {"too many numbers": 1, "header": 1},
+    ),
+    Case(
+        "unreadable number",
+        b"2 2\na 1 2\nb 3 4x\n",
+        LINE3 + r"expected a number, got '4x' \(number 2 of 2\)",
+        ["a"],
+        {"unreadable number": 1},
+    ),
+    Case(
+        "decimal comma",
+        b"2 2\na 1 2\nb 0,5 4\n",
+        LINE3 + "expected a number, got '0,5'",
+        ["a"],
+        {"unreadable number": 1},
+    ),
+    Case(
+        "underscore number",
+        b"2 2\na 1 2\nb 1_0 4\n",
+        LINE3 + "expected a number, got '1_0'",
+        ["a"],
+        {"unreadable number": 1},
+    ),
+    Case(
+        "hexadecimal number",
+        b"2 2\na 1 2\nb 0x1p3 4\n",
+        LINE3 + "expected a number, got '0x1p3'",
+        ["a"],
+        {"unreadable number": 1},
+    ),
+    Case(
+        "control character for a space",
+        b"3 2\na 1 2\nb 3\x074\nc 5 6\n",
+        LINE3 + ".*got 1",
+        ["a", "c"],
+        {"too few numbers": 1},
+    ),
+    Case(
+        "NaN",
+        b"2 2\na 1 2\nb nan 4\n",
+        LINE3 + r"expected finite numbers, got 'nan' \(number 1 of 2\)",
+        ["a"],
+        {"not finite": 1},
+    ),
+    Case(
+        "infinity",
+        b"2 2\na 1 2\nb 3 -Infinity\n",
+        LINE3 + "expected finite numbers, got '-Infinity'",
+        ["a"],
+        {"not finite": 1},
+    ),
+    Case(
+        "too great for float32",
+        b"2 2\na 1 2\nb 1e39 4\n",
+        LINE3 + "expected finite numbers, got '1e39'",
+        ["a"],
+        {"not finite": 1},
+    ),
+    Case(
+        "duplicate word",
+        b"3 2\na 1 2\nb 3 4\na 5 6\n",
+        "line 4 .*: the word 'a' stands here again. The first",
+        ["a", "b"],
+        {"duplicate word": 1},
+    ),
+    Case(
+        "empty word",
+        b"2 2\na 1 2\n 3 4\n",
+        LINE3 + "expected a word before the numbers, got none",
+        ["a"],
+        {"empty word": 1},
+    ),
+    Case(
+        "bad bytes in a word",
+        b"2 2\na 1 2\nb\xff\xfe 3 4\n",
+        LINE3 + r"expected a word in utf-8, got b'b\\xff\\xfe'",
+        ["a"],
+        {"encoding": 1},
+        build=False,
+    ),
+    Case(
+        "header with too many words",
+        b"3 2\na 1 2\nb 3 4\n",
+        r"line 1 \(byte 0\): the header says 3 words, the file holds 2",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "header with too few words",
+        b"1 2\na 1 2\nb 3 4\n",
+        "line 1 .*: the header says 1 words, the file holds 2",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "header with 10^18 words",
+        b"999999999999999999 2\na 1 2\nb 3 4\n",
+        "the header says 999999999999999999 words",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "header with another dimension",
+        b"2 3\na 1 2\nb 3 4\n",
+        "the header says 3 numbers a word, the lines hold 2",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "header with dimension 0",
+        b"2 0\na 1 2\nb 3 4\n",
+        "the header says 0 numbers a word, the lines hold 2",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "text cut in a line",
+        b"2 2\na 1 2\nb 3",
+        LINE3 + "expected 2 numbers after the word, got 1. The file looks cut off",
+        ["a"],
+        {"too few numbers": 1},
+    ),
+    Case(
+        "binary cut in a vector",
+        BINARY[:-4],
+        r"record 2 \(byte 14\): expected a word and 8 bytes, got 8 bytes",
+        ["a"],
+        {"truncated": 1, "header": 1},
+    ),
+    Case(
+        "binary cut in a word",
+        BINARY[:16],
+        "record 2 .*: expected a word and 8 bytes, got 2 bytes",
+        ["a"],
+        {"truncated": 1, "header": 1},
+    ),
+    Case(
+        "binary with NaN",
+        BINARY[:17] + floats(3, np.nan) + b"\n",
+        r"record 2 .*: expected finite numbers, got nan \(number 2 of 2\)",
+        ["a"],
+        {"not finite": 1},
+    ),
+    Case(
+        "binary with infinity",
+        BINARY[:17] + floats(-np.inf, 1) + b"\n",
+        "record 2 .*: expected finite numbers, got -inf",
+        ["a"],
+        {"not finite": 1},
+    ),
+    Case(
+        "binary with a duplicate",
+        BINARY.replace(b"b ", b"a "),
+        "record 2 .*: the word 'a' stands here again",
+        ["a"],
+        {"duplicate word": 1},
+    ),
+    Case(
+        "binary with an empty word",
+        BINARY.replace(b"b ", b" "),
+        "record 2 .*: expected a word before the space, got none",
+        ["a"],
+        {"empty word": 1},
+        build=False,
+    ),
+    Case(
+        "binary with bad bytes in a word",
+        BINARY.replace(b"b ", b"b\xff "),
+        r"record 2 .*: expected a word in utf-8, got b'b\\xff'",
+        ["a"],
+        {"encoding": 1},
+        build=False,
+    ),
+    Case(
+        "binary with too many words",
+        BINARY + b"c " + floats(5, 6),
+        "the header says 2 words, the file holds 3",
+        ["a", "b", "c"],
+        {"header": 1},
+    ),
+    Case(
+        "binary header with 10^18 words",
+        b"999999999999999999" + BINARY[1:],
+        "the header says 999999999999999999 words",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "GBK in one word",
+        b"2 2\na 1 2\n" + "中".encode("gbk") + b" 3 4\n",
+        LINE3 + ".*in gb18030 it would be '中'",
+        ["a"],
+        {"encoding": 1},
+        build=False,
+    ),
+    # ── refused ──
+    Case("empty", b"", "is empty"),
+    Case("white space only", b" \n\n\t\n", "is empty"),
+    Case("zero bytes only", bytes(1000), "nothing but zero bytes"),
+    Case("byte order mark only", b"\xef\xbb\xbf", "is empty"),
+    Case("header only", b"2 2\n", "holds no vectors, only the line 2 2"),
+    Case("prose", b"hello world\nthis is prose\n", "expected lines of a word and numbers, got b'hello world'"),
+    Case(
+        "web page",
+        b"\n <!DOCTYPE html><html>404 Not Found</html>",
+        "it is a web page. The download failed: fetch the file itself",
+    ),
+    Case("XML", b"<?xml version='1.0'?><Error>AccessDenied</Error>", "it is an XML document. The download failed"),
+    Case(
+        "Git LFS pointer",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n",
+        "a Git LFS pointer.*git lfs pull",
+    ),
+    Case("pickle", pickle.dumps({"a": 1}), "is a Python pickle.*trust=True"),
+    Case("NumPy array", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}\n", "a NumPy array without words.*add_vectors"),
+    Case("finalfusion", b"FiFu\x00\x00\x00\x00\x02", "it is finalfusion's format. Convert it: finalfusion convert"),
+    Case("HDF5", b"\x89HDF\r\n\x1a\n\0\0", "an HDF5 file"),
+    Case("SQLite", b"SQLite format 3\x00\x10\x00", "an SQLite database"),
+    Case("PDF", b"%PDF-1.4\n%\xe2\xe3\n", "a PDF document"),
+    Case("7z", b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive. Unpack it"),
+    Case("tar", b"vectors.txt".ljust(257, b"\0") + b"ustar\00000" + bytes(300), "a tar archive. Unpack it"),
+    Case("JSON", b'{"a": [1, 2]}\n', "it is JSON"),
+    Case("CSV", b"word,x,y\na,1,2\nb,3,4\n", "parted by commas"),
+    Case("sparse vectors", b"2 100\na 1:0.5 7:0.25\nb 3:1.5\n", "sparse, index:value .PPMI"),
+    Case("sparse vectors, no header", b"a 1:0.5 7:0.25\nb 3:1.5\n", "sparse, index:value .PPMI"),
+    Case("UTF-16", "2 2\na 1 2\n中 3 4\n".encode("utf-16"), 'text in UTF-16. Pass encoding="utf-16"'),
+    Case("UTF-16 without byte order mark", "2 2\na 1 2\n中 3 4\n".encode("utf-16-le"), 'encoding="utf-16-le"'),
+    Case("UTF-16, the other order", "2 2\na 1 2\n中 3 4\n".encode("utf-16-be"), 'encoding="utf-16-be"'),
+    Case("UTF-32", "2 2\na 1 2\n".encode("utf-32"), 'encoding="utf-32"'),
+    Case("GBK", GBK, r'3 of its first 3 words are not in utf-8.*GB18030 \(GBK\): pass encoding="gb18030"'),
+    Case("Big5", BIG5, 'It looks like Big5: pass encoding="big5"'),
+    Case(
+        "GBK in binary",
+        b"2 1\n" + "中国".encode("gbk") + b" " + floats(1) + "北京".encode("gbk") + b" " + floats(2),
+        "GB18030",
+    ),
+    Case("packed twice", gzip.compress(TEXT), "packed twice, inside with gzip"),
+    Case("binary header with dimension 0", b"2 0\na \x01\x02\x00\x03\n", "says 0 numbers a word; expected 1 to 65536"),
+    Case(
+        "binary header with dimension 10^18",
+        b"2 999999999999999999\na \x00\x01\x02\xff",
+        "999999999999999999 numbers a word",
+    ),
+    Case("one line without end", b"a" * 300_000, "its first line goes on for 262144 bytes"),
+    Case("one line of numbers without end", b"a" + b" 1" * 200_000, "its first line goes on for 262144 bytes"),
+    Case(
+        "fastText, only the magic number",
+        struct.pack("<i", 793712314),
+        "(fastText .bin that is cut off|fasttext file packed)",
+    ),
+    Case(
+        "safetensors of somebody else",
+        struct.pack("<Q", 2) + b"{}",
+        "(not a whole safetensors file|safetensors file packed)",
+    ),
+]
+WORDS = {"a": 1, "b": 2, "c": 3, "d": 4}
+
+
+def test_there_are_many_cases():
+    assert len(CASES) >= 60
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("hot_name", ["kernels", "plain"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_is_read_rightly_or_explained(case, hot_name, compression, tmp_path, monkeypatch, caplog):
+    if case.name == "packed twice" and compression is None:
+        pytest.skip("is packed once, then")
+    use_hot(hot_name, monkeypatch)
+    path = tmp_path / "file.txt"
+    path.write_bytes(PACKERS[compression](case.data))
+
+    def said(read):
+        with pytest.raises(ValueError, match=case.error) as caught:
+            read()
+        assert type(caught.value) is ValueError
+        assert str(path) in str(caught.value)
+
+    if case.error:
+        said(lambda: load_vectors(path))
+        if case.build:
+            said(lambda: build_matrix(path, WORDS))
+    if case.kept is None:
+        said(lambda: load_vectors(path, on_error="skip"))
+        said(lambda: build_matrix(path, WORDS, on_error="skip"))
+        said(lambda: inspect(path))
+        return
+    kv = load_vectors(path, on_error="skip")
+    assert kv.index_to_key == case.kept
+    assert dict(kv.damage.counts) == case.damage
+    assert np.isfinite(kv.vectors).all()
+    em = build_matrix(path, WORDS, on_error="skip")
+    assert em.coverage.found == [word for word in WORDS if word in case.kept]
+    for word in em.coverage.found:
+        assert em.matrix[WORDS[word]].tobytes() == kv[word].tobytes()
+    facts = inspect(path)
+    assert facts["words"] == len(case.kept)
+    assert facts["damage"] == case.damage
+    json.dumps(facts)
+    assert bool(case.damage) == any("skipped" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
+def test_what_the_fuzzer_knows(path, tmp_path):
+    check(path.read_bytes(), tmp_path / "file")
+    for switches in range(0, 64, 5):
+        check(bytes([switches]) + path.read_bytes()[1:], tmp_path / "file")
+
+
+# ── encodings ──
+
+
+@pytest.mark.parametrize(
+    "encoding", ["gb18030", "gbk", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "UTF8"]
+)
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_each_encoding_is_read_when_named(encoding, compression, tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes(PACKERS[compression]("2 2\n中国 1 2\n北京 3 4\n".encode(encoding)))
+    kv = load_vectors(path, encoding=encoding)
+    assert kv.index_to_key == ["中国", "北京"]
+    em = build_matrix(path, {"北京": 1}, encoding=encoding)
+    assert em.matrix[1].tolist() == [3, 4]
+    assert inspect(path, encoding=encoding)["damage"] == {}
+
+
+def test_bad_bytes_in_another_encoding_follow_on_error(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes("中国 1 2\n坏".encode("gbk") + b"\xff 3 4\n" + "北京 5 6\n".encode("gbk"))
+    with pytest.raises(ValueError, match=r"line 2 .*: expected a word in gb18030, got "):
+        load_vectors(path, encoding="gb18030")
+    kv = load_vectors(path, encoding="gb18030", on_error="skip")
+    assert (kv.index_to_key, dict(kv.damage.counts)) == (["中国", "北京"], {"encoding": 1})
+
+
+def test_utf8_read_as_something_else_is_refused(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_bytes("中国 1 2\n北京 3 4\n上海 5 6\n".encode())
+    for encoding in ("gb18030", "latin-1", "utf-16"):
+        with pytest.raises(ValueError, match=f"is text in UTF-8, not in {encoding}: leave encoding='{encoding}' out"):
+            load_vectors(path, encoding=encoding)
+    path.write_bytes("中国 1 2\n".encode("utf-16-le"))
+    with pytest.raises(ValueError, match=r"is not in utf-16 \(.*BOM.*\)\. Pass the right encoding"):
+        load_vectors(path, encoding="utf-16")
+    for encoding in ("klingon", "hex"):
+        with pytest.raises(ValueError, match=f"knows no encoding '{encoding}'"):
+            load_vectors(path, encoding=encoding)
+
+
+def test_gbk_in_binary_is_read_when_named(tmp_path):
+    path = tmp_path / "v.bin"
+    path.write_bytes(b"1 1\n" + "中国".encode("gbk") + b" " + floats(1.5))
+    assert load_vectors(path, encoding="gbk").index_to_key == ["中国"]
+    assert build_matrix(path, {"中国": 0}, encoding="gbk").matrix.tolist() == [[1.5]]
+
+
+# ── what is no stream: fastText, gensim, artifacts, folders ──
+
+
+def fasttext_bin(words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantized=False, model=2, cut=None):
+    """A fastText .bin whose vectors are 0, 1, 2 …"""
+    told_words, told_dim, told_bucket = sizes or (len(words), dim, bucket)
+    data = struct.pack("<14id", 793712314, 12, told_dim, 5, 1, 1, 1, 1, 1, model, told_bucket, 3, 6, 100, 0.0)
+    data += struct.pack("<3i2q", told_words, told_words, 0, 100, -1)
+    data += b"".join(word.encode() + b"\0" + struct.pack("<qb", 10, 0) for word in words)
+    rows = np.arange((len(words) + bucket) * dim, dtype="<f4")
+    data += struct.pack("<?2q", quantized, len(words) + bucket, dim) + rows.tobytes()
+    data += struct.pack("<?2q", False, 0, dim)
+    return data[:cut]
+
+
+def test_fasttext_gives_vectors_to_unknown_words(tmp_path):
+    path = tmp_path / "cc.bin"
+    path.write_bytes(fasttext_bin())
+    kv = load_vectors(path)
+    assert type(kv).__name__ == "FastTextKeyedVectors"
+    assert kv.index_to_key == ["the", "cat"]
+    em = build_matrix(path, {"cat": 1, "catty": 2, "the": 3})
+    assert em.coverage.missing == []
+    for word, index in em.word_index.items():
+        assert em.matrix[index].tobytes() == kv.get_vector(word).tobytes()
+    assert load_vectors(path, words=["catty", "cat"]).index_to_key == ["cat", "catty"]
+    assert load_vectors(path, limit=1).index_to_key == ["the"]
+    facts = inspect(path)
+    assert (facts["format"], facts["words"], facts["dim"], facts["damage"]) == ("fasttext", 2, 2, {})
+
+
+BROKEN_FASTTEXT = {
+    "cut in the header": (fasttext_bin(cut=50), "expected a header of 92 bytes, got 50"),
+    "cut in a word": (fasttext_bin(["a" * 300], cut=150), r"it ends in word 1 of 1|the whole file has 150 bytes"),
+    "cut before the vectors": (
+        fasttext_bin(["a" * 300], bucket=0, cut=400),
+        r"it ends in word 1 of 1|before the vectors",
+    ),
+    "cut in the vectors": (fasttext_bin(["a" * 300], bucket=1, cut=-30), "expected 16 bytes of vectors, got"),
+    "too many words": (
+        fasttext_bin(sizes=(10**9, 2, 10)),
+        "the header says 1000000000 words .* but the whole file has",
+    ),
+    "too many numbers": (fasttext_bin(sizes=(2, 10**9, 10)), "of 1000000000 numbers, but the whole file has"),
+    "negative": (fasttext_bin(sizes=(2, 2, -1)), "-1 buckets"),
+    "another dimension": (fasttext_bin(sizes=(2, 1, 10)), "expected 12 rows of 1 numbers, got 12 rows of 2"),
+    "quantized": (fasttext_bin(quantized=True), "quantized fastText model .*take the .bin"),
+    "classifier": (fasttext_bin(model=3), "is a fastText classifier; expected word vectors"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FASTTEXT)
+def test_broken_fasttext_is_explained(name, tmp_path):
+    """gensim itself hangs where a file ends in a word."""
+    data, message = BROKEN_FASTTEXT[name]
+    path = tmp_path / "cc.bin"
+    path.write_bytes(data)
+    for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
+        with pytest.raises(ValueError, match=message):
+            read(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["BOMB"],)
+
+
+def test_no_pickle_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOMB", str(tmp_path / "ran"))
+    path = tmp_path / "v.kv"
+    path.write_bytes(pickle.dumps(Bomb()))
+    for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
+        with pytest.raises(ValueError, match=r"pickle.*trust=True"):
+            read(path)
+    for protocol in range(6):
+        path.write_bytes(pickle.dumps(Bomb(), protocol))
+        with pytest.raises(ValueError, match="pickle|no word vectors"):
+            load_vectors(path)
+    np.save(tmp_path / "v.npy", np.array([Bomb()]), allow_pickle=True)
+    np.savez(tmp_path / "v.npz", matrix=np.array([Bomb()]), metadata=np.array([Bomb()]))
+    for name in ("v.npy", "v.npz"):
+        for read in (load_vectors, EmbeddingMatrix.load):
+            with pytest.raises(ValueError, match=name):
+                read(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_trusted_files_that_are_something_else(tmp_path):
+    path = tmp_path / "v.kv"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ValueError, match="(holds a dict|no whole file of gensim's)"):
+        load_vectors(path, trust=True)
+    path.write_bytes(pickle.dumps({"a": 1})[:-3])
+    with pytest.raises(ValueError, match="no whole file of gensim's"):
+        load_vectors(path, trust=True)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_artifacts_are_sources_of_the_words_they_found(suffix, tmp_path, monkeypatch):
+    source = tmp_path / "v.txt"
+    source.write_bytes(TEXT)
+    path = tmp_path / f"m{suffix}"
+    build_matrix(source, {"b": 1, "unknown": 2, "a": 3}, oov="normal").save(path)
+    kv = load_vectors(path)
+    assert kv.index_to_key == ["b", "a"]
+    assert kv.vectors.tolist() == [[3, 4], [1, 2]]
+    em = build_matrix(path, {"unknown": 1, "a": 2})
+    assert em.coverage.missing == ["unknown"]
+    assert em.matrix[2].tolist() == [1, 2]
+    assert inspect(path)["words"] == 2
+
+
+def test_broken_artifacts_are_explained(tmp_path):
+    source = tmp_path / "v.txt"
+    source.write_bytes(TEXT)
+    em = build_matrix(source, {"a": 1, "b": 2})
+    path = tmp_path / "m.safetensors"
+    em.save(path)
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+
+    def with_header(**changes):
+        packed = json.dumps({**header, **changes}).encode()
+        return len(packed).to_bytes(8, "little") + packed + whole[8 + length :]
+
+    metadata = header["__metadata__"]
+    tensor = header["matrix"]
+    for broken in (
+        whole[:-1],
+        whole[:20],
+        whole + b"x",
+        (1 << 31).to_bytes(8, "little") + whole[8:],
+        whole[:8] + b"{" * length + whole[8 + length :],
+        with_header(matrix={**tensor, "shape": [1 << 60, 2]}),
+        with_header(matrix={**tensor, "shape": [-3, -2]}),
+        with_header(matrix={**tensor, "dtype": "I8"}),
+        with_header(matrix={**tensor, "data_offsets": [0, 8]}),
+        with_header(__metadata__={**metadata, "word_index": '{"a": 7}'}),
+        with_header(__metadata__={**metadata, "word_index": '{"a": -1}'}),
+        with_header(__metadata__={**metadata, "word_index": "[" * 100_000}),
+        with_header(__metadata__={**metadata, "origins": "[3]"}),
+        with_header(__metadata__={}),
+    ):
+        path.write_bytes(broken)
+        for read in (load_vectors, EmbeddingMatrix.load):
+            with pytest.raises(
+                ValueError, match=r"m\.safetensors is not a whole .*safetensors file written by EmbeddingMatrix"
+            ):
+                read(path)
+    em.save(tmp_path / "m.npz")
+    whole = (tmp_path / "m.npz").read_bytes()
+    (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged zip archive"):
+        load_vectors(tmp_path / "m.npz")
+    np.savez_compressed(tmp_path / "m.npz", **np.load(io.BytesIO(whole)))
+    with pytest.raises(ValueError, match=r"m\.npz is not a whole .*its arrays are packed"):
+        load_vectors(tmp_path / "m.npz")
+
+
+def test_archives_that_are_no_vectors_are_named(tmp_path):
+    path = tmp_path / "v.zip"
+
+    def zipped(method=zipfile.ZIP_DEFLATED, **members):
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return path
+
+    for members, message in (
+        ({"a.npy": b"1", "b.npy": b"2"}, r"NumPy arrays \(\.npz\), which have no words.*add_vectors"),
+        ({"m/data.pkl": b"1", "m/data/0": b"2"}, "is a PyTorch file"),
+        ({"a.txt": TEXT, "b.txt": TEXT}, r"a zip archive of 2 files; .*: a\.txt, b\.txt"),
+        ({}, "a zip archive of 0 files"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_vectors(zipped(**members))
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with pytest.raises(ValueError, match="packed in a rare way"):
+            load_vectors(zipped(method, **{"a.txt": TEXT}))
+    raw = bytearray(zipped(**{"a.txt": TEXT}).read_bytes())
+    raw[6] |= 1  # encrypted
+    raw[raw.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.txt cannot be unpacked \(.*password"):
+        load_vectors(path)
+
+
+def test_folders_pipes_and_devices_are_named(tmp_path):
+    for names, message in (
+        (["vectors", "key2row", "strings.json"], "a folder with spaCy vectors. Export them"),
+        (["config.json", "model.safetensors"], "a folder with a model, not word vectors.*ContextualEncoder"),
+        (["sgns.txt"], r"is a folder; expected a file of word vectors\. It holds sgns\.txt\. Name the file inside"),
+        ([], "It is empty"),
+    ):
+        folder = tmp_path / f"folder{len(names)}"
+        folder.mkdir()
+        for name in names:
+            (folder / name).touch()
+        for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
+            with pytest.raises(IsADirectoryError, match=message):
+                read(folder)
+    (tmp_path / "model" / "vocab").mkdir(parents=True)
+    (tmp_path / "model" / "vocab" / "vectors").touch()
+    with pytest.raises(IsADirectoryError, match="with spaCy vectors"):
+        load_vectors(tmp_path / "model")
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ValueError, match="is a pipe or a device; expected a file"):
+            load_vectors(path)
+
+
+# ── memory ──
+
+
+def bomb(pack_stream, start, filler, repeats):
+    with pack_stream as stream:
+        stream.write(start)
+        for _ in range(repeats):
+            stream.write(filler)
+
+
+BOMB_MEMORY = """
+import resource, sys
+from w2v_embed import build_matrix, load_vectors
+for path in sys.argv[1:]:
+    for read in (load_vectors, lambda p, on_error: build_matrix(p, {"w": 1, "x": 2}, on_error=on_error)):
+        try:
+            read(path, on_error="skip")
+        except ValueError as error:
+            assert path in str(error), error
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst", "zip"])
+def test_what_unpacks_to_a_lot_takes_little_memory(packing, tmp_path):
+    """32 MB of blank lines, and of one line without an end, out of some kB."""
+    from backports import zstd
+
+    paths = []
+    for filler in (b"\n" * (1 << 20), b"a" * (1 << 20)):
+        path = tmp_path / f"bomb{len(paths)}.{packing}"
+        paths.append(path)
+        if packing == "zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                bomb(archive.open("v.txt", "w"), b"w 1 2\n", filler, 32)
+        else:
+            pack = {"gz": gzip.GzipFile, "bz2": bz2.BZ2File, "xz": lzma.LZMAFile, "zst": zstd.ZstdFile}[packing]
+            bomb(pack(path, "wb"), b"w 1 2\n", filler, 32)
+    done = subprocess.run([sys.executable, "-c", BOMB_MEMORY, *paths], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 600, done
+
+
+def test_a_file_of_nothing_but_damage_takes_little_memory(tmp_path):
+    path = tmp_path / "bad.gz"
+    bomb(gzip.GzipFile(path, "wb", 1), b"a 1 2\n" * 40, b"b\n" * (1 << 18), 1)
+    kv = load_vectors(path, on_error="skip")
+    assert kv.damage.counts == {"too few numbers": 1 << 18, "duplicate word": 39}
+    assert len(kv.damage.examples["too few numbers"]) == 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20 < 2
+
+
+def test_xz_that_wants_gigabytes_is_refused(tmp_path):
+    path = tmp_path / "v.xz"
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 29}]
+    path.write_bytes(lzma.compress(TEXT, filters=filters))
+    with pytest.raises(ValueError, match=r"v\.xz: the xz stream is cut or damaged \(Memory usage limit exceeded\)"):
+        load_vectors(path)
+
+
+# ── writers ──
+
+WRITER = """
+import sys
+import numpy as np
+from w2v_embed import EmbeddingMatrix
+size = int(sys.argv[2])
+while True:
+    for fill in (1, 2):
+        matrix = np.full((size, 8), fill, np.float32)
+        EmbeddingMatrix(matrix, {str(k): k for k in range(size)}).save(sys.argv[1])
+        print("saved", flush=True)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".npy"])
+def test_a_killed_save_leaves_the_old_file_or_the_new(suffix, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, path, "20000"], stdout=subprocess.PIPE)
+        writer.stdout.readline()
+        time.sleep(rng.uniform(0, 0.1))
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        assert_whole(path, 20000)
+
+
+def test_two_processes_that_write_one_file_leave_one_of_the_two(tmp_path):
+    path = tmp_path / "m.safetensors"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, "3000"], stdout=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        writer.stdout.readline()
+    for _ in range(30):
+        assert_whole(path, 3000)
+    for writer in writers:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    assert_whole(path, 3000)
+
+
+def assert_whole(path, size):
+    em = EmbeddingMatrix.load(path)
+    assert em.matrix.shape == (size, 8)
+    assert em.matrix.min() == em.matrix.max()
+    assert len(em.word_index) in (size, 0)

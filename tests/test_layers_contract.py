@@ -1,0 +1,103 @@
+"""Every layer through the one contract (layer_contract.py)."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.layer_contract import Case, check_layer, check_saved
+from w2v_embed.layers import (
+    EmbeddingSimilarity,
+    PositionEmbedding,
+    RelativePositionEmbedding,
+    RelativeSelfAttention,
+    Sinusoid,
+    SinusoidalPositionEmbedding,
+    TokenEmbedding,
+)
+from w2v_embed.layers.bert import AddToFirst
+
+pytestmark = pytest.mark.keras
+
+IDS = np.array([[1, 2, 3, 4], [5, 6, 0, 0]], "int32")
+FEATURES = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
+FEATURES[1, 2:] = 0  # what Masking takes for padding
+MASK = IDS != 0
+
+
+def masked(layer, x):
+    return layer(keras.layers.Masking()(x))
+
+
+def tied(layer, ids):
+    return layer(TokenEmbedding(7, 4, mask_zero=True, embeddings_initializer=Sinusoid())(ids))
+
+
+def with_unmasked(layer, x):
+    return layer([keras.layers.Masking()(x), x])
+
+
+def pairwise(layer, inputs):
+    return layer([keras.layers.Masking()(x) for x in inputs])
+
+
+CASES = [
+    Case(TokenEmbedding, {"input_dim": 7, "output_dim": 3}, IDS, [None, None]),
+    Case(TokenEmbedding, {"input_dim": 7, "output_dim": 3, "mask_zero": True}, IDS, [MASK, None], label="mask"),
+    Case(EmbeddingSimilarity, {}, IDS, [MASK], tied),
+    Case(
+        EmbeddingSimilarity,
+        {"use_bias": False, "stop_gradient": True, "regularizer": "l2", "constraint": "non_neg", "activation": "tanh"},
+        IDS,
+        [MASK],
+        tied,
+        label="arguments",
+    ),
+    Case(PositionEmbedding, {"input_dim": 5, "output_dim": 6}, IDS - 3),
+    Case(PositionEmbedding, {"input_dim": 9, "output_dim": 6, "mask_zero": True}, IDS, [MASK], label="mask"),
+    Case(PositionEmbedding, {"input_dim": 5, "output_dim": 6, "mode": "add"}, FEATURES, [MASK], masked, label="add"),
+    Case(
+        PositionEmbedding,
+        {"input_dim": 4, "output_dim": 3, "mode": "concat", "embeddings_regularizer": "l2"},
+        FEATURES,
+        [MASK],
+        masked,
+        label="concat",
+    ),
+    Case(SinusoidalPositionEmbedding, {}, FEATURES, [MASK], masked),
+    Case(SinusoidalPositionEmbedding, {"mode": "concat", "output_dim": 4}, FEATURES, [MASK], masked, label="concat"),
+    Case(SinusoidalPositionEmbedding, {"mode": "expand", "output_dim": 4}, IDS * 1000, label="expand"),
+    Case(
+        RelativePositionEmbedding,
+        {"input_dim": 5, "output_dim": 4, "embeddings_initializer": "uniform"},
+        [FEATURES, np.concatenate([FEATURES, FEATURES], axis=1)],
+        [None],
+        pairwise,
+    ),
+    Case(
+        RelativePositionEmbedding,
+        {"input_dim": 5, "output_dim": 4, "embeddings_initializer": Sinusoid()},
+        [FEATURES, FEATURES],
+        [None],
+        pairwise,
+        label="sinusoid",
+    ),
+    Case(AddToFirst, {}, FEATURES, [MASK], with_unmasked),
+    Case(RelativeSelfAttention, {"num_heads": 2, "key_dim": 4, "max_distance": 2}, FEATURES, [MASK], masked),
+    Case(
+        RelativeSelfAttention,
+        {"num_heads": 3, "key_dim": 5, "positions": "learned", "dropout": 0.2, "use_bias": False},
+        FEATURES,
+        [MASK],
+        masked,
+        label="learned",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_contract(case):
+    check_layer(case)
+
+
+def test_saved_models_load_in_a_new_process(tmp_path):
+    check_saved(CASES, tmp_path)

@@ -1,0 +1,92 @@
+"""Ids of texts → batches of few padded tokens: windows over long texts, rows of like length together."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from w2v_embed.contextual.backend import compiles_each_shape
+
+
+class Window(NamedTuple):
+    """A part of a text that the model sees at once: the ids `start` to `stop` between the special tokens.
+
+    Of its ids those from `keep_from` to `keep_to` count; what windows share counts where it is farther from an edge.
+    """
+
+    text: int
+    start: int
+    stop: int
+    keep_from: int
+    keep_to: int
+    first: bool
+    last: bool
+
+
+class Batch(NamedTuple):
+    """Rows for the model `(B, T)`, and for each row its window and the column of its first id."""
+
+    input_ids: np.ndarray
+    attention_mask: np.ndarray
+    token_type_ids: np.ndarray
+    windows: list
+    columns: np.ndarray
+
+
+def windows(text, length, room, stride):
+    """Return the windows of one text of `length` ids where the model has room for `room` (None: for any number).
+
+    Args:
+        stride: from the beginning of a window to that of the next; None = one window, the rest is cut.
+    """
+    if room is None or length <= room:
+        return [Window(text, 0, length, 0, length, True, True)]
+    if stride is None:
+        return [Window(text, 0, room, 0, room, True, True)]
+    starts = [*range(0, length - room, stride), length - room]
+    # Neighbours meet in the middle of what they share.
+    borders = [0, *((a + room + b) // 2 for a, b in pairwise(starts)), length]
+    last = len(starts) - 1
+    return [Window(text, s, s + room, borders[i], borders[i + 1], i == 0, i == last) for i, s in enumerate(starts)]
+
+
+def batches(ids, all_windows, tokenizer, batch_size, longest):
+    """Yield a `Batch` for each `batch_size` windows, shortest first.
+
+    Args:
+        ids: a list of ids for each text.
+        longest: no row gets longer than this, padding included; None = no bound.
+    """
+    ordered = sorted(all_windows, key=lambda window: window.stop - window.start)
+    for begin in range(0, len(ordered), batch_size):
+        yield _batch(ids, ordered[begin : begin + batch_size], tokenizer, batch_size, longest)
+
+
+def _batch(ids, rows, tokenizer, batch_size, longest):
+    head, tail = tokenizer.head, tokenizer.tail
+    extra = len(head) + len(tail)
+    height, length = padded_shape(len(rows), rows[-1].stop - rows[-1].start + extra, batch_size, longest)
+    input_ids = np.full((height, length), tokenizer.pad_id, np.int32)
+    mask = np.zeros((height, length), np.int32)
+    types = np.full((height, length), tokenizer.pad_type, np.int32)
+    columns = np.zeros(len(rows), np.int64)
+    for row, window in enumerate(rows):
+        size = window.stop - window.start
+        begin = length - size - extra if tokenizer.pads_left else 0
+        end = begin + size + extra
+        input_ids[row, begin:end] = [*head, *ids[window.text][window.start : window.stop], *tail]
+        mask[row, begin:end] = 1
+        types[row, begin:end] = 0
+        types[row, end - len(tail) : end] = tokenizer.tail_types
+        columns[row] = begin + len(head)
+    return Batch(input_ids, mask, types, rows, columns)
+
+
+def padded_shape(rows, length, batch_size, longest):
+    """Return the height and length of a batch: as it is, or a bit more where each new shape costs a compilation."""
+    if not compiles_each_shape():
+        return rows, length
+    step = 8 if length <= 64 else 32 if length <= 256 else 64
+    rounded = -(-length // step) * step
+    height = 4 ** -(-(rows - 1).bit_length() // 2)  # 1, 4, 16, 64, …
+    return min(batch_size, height), rounded if longest is None else max(length, min(rounded, longest))

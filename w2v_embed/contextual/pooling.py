@@ -1,0 +1,201 @@
+"""Hidden states → vectors, in NumPy: layers merged into one, tokens pooled into one, vectors made comparable."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MERGES = ("sum", "mean", "concat", "last", "first_last")
+POOLINGS = ("mean", "max", "mean_max", "cls", "idf")
+
+
+@dataclass(frozen=True)
+class LayerMerge:
+    """Which hidden states make a vector, and how they become one.
+
+    Args:
+        indices: of `hidden_states`, none negative.
+        merge: one of `MERGES`, or a weight for each index.
+    """
+
+    indices: tuple[int, ...]
+    merge: str | tuple[float, ...]
+
+    @classmethod
+    def checked(cls, layers, merge, num_layers, keras_bert_layers=None):
+        """Check `layers` and `merge` as `ContextualEncoder.encode` takes them."""
+        if keras_bert_layers is not None:
+            name, first, last = "keras_bert_layers", 1, num_layers + 1
+            layers = keras_bert_layers
+        else:
+            name, first, last = "layers", -num_layers - 1, num_layers
+        several = [layers] if isinstance(layers, int | np.integer) else list(layers)
+        if not several:
+            raise ValueError(f"{name} is empty: expected a number or a list of numbers from {first} to {last}.")
+        for layer in several:
+            if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not first <= layer <= last:
+                raise ValueError(f"{name} should be whole numbers from {first} to {last}, got {layer!r}.")
+        if keras_bert_layers is not None:
+            several = [layer - 1 for layer in several]
+        indices = tuple(int(layer) % (num_layers + 1) for layer in several)
+        if isinstance(merge, str):
+            if merge not in MERGES:
+                raise ValueError(f"merge should be one of {', '.join(MERGES)}, or a weight a layer, got {merge!r}.")
+            return cls(indices, merge)
+        weights = np.asarray(merge, np.float64)
+        if weights.shape != (len(indices),) or not np.isfinite(weights).all():
+            raise ValueError(f"merge should hold one finite weight for each of {len(indices)} layers, got {merge!r}.")
+        return cls(indices, tuple(weights.tolist()))
+
+    @property
+    def parts(self):
+        """How many times wider than a hidden state the result is."""
+        return len(self.indices) if self.merge == "concat" else 1
+
+    def __call__(self, states):
+        """Merge `{index: (B, T, H)}` into `(B, T, parts · H)`."""
+        picked = [states[index] for index in self.indices]
+        if self.merge == "concat":
+            return np.concatenate(picked, axis=-1)
+        if self.merge == "last":
+            return picked[-1]
+        if self.merge == "first_last":
+            return (picked[0] + picked[-1]) / 2
+        if self.merge in ("sum", "mean"):
+            total = picked[0] if len(picked) == 1 else np.add.reduce(picked)
+            return total / np.float32(len(picked)) if self.merge == "mean" else total
+        return sum(np.float32(weight) * state for weight, state in zip(self.merge, picked))
+
+
+class Pooler:
+    """Collects the vectors of `count` texts, whose windows come in any order.
+
+    Args:
+        count, width: texts, and the width of a token's vector.
+        pooling: one of `POOLINGS`.
+        tokenizer: says how many special tokens stand before and after a text.
+        special_tokens: whether these count.
+        idf: a weight for each id, for pooling "idf".
+    """
+
+    def __init__(self, count, width, pooling, tokenizer, *, special_tokens, idf):
+        self._pooling, self._tokenizer, self._special, self._idf = pooling, tokenizer, special_tokens, idf
+        self._total = np.zeros((count, width), np.float32)
+        self._weight = np.zeros((count, 1), np.float32)
+        self._largest = np.full((count, width), -np.inf, np.float32) if "max" in pooling else None
+
+    def add(self, batch, x):
+        """Add the windows of a batch: x `(B, T, width)`."""
+        x = x[: len(batch.windows)]
+        texts = np.array([window.text for window in batch.windows])
+        counted = self._counted(batch, x.shape[1])
+        if self._pooling == "max":
+            weights = None
+        elif self._pooling == "idf":
+            weights = counted * self._idf[batch.input_ids[: len(texts)]]
+        else:
+            weights = counted.astype(np.float32)
+        if weights is not None:
+            np.add.at(self._total, texts, np.matmul(weights[:, None, :], x)[:, 0])
+            np.add.at(self._weight, texts, weights.sum(axis=1, keepdims=True))
+        if self._largest is not None:
+            np.maximum.at(self._largest, texts, np.where(counted[:, :, None], x, -np.inf).max(axis=1))
+
+    def _counted(self, batch, length):
+        """Which tokens count, bool `(B, T)`."""
+        counted = np.zeros((len(batch.windows), length), bool)
+        before, after = len(self._tokenizer.head), len(self._tokenizer.tail)
+        for row, (window, column) in enumerate(zip(batch.windows, batch.columns)):
+            end = column + window.stop - window.start
+            if self._pooling == "cls":
+                # BERT's class token is the first of all, XLNet's the last
+                if before and window.first:
+                    counted[row, column - before] = True
+                elif not before and window.last:
+                    counted[row, end + after - 1] = True
+                continue
+            begin = column - window.start
+            counted[row, begin + window.keep_from : begin + window.keep_to] = True
+            if self._special:
+                counted[row, column - before : column] = window.first
+                counted[row, end : end + after] = window.last
+        return counted
+
+    def vectors(self):
+        """Return float32 `(count, width)`, twice as wide for "mean_max"; zeros for a text without tokens."""
+        mean = np.divide(self._total, self._weight, out=np.zeros_like(self._total), where=self._weight > 0)
+        if self._largest is None:
+            return mean
+        largest = np.where(np.isneginf(self._largest), np.float32(0), self._largest)
+        return largest if self._pooling == "max" else np.concatenate([mean, largest], axis=1)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear map that was fitted to vectors: `(vectors - mean) @ matrix`. Made by `fit_whitening` or `fit_pca`."""
+
+    mean: np.ndarray
+    matrix: np.ndarray
+
+    def __call__(self, vectors):
+        """Map `(n, dim)` to `(n, new dim)`, float32."""
+        return ((np.asarray(vectors, np.float64) - self.mean) @ self.matrix).astype(np.float32)
+
+
+def fit_whitening(vectors, dim=None):
+    """Fit the map after which vectors have mean zero, unit variance and no correlation: cosines spread out again.
+
+    Args:
+        vectors: `(n, width)`; more rows than columns.
+        dim: how many columns to keep, those of the largest variance; None = all.
+
+    Returns:
+        a `Projection`.
+
+    Reference: Su et al. 2021, Whitening Sentence Representations, https://arxiv.org/abs/2103.15316.
+
+    >>> import numpy as np
+    >>> vectors = np.random.default_rng(0).normal(5, [1, 20, 3], (500, 3))
+    >>> white = fit_whitening(vectors)(vectors)
+    >>> float(abs(white.mean()).round(3)), white.std(axis=0).round(3).tolist()
+    (0.0, [1.0, 1.0, 1.0])
+    """
+    mean, axes, variances = _principal_axes(vectors, dim)
+    return Projection(mean, axes / np.sqrt(variances))
+
+
+def fit_pca(vectors, dim):
+    """Fit the projection on the `dim` directions of largest variance; arguments and result as `fit_whitening`."""
+    mean, axes, _ = _principal_axes(vectors, dim)
+    return Projection(mean, axes)
+
+
+def _principal_axes(vectors, dim):
+    vectors = np.asarray(vectors, np.float64)
+    if vectors.ndim != 2:
+        raise ValueError(f"vectors should have shape (n, width), got {vectors.shape}.")
+    count, width = vectors.shape
+    dim = width if dim is None else dim
+    if type(dim) is not int or not 1 <= dim <= width:
+        raise ValueError(f"dim should be a whole number from 1 to {width}, the width of the vectors, got {dim!r}.")
+    if count <= dim:
+        raise ValueError(f"{dim} columns need more than {dim} vectors to be fitted to, got {count}.")
+    mean = vectors.mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov(vectors.T, bias=True).reshape(width, width))
+    variances, axes = variances[::-1][:dim], axes[:, ::-1][:, :dim]
+    if variances[-1] <= 1e-12 * variances[0]:
+        usable = int((variances > 1e-12 * variances[0]).sum())
+        raise ValueError(f"the vectors vary in {usable} directions only: pass dim={usable} or less, got {dim}.")
+    # The sign of an axis is arbitrary: its largest entry is made positive, so that every machine gets the same map.
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(dim)])
+    return mean, axes, variances
+
+
+def cosine(a, b):
+    """Return the cosines of the rows of `a` with those of `b`, `(len(a), len(b))`; 0 where a vector is zero.
+
+    >>> cosine([[1.0, 0.0]], [[2.0, 0.0], [0.0, 3.0], [0.0, 0.0]]).tolist()
+    [[1.0, 0.0, 0.0]]
+    """
+    a, b = (np.asarray(rows, np.float32) for rows in (a, b))
+    a, b = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) for rows in (a, b))
+    return a @ b.T

@@ -1,0 +1,76 @@
+"""EmbeddingMatrix → TensorBoard's embedding projector.
+
+tensors.tsv            one vector a line, numbers parted by tabs
+metadata.tsv           a heading, then for each vector: word, source, how [, count]
+projector_config.pbtxt which belongs to which, for `tensorboard --logdir FOLDER`
+
+projector.tensorflow.org reads the first two by hand.
+"""
+
+from pathlib import Path
+
+from .store import write_atomically
+
+_CONFIG = """embeddings {
+  tensor_path: "tensors.tsv"
+  metadata_path: "metadata.tsv"
+}
+"""
+
+
+def export(em, folder, counts=None, limit=10_000):
+    """See `EmbeddingMatrix.export_projector`."""
+    folder = Path(folder)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be None or a whole number from 1 on, received {limit!r}")
+    if not em.word_index:
+        raise ValueError(
+            "the matrix has no words to label its rows with; a .npy keeps none, save it as .safetensors or .npz"
+        )
+    coverage = em.coverage
+    words = [word for word, _ in coverage.ranked(counts)] if counts is not None else list(_in_order(em))
+    words = words[:limit]
+    heading = ["word", "source", "how"]
+    columns = [[_safe(word) for word in words]]
+    columns.append([_safe(coverage.sources.get(word, "oov")) for word in words])
+    columns.append([_safe(coverage.how(word) or "oov") for word in words])
+    if counts is not None:
+        of = dict(coverage.ranked(counts))
+        heading.append("count")
+        columns.append([str(of[word]) for word in words])
+    number = "\t".join(["%.8g"] * em.shape[1])
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def write_tensors(file):
+        for word in words:
+            file.write((number % tuple(em.matrix[em.word_index[word]].tolist()) + "\n").encode())
+
+    def write_labels(file):
+        for line in ["\t".join(heading), *map("\t".join, zip(*columns))]:
+            file.write(f"{line}\n".encode())
+
+    write_atomically(folder / "tensors.tsv", write_tensors)
+    write_atomically(folder / "metadata.tsv", write_labels)
+    write_atomically(folder / "projector_config.pbtxt", lambda file: file.write(_CONFIG.encode()))
+
+
+def _in_order(em):
+    """The words that `coverage` counts, by id."""
+    counted = {*em.coverage.found, *em.coverage.missing}
+    return (word for word in em.word_index if word in counted)
+
+
+def _safe(label):
+    r"""A label that is one field of one line, and stays one when the projector trims lines and leaves out empty ones.
+
+    >>> _safe("a\tb"), _safe(" "), _safe(""), _safe("New York")
+    ('a\\tb', '\\x20', '(empty)', 'New York')
+    """
+    out = []
+    for position, character in enumerate(label):
+        inner = character == " " and 0 < position < len(label) - 1
+        if (character.isprintable() and not character.isspace()) or inner:
+            out.append(character)
+        else:
+            out.append("\\x20" if character == " " else character.encode("unicode_escape").decode())
+    return "".join(out) or "(empty)"

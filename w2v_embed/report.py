@@ -1,0 +1,258 @@
+"""EmbeddingMatrix → one HTML page about its coverage, with everything in it: no network, no other file.
+
+The pictures are Vega-Lite, written with Altair and drawn in the browser, so that they follow the reader's light or dark
+mode, the width of the screen, and the pointer.
+"""
+
+import html
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from .coverage import checked_counts
+from .store import write_atomically
+
+_MOST_ROWS = 20_000  # of a table
+_MOST_POINTS = 1_500  # of the projection
+_MOST_GROUPS = 5  # fallbacks with a colour of their own
+_CELLS = 6  # of the projection's grid, each way: the most frequent word of each cell is written out
+_BINS = 40
+_FEWEST = 20  # rows of a histogram
+
+
+def check_report(path):
+    """Raise now what `write_report` to `path` would raise when the work is done; returns the libraries."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"the name of a report must end in .html; received {str(path)!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    try:
+        import altair
+        import vl_convert
+    except ImportError as error:
+        raise ImportError('the HTML report is drawn by Altair: pip install "w2v-embed[report]"') from error
+    return altair, vl_convert
+
+
+def write_report(em, path, counts=None, title=None):
+    """See `EmbeddingMatrix.write_report`."""
+    altair, vl_convert = check_report(path)
+    coverage = em.coverage
+    if counts is not None:
+        counts = checked_counts(counts, coverage.found + coverage.missing)
+    ranked = coverage.ranked(counts)
+    groups = _groups(coverage)
+    charts = {
+        "how": _how(altair, coverage, counts, groups),
+        "rank": _rank(altair, coverage, counts),
+        "norms": _norms(altair, em, groups),
+        "projection": _projection(altair, em, ranked, groups),
+    }
+    data = {
+        "charts": {name: chart.to_dict() for name, chart in charts.items() if chart is not None},
+        "missing": _missing(coverage, counts),
+        "derived": _derived(coverage, counts),
+        "cut": {
+            "missing": max(len(coverage.missing) - _MOST_ROWS, 0),
+            "derived": max(len(coverage.derived) - _MOST_ROWS, 0),
+        },
+        "counted": counts is not None,
+        "groups": len(_domain(groups)),
+    }
+    page = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    parts = {
+        "TITLE": html.escape(title or "Coverage of the word vectors"),
+        "SUBTITLE": html.escape(_subtitle(em)),
+        "TILES": _tiles(coverage, counts),
+        "SUGGESTIONS": "".join(f"<li>{html.escape(sentence)}</li>" for sentence in coverage.suggested()),
+        # "<" would end the script, or open a comment, wherever a word holds it
+        "DATA": json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "LIBRARY": vl_convert.javascript_bundle(),
+    }
+    page = re.sub(r"/\*([A-Z]+)\*/", lambda place: parts[place[1]], page)
+    write_atomically(path, lambda file: file.write(page.encode("utf-8", "replace")))
+
+
+def _subtitle(em):
+    rows, dim = em.shape
+    sources = ", ".join(dict.fromkeys(name for name, _ in em._sources))
+    return f"{rows:,} rows × {dim} ({em.matrix.dtype}) from {sources or 'no source'}"
+
+
+def _tiles(coverage, counts):
+    words = len(coverage.found) + len(coverage.missing)
+    tiles = [(f"{100 * coverage.rate:.1f} %", f"of {words:,} words have a vector")]
+    if counts is not None:
+        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.values()):,} tokens"))
+    tiles.append((f"{len(coverage.derived):,}", "words by a fallback"))
+    tiles.append((f"{len(coverage.missing):,}", "words missing"))
+    return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
+
+
+# ── tables ──
+
+
+def _missing(coverage, counts):
+    would = {word: [] for word in coverage.missing}
+    for name, words in coverage.suggestions.items():
+        for word in words:
+            would[word].append(name)
+    return [[word, count, ", ".join(would[word])] for word, count in coverage.top_missing(counts, _MOST_ROWS)]
+
+
+def _derived(coverage, counts):
+    rows = [
+        [word, count, coverage.how(word), " + ".join(coverage.derived[word].words)]
+        for word, count in coverage.ranked(counts)
+        if word in coverage.derived
+    ]
+    return rows[:_MOST_ROWS]
+
+
+# ── pictures ──
+
+
+def _groups(coverage):
+    """dict "exact" or fallback → name in the pictures: the rare ones share one."""
+    ordered = sorted(coverage.by_fallback.items(), key=lambda item: (item[0] != "exact", -item[1]))
+    return {how: how if place < _MOST_GROUPS else "other fallback" for place, (how, _) in enumerate(ordered)}
+
+
+def _colour(altair, groups, shown):
+    """The same colour for the same thing in each picture; which one, the page says: it differs in light and dark."""
+    legend = altair.Legend(orient="bottom", columns=3, values=[how for how in _domain(groups) if how in shown])
+    return altair.Color("how:N", title=None, scale=altair.Scale(domain=_domain(groups)), legend=legend)
+
+
+def _domain(groups):
+    return [*dict.fromkeys(groups.values()), "missing"]
+
+
+def _chart(altair, values, height):
+    return altair.Chart(altair.Data(values=values)).properties(width="container", height=height)
+
+
+def _how(altair, coverage, counts, groups):
+    """How the words, and the tokens, were found: one bar each."""
+    weights = {"words": dict.fromkeys(coverage.found + coverage.missing, 1)}
+    if counts is not None and sum(counts.values()):
+        weights["tokens"] = counts
+    values = []
+    for unit, of in weights.items():
+        tally = dict.fromkeys(_domain(groups), 0)
+        for word in coverage.found:
+            tally[groups[coverage.how(word)]] += of[word]
+        tally["missing"] = sum(of[word] for word in coverage.missing)
+        total = sum(tally.values()) or 1
+        for place, (how, count) in enumerate(tally.items()):
+            values.append({"unit": unit, "how": how, "count": count, "share": count / total, "place": place})
+    share = altair.X(
+        "share:Q", title=None, axis=altair.Axis(format="%", tickCount=5), scale=altair.Scale(domain=[0, 1])
+    )
+    return (
+        _chart(altair, values, 45 * len(weights))
+        .mark_bar()
+        .encode(
+            x=share,
+            y=altair.Y("unit:N", title=None, sort=None),
+            color=_colour(altair, groups, _domain(groups)),
+            order="place:Q",
+            tooltip=["how:N", altair.Tooltip("count:Q", format=","), altair.Tooltip("share:Q", format=".2%")],
+        )
+    )
+
+
+def _rank(altair, coverage, counts):
+    """Coverage of the n most frequent words, over n."""
+    curve = coverage.by_rank(counts)
+    if not curve:
+        return None
+    values = [{"rank": rank, "share": share, "of": "words"} for rank, share, _ in curve]
+    if counts is not None:
+        values += [{"rank": rank, "share": share, "of": "tokens"} for rank, _, share in curve]
+    ticks = [10**k for k in range(9) if 10**k <= curve[-1][0]]
+    rank = altair.X(
+        "rank:Q",
+        title="most frequent words (log scale)" if counts is not None else "words by id (log scale)",
+        scale=altair.Scale(type="log", nice=False),
+        axis=altair.Axis(format="~s", values=ticks),
+    )
+    return (
+        _chart(altair, values, 260)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=rank,
+            y=altair.Y("share:Q", title="found", axis=altair.Axis(format="%"), scale=altair.Scale(zero=False)),
+            color=altair.Color("of:N", title=None, sort=None, legend=altair.Legend(orient="bottom")),
+            tooltip=[altair.Tooltip("rank:Q", format=","), altair.Tooltip("share:Q", format=".2%"), "of:N"],
+        )
+    )
+
+
+def _norms(altair, em, groups):
+    """How long the rows are: a fallback's rows should not stand out."""
+    of = {}
+    for word in em.coverage.found:
+        of.setdefault(groups[em.coverage.how(word)], []).append(em.word_index[word])
+    norms = {
+        how: np.linalg.norm(em.matrix[rows].astype(np.float32), axis=1)
+        for how, rows in of.items()
+        if how == "exact" or len(rows) >= _FEWEST  # a few rows are no distribution
+    }
+    if not norms:
+        return None
+    longest = max(float(of_group.max()) for of_group in norms.values()) or 1.0
+    values = []
+    for how, of_group in norms.items():
+        counted, edges = np.histogram(of_group, _BINS, (0, longest))
+        values += [
+            {"how": how, "norm": round(float(edge), 4), "share": round(float(count / len(of_group)), 5)}
+            for edge, count in zip((edges[:-1] + edges[1:]) / 2, counted)
+        ]
+    return (
+        _chart(altair, values, 220)
+        .mark_area(line=True, fillOpacity=0.12, interpolate="monotone")
+        .encode(
+            x=altair.X("norm:Q", title="length of the row"),
+            y=altair.Y("share:Q", title="share of its rows", axis=altair.Axis(format="%", tickCount=4), stack=None),
+            color=_colour(altair, groups, norms),
+            tooltip=["how:N", altair.Tooltip("norm:Q", format=".2f"), altair.Tooltip("share:Q", format=".1%")],
+        )
+    )
+
+
+def _projection(altair, em, ranked, groups):
+    """The top words on the two first principal components."""
+    words = [(word, count) for word, count in ranked if em.coverage.how(word)][:_MOST_POINTS]
+    if len(words) < 3 or em.shape[1] < 2:
+        return None
+    rows = em.matrix[[em.word_index[word] for word, _ in words]].astype(np.float64)
+    rows -= rows.mean(axis=0)
+    # From the small covariance matrix: an SVD of the rows would take as long as all the rest of the report.
+    _, axes = np.linalg.eigh(rows.T @ rows)
+    points = rows @ axes[:, [-1, -2]]
+    points /= np.abs(points).max() or 1.0
+    low, high = points.min(axis=0), points.max(axis=0)
+    cells = np.minimum((points - low) / np.where(high > low, high - low, 1) * _CELLS, _CELLS - 1).astype(int).tolist()
+    taken, values = set(), []
+    for (word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
+        values.append(
+            {"x": point[0], "y": point[1], "word": word, "count": count, "how": groups[em.coverage.how(word)]}
+        )
+        if cell not in taken:
+            taken.add(cell)
+            values[-1]["label"] = word
+    bare = altair.Axis(labels=False, ticks=False, grid=False, domain=False)
+    base = _chart(altair, values, 420).encode(
+        x=altair.X("x:Q", title=None, axis=bare), y=altair.Y("y:Q", title=None, axis=bare)
+    )
+    dots = base.mark_circle(size=28, opacity=0.65).encode(
+        color=_colour(altair, groups, {value["how"] for value in values}),
+        tooltip=["word:N", altair.Tooltip("count:Q", format=","), "how:N"],
+    )
+    labels = base.transform_filter("isValid(datum.label)").mark_text(dy=-8, fontSize=12).encode(text="label:N")
+    return (dots + labels).properties(width="container", height=420)
