@@ -7,7 +7,9 @@ import pytest
 from tests.layer_contract import Case, check_layer, check_saved
 from w2v_embed.layers import (
     EmbeddingSimilarity,
+    MaskedMeanPooling,
     PositionEmbedding,
+    PretrainedEmbedding,
     RelativePositionEmbedding,
     RelativeSelfAttention,
     Sinusoid,
@@ -22,6 +24,8 @@ IDS = np.array([[1, 2, 3, 4], [5, 6, 0, 0]], "int32")
 FEATURES = np.random.default_rng(0).normal(size=(2, 4, 6)).astype("float32")
 FEATURES[1, 2:] = 0  # what Masking takes for padding
 MASK = IDS != 0
+VECTORS = np.random.default_rng(1).normal(size=(7, 3)).astype("float32")
+VECTORS[0] = 0
 
 
 def masked(layer, x):
@@ -81,6 +85,15 @@ CASES = [
         pairwise,
         label="sinusoid",
     ),
+    Case(PretrainedEmbedding, {"vectors": VECTORS}, IDS),
+    Case(
+        PretrainedEmbedding,
+        {"vectors": VECTORS, "mask_zero": True, "check_ids": True, "pad_rows_to": 4, "embeddings_constraint": "non_neg"},
+        IDS,
+        [MASK],
+        label="arguments",
+    ),
+    Case(MaskedMeanPooling, {}, FEATURES, wire=masked),
     Case(AddToFirst, {}, FEATURES, [MASK], with_unmasked),
     Case(RelativeSelfAttention, {"num_heads": 2, "key_dim": 4, "max_distance": 2}, FEATURES, [MASK], masked),
     Case(
