@@ -44,7 +44,7 @@ def files(tmp_path_factory):
 
 @pytest.mark.parametrize(("model", "embedding"), [("mean", "gradual"), ("cnn", "oov")])
 def test_train_then_predict_words_that_no_training_text_held(script, files, model, embedding, tmp_path, capsys):
-    options = ["--model", model, "--embedding", embedding, "--epochs", "6", "--length", "6"]
+    options = ["--model", model, "--embedding", embedding, "--epochs", "9", "--rate", "0.1", "--length", "6"]
     options += ["--examples", "64", "-o", str(tmp_path)]
     assert script.main(["train", str(files / "texts.tsv"), str(files / "vectors.txt"), *options]) == 0
     printed = capsys.readouterr().out

@@ -143,5 +143,4 @@ def _renew_optimizer(model):
                 # A copy: JAX gives the buffers of an optimizer away in every step, and the old one may still be used.
                 variable.assign(keras.ops.copy(state[variable.path].value))
     model.optimizer = new
-    model._compile_config.config["optimizer"] = new  # what model.save() writes
     model.make_train_function(force=True)
