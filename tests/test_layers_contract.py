@@ -88,7 +88,13 @@ CASES = [
     Case(PretrainedEmbedding, {"vectors": VECTORS}, IDS),
     Case(
         PretrainedEmbedding,
-        {"vectors": VECTORS, "mask_zero": True, "check_ids": True, "pad_rows_to": 4, "embeddings_constraint": "non_neg"},
+        {
+            "vectors": VECTORS,
+            "mask_zero": True,
+            "check_ids": True,
+            "pad_rows_to": 4,
+            "embeddings_constraint": "non_neg",
+        },
         IDS,
         [MASK],
         label="arguments",

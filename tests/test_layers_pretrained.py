@@ -352,6 +352,7 @@ def test_reload_says_why_it_cannot(em):
     em.oov_rows = np.array([1])
     with pytest.raises(ValueError, match=r"Layer 'words' has 3 OOV rows. Received 1"):
         reload_vectors(clone, em)
+    assert not numpy(clone.layers[0].weights[0]).any(), "a refusal leaves the layer as it was"
     with pytest.raises(ValueError, match="has no PretrainedEmbedding"):
         reload_vectors(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), em)
 

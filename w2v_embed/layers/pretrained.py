@@ -411,9 +411,7 @@ class PretrainedEmbedding(keras.layers.Embedding):
     def _load_oov_ids(self, ids):
         if self.oov_ids is not None:
             if len(ids) != len(self._oov_ids):
-                raise ValueError(
-                    f"Layer {self.name!r} has {len(self._oov_ids)} OOV rows. Received {len(ids)} in the file."
-                )
+                raise ValueError(f"Layer {self.name!r} has {len(self._oov_ids)} OOV rows. Received {len(ids)}.")
             self.oov_ids.assign(ids)
         self._oov_ids = ids
 
@@ -446,14 +444,15 @@ class PretrainedEmbedding(keras.layers.Embedding):
             raise ValueError(
                 f"Layer {self.name!r} was saved with vectors of SHA-256 {self.vectors_sha256}. Received: {received}."
             )
+        fresh_oov = self.oov_embeddings is not None and self._lacks != {"table"}
+        if fresh_oov and getattr(vectors, "oov_rows", None) is not None:
+            self._load_oov_ids(_checked_ids(vectors.oov_rows, self.input_dim, self.padding_row))
+        elif fresh_oov and "oov" in self._lacks:
+            raise ValueError(
+                f"Layer {self.name!r} trains OOV rows: reload it from an EmbeddingMatrix, which knows them."
+            )
         assign_rows(self._embeddings, table)
-        if self.oov_embeddings is not None and self._lacks != {"table"}:
-            if getattr(vectors, "oov_rows", None) is not None:
-                self._load_oov_ids(_checked_ids(vectors.oov_rows, self.input_dim, self.padding_row))
-            elif "oov" in self._lacks:
-                raise ValueError(
-                    f"Layer {self.name!r} trains OOV rows: reload it from an EmbeddingMatrix, which knows them."
-                )
+        if fresh_oov:
             self.oov_embeddings.assign(keras.ops.take(self._embeddings, self.oov_rows, axis=0))
         self._lacks.clear()
 
