@@ -11,19 +11,29 @@ except ImportError as error:
 
 from w2v_embed.layers.bert import bert_embedding
 from w2v_embed.layers.embedding import embedding_layer
+from w2v_embed.layers.optimizers import RowSparseAdam
+from w2v_embed.layers.pooling import MaskedMeanPooling
 from w2v_embed.layers.position import PositionEmbedding, SinusoidalPositionEmbedding
+from w2v_embed.layers.pretrained import PretrainedEmbedding, reload_vectors
 from w2v_embed.layers.relative import RelativePositionEmbedding, RelativeSelfAttention
 from w2v_embed.layers.sinusoid import Sinusoid
 from w2v_embed.layers.token import EmbeddingSimilarity, TokenEmbedding
+from w2v_embed.layers.unfreezing import UnfreezeEmbedding, warn_about_decay
 
 __all__ = [
     "EmbeddingSimilarity",
+    "MaskedMeanPooling",
     "PositionEmbedding",
+    "PretrainedEmbedding",
     "RelativePositionEmbedding",
     "RelativeSelfAttention",
+    "RowSparseAdam",
     "Sinusoid",
     "SinusoidalPositionEmbedding",
     "TokenEmbedding",
+    "UnfreezeEmbedding",
     "bert_embedding",
     "embedding_layer",
+    "reload_vectors",
+    "warn_about_decay",
 ]

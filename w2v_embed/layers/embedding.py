@@ -2,7 +2,7 @@
 
 import keras
 
-from w2v_embed.layers.table import build_with, read_table, tensor_of
+from w2v_embed.layers.table import assign_rows, build_with, read_table
 
 
 def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, name=None, dtype=None, **kwargs):
@@ -19,7 +19,7 @@ def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, 
         vectors: `EmbeddingMatrix`, or array-like of shape `(rows, dim)`.
         trainable: whether training changes the table.
         via: how the rows get into the layer, with equal results: "weights" builds the table and then
-            assigns the rows, "constant" builds it out of the rows (one table less in memory on the way).
+            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way).
         mask_zero: whether id 0 is padding that later layers shall skip. None means: if
             `vectors.padding_row` is 0; and False for a bare array.
         name: name of the layer.
@@ -63,7 +63,7 @@ def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, 
     )
     if via == "weights":
         layer.build(None)
-        layer.embeddings.assign(tensor_of(table, layer.variable_dtype))
+        assign_rows(layer.embeddings, table)
     elif via == "constant":
         build_with(layer, table)
     else:

@@ -1,7 +1,7 @@
 """From word vectors to the variable of a layer: what is checked, and how the values get there.
 
 Every way into a layer (`embedding_layer` by both paths, `PretrainedEmbedding`) goes through `read_table` and
-`tensor_of`, so that each refuses the same tables in the same words and holds the same values.
+`assign_rows` or `build_with`, so that each refuses the same tables in the same words and holds the same values.
 """
 
 import keras
@@ -62,41 +62,68 @@ def variable_dtype(dtype):
     return policy.variable_dtype
 
 
-def tensor_of(table, dtype):
-    """`table` as a tensor of the backend that shares no memory with it, made with as few copies as the backend allows.
-
-    JAX and torch may otherwise keep the memory of a NumPy array as their own, and then a later change of
-    the array changes the layer.
-    """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax.numpy as jnp
-
-        return jnp.array(table, dtype=dtype, copy=True)
-    # Neither torch nor TensorFlow reads every dtype of ml_dtypes from NumPy.
-    own = np.array(table, dtype="float32" if dtype == "bfloat16" else dtype)
-    if backend == "torch":
-        import torch
-
-        own = torch.from_numpy(own)
-    return keras.ops.cast(keras.ops.convert_to_tensor(own), dtype)
-
-
 def build_with(layer, table):
-    """Build the Embedding `layer` so that its variable holds `table`, and nothing random is drawn.
+    """Build the Embedding `layer` so that its variable holds `table`: without a random draw or a needless copy.
 
     The initializer is Zeros afterwards: the configuration stays small, the source can be freed, and a clone
     that was not given weights is visibly empty.
     """
-    if keras.distribution.distribution() is None:
-        layer.embeddings_initializer = lambda shape, dtype=None: tensor_of(table, dtype)
+    layer.embeddings_initializer = keras.initializers.Zeros()
+    if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
+        # Values never change on JAX: zeros first would be a second table. (For a distributed layout Keras would compile
+        # the initializer with the whole table in it; there the assignment below places each shard.)
+        layer.embeddings_initializer = lambda shape, dtype=None: _jax_copy(table, dtype)
         layer.build(None)
         layer.embeddings_initializer = keras.initializers.Zeros()
     else:
-        # An initializer would be compiled with the whole table in it; an assignment places each shard.
-        layer.embeddings_initializer = keras.initializers.Zeros()
         layer.build(None)
-        layer.embeddings.assign(tensor_of(table, layer.variable_dtype))
+        assign_rows(layer.embeddings, table)
+
+
+def assign_rows(variable, table):
+    """Copy `table` into a variable of the same shape, so that the two share no memory.
+
+    Where a backend can write in place it happens in blocks: TensorFlow's own assignment needs two more tables.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        variable.assign(_jax_copy(table, variable.dtype))
+        return
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        if tf.distribute.has_strategy():
+            variable.assign(np.array(table))
+            return
+
+        def write(start, block):
+            rows = tf.range(start, start + len(block))
+            variable.value.scatter_update(tf.IndexedSlices(tf.cast(block, variable.dtype), rows))
+    else:
+        import torch
+
+        def write(start, block):
+            with torch.no_grad():
+                variable.value[start : start + len(block)] = torch.from_numpy(block).to(variable.value)
+
+    for start in range(0, len(table), _BLOCK_ROWS):
+        block = table[start : start + _BLOCK_ROWS]
+        # bfloat16 of ml_dtypes is unknown to torch.
+        write(start, np.array(block, "float32" if block.dtype.name == "bfloat16" else block.dtype))
+
+
+def _jax_copy(table, dtype):
+    import jax
+
+    # JAX on a CPU keeps the memory of an array that is aligned to 64 bytes as its own, and copies any other. So it is
+    # given an aligned copy: the source's own memory would let later changes in, and jnp.array() would copy twice.
+    dtype = jax.numpy.zeros((), dtype).dtype
+    size = table.size * dtype.itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    own = memory[start : start + size].view(dtype).reshape(table.shape)
+    own[...] = table
+    return jax.device_put(own)
 
 
 def _check_values(table, dtype, word_index):

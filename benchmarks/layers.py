@@ -1,0 +1,191 @@
+"""What a layer for pretrained vectors costs, ours beside Keras' own ways, all in one run.
+
+    KERAS_BACKEND=tensorflow python benchmarks/layers.py [--rows 20000 100000 400000] [--dim 300] [--out table.md]
+
+Each figure comes from a process of its own. "memory" is the peak of resident memory while the layer is built, in
+tables beyond the source: 1.0 is one more copy of the table. A step is `train_on_batch` of 64 × 20 ids, the
+median of ten after two that compile.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+BUILD = (
+    "keras weights=",
+    "keras Constant",
+    "embedding_layer weights",
+    "embedding_layer constant",
+    "PretrainedEmbedding",
+)
+STEP = ("keras frozen", "keras all", "frozen", "oov 5 %", "all, Adam", "all, RowSparseAdam")
+
+
+class Peak(threading.Thread):
+    """The highest resident memory seen while it runs, looked at every two milliseconds."""
+
+    def __enter__(self):
+        self.first = self.highest = resident()
+        self.running = True
+        self.start()
+        return self
+
+    def run(self):
+        while self.running:
+            self.highest = max(self.highest, resident())
+            time.sleep(0.002)
+
+    def __exit__(self, *_):
+        self.running = False
+        self.join()
+        self.highest = max(self.highest, resident())
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def source(rows, dim):
+    table = np.random.default_rng(0).standard_normal((rows, dim), dtype="float32")
+    table[0] = 0
+    return table
+
+
+def make(way, table):
+    import keras
+
+    from w2v_embed.layers import PretrainedEmbedding, embedding_layer
+
+    if way == "keras weights=":
+        layer = keras.layers.Embedding(*table.shape, weights=[table])
+    elif way == "keras Constant":
+        layer = keras.layers.Embedding(*table.shape, embeddings_initializer=keras.initializers.Constant(table))
+        layer.build(None)
+    elif way in ("keras frozen", "keras all"):
+        layer = embedding_layer(table, mask_zero=True, trainable=way == "keras all")  # Keras' own class
+    elif way.startswith("embedding_layer"):
+        layer = embedding_layer(table, via=way.split()[1])
+    elif way == "oov 5 %":
+        some = np.arange(1, len(table), 20)
+        layer = PretrainedEmbedding(table, mask_zero=True, trainable=True, train_rows="oov", oov_rows=some)
+    elif way in ("PretrainedEmbedding", "frozen", "all, Adam", "all, RowSparseAdam"):
+        layer = PretrainedEmbedding(table, mask_zero=True, trainable=way.startswith("all"))
+    else:
+        raise ValueError(f"unknown way: {way!r}")
+    return layer
+
+
+def measure_build(way, rows, dim):
+    build_save_load(way, source(10, dim))  # what is imported and compiled once does not count
+    return build_save_load(way, source(rows, dim))
+
+
+def build_save_load(way, table):
+    import keras
+
+    start = time.perf_counter()
+    with Peak() as peak:
+        layer = make(way, table)
+        if keras.backend.backend() == "jax":
+            layer.embeddings.value.block_until_ready()
+    built = time.perf_counter() - start
+    model = keras.Sequential([keras.Input((20,), dtype="int32"), layer])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        start = time.perf_counter()
+        model.save(path)
+        saved = time.perf_counter() - start
+        start = time.perf_counter()
+        keras.saving.load_model(path)
+        loaded = time.perf_counter() - start
+        size = path.stat().st_size
+    return {
+        "memory (tables)": (peak.highest - peak.first) / table.nbytes,
+        "build (s)": built,
+        "save (s)": saved,
+        "load (s)": loaded,
+        "file (MB)": size / 1e6,
+        "config (kB)": len(json.dumps(keras.saving.serialize_keras_object(layer))) / 1e3,
+    }
+
+
+def measure_step(way, rows, dim):
+    import keras
+
+    from w2v_embed.layers import MaskedMeanPooling, RowSparseAdam
+
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, rows, (64, 20)), rng.normal(size=(64, 1))
+    layer = make(way, source(rows, dim))
+    model = keras.Sequential([keras.Input((20,), dtype="int32"), layer, MaskedMeanPooling(), keras.layers.Dense(1)])
+    model.compile(RowSparseAdam() if "RowSparse" in way else "adam", "mse")
+    seconds = []
+    for _ in range(12):
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        seconds.append(time.perf_counter() - start)
+    return {"step (ms)": 1e3 * float(np.median(seconds[2:]))}
+
+
+def in_a_process(kind, way, rows, dim):
+    command = [sys.executable, __file__, "--one", kind, way, str(rows), str(dim)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{way} at {rows} rows failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def tables(sizes, dim):
+    import keras
+
+    yield f"Keras {keras.__version__}, {keras.backend.backend()}, {dim} columns, {os.cpu_count()} cores\n"
+    yield (
+        "| rows | way | "
+        + " | ".join(("memory (tables)", "build (s)", "save (s)", "load (s)", "file (MB)", "config (kB)"))
+        + " |"
+    )
+    yield "| ---: | --- |" + " ---: |" * 6
+    for rows in sizes:
+        for way in BUILD:
+            figures = in_a_process("build", way, rows, dim)
+            yield f"| {rows:,} | {way} | " + " | ".join(f"{value:.2f}" for value in figures.values()) + " |"
+    yield "\n| rows | step | ms | times the frozen step |\n| ---: | --- | ---: | ---: |"
+    for rows in sizes:
+        steps = {way: in_a_process("step", way, rows, dim)["step (ms)"] for way in STEP}
+        for way, milliseconds in steps.items():
+            yield f"| {rows:,} | {way} | {milliseconds:.1f} | {milliseconds / steps['frozen']:.1f} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000, 400_000])
+    parser.add_argument("--dim", type=int, default=300)
+    parser.add_argument("--out", type=Path, help="also write the tables there")
+    parser.add_argument(
+        "--one", nargs=4, metavar=("KIND", "WAY", "ROWS", "DIM"), help="one figure, used by the run itself"
+    )
+    args = parser.parse_args()
+    if args.one:
+        kind, way, rows, dim = args.one
+        print(json.dumps({"build": measure_build, "step": measure_step}[kind](way, int(rows), int(dim))))
+        return
+    lines = []
+    for line in tables(args.rows, args.dim):
+        print(line, flush=True)
+        lines.append(line)
+    if args.out:
+        args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
