@@ -1,5 +1,6 @@
 """PretrainedEmbedding keeps its promises: padding stays zero, found rows stay as they are, nothing is ever random."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -267,7 +268,8 @@ def test_thawing_the_model_does_not_thaw_the_found_rows(em):
 
 def test_a_table_without_oov_rows_trains_nothing_and_says_so(em, caplog):
     em.oov_rows = np.array([], int)
-    layer = PretrainedEmbedding(em, trainable=True, train_rows="oov")
+    with caplog.at_level(logging.WARNING, "w2v_embed"):
+        layer = PretrainedEmbedding(em, trainable=True, train_rows="oov")
     assert "has no OOV rows" in caplog.text
     fit(model_of(layer))
     np.testing.assert_array_equal(numpy(layer.embeddings), em.matrix)

@@ -57,7 +57,7 @@ def _read(path, wanted, encoding, on_error):
             words, rows, report = list(sink.index), sink.vectors(), file.report
         else:
             places = np.arange(len(wanted))
-            matrix, found, report = select_rows(
+            matrix, found, _, report = select_rows(
                 path,
                 wanted,
                 lambda dim: np.zeros((len(wanted), dim), np.float32),
