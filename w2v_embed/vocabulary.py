@@ -246,6 +246,23 @@ def _checked(pairs, origin, num_words):
     """dict id → word of the ids below `num_words`."""
     if not pairs:
         raise ValueError(f"{origin}: the word index is empty; expected at least one word")
+    words_at = {number: word for word, number in pairs if type(number) is int and type(word) is str}
+    if len(words_at) < len(pairs) or min(words_at) < 0:  # ids of another type, or something is wrong: one by one
+        words_at = _checked_one_by_one(pairs, origin)
+    if num_words is not None:
+        words_at = {index: word for index, word in words_at.items() if index < num_words}
+        if not words_at:
+            raise ValueError(f"{origin}: no word has an id below num_words={num_words}; expected at least one")
+    highest = max(words_at)
+    if highest >= max(_SMALL_ID, min(_MOST_ROWS, 64 * len(words_at))):
+        raise ValueError(
+            f"{origin}: the id {highest} of the word {words_at[highest]!r} would need a matrix of {highest + 1} rows "
+            f"for {len(words_at)} words; expected ids without large gaps. Number the words anew, or pass num_words="
+        )
+    return words_at
+
+
+def _checked_one_by_one(pairs, origin):
     words_at = {}
     for word, number in pairs:
         if not isinstance(word, str):
@@ -263,16 +280,6 @@ def _checked(pairs, origin, num_words):
         if index in words_at:
             raise ValueError(f"{origin}: the words {words_at[index]!r} and {word!r} both have the id {index}")
         words_at[index] = word
-    if num_words is not None:
-        words_at = {index: word for index, word in words_at.items() if index < num_words}
-        if not words_at:
-            raise ValueError(f"{origin}: no word has an id below num_words={num_words}; expected at least one")
-    highest = max(words_at)
-    if highest >= max(_SMALL_ID, min(_MOST_ROWS, 64 * len(words_at))):
-        raise ValueError(
-            f"{origin}: the id {highest} of the word {words_at[highest]!r} would need a matrix of {highest + 1} rows "
-            f"for {len(words_at)} words; expected ids without large gaps. Number the words anew, or pass num_words="
-        )
     return words_at
 
 
