@@ -9,14 +9,12 @@ from . import plain
 from .damage import Damage, Damages
 from .detect import looks_like, reads_as
 
-_PADDING = (
-    64  # bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time
-)
+# Bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time.
+_PADDING = 64
 _BLOCK = 1 << 20
 _LONGEST_RECORD = 1 << 22
-_PLAIN_BYTES = (
-    1 << 24
-)  # after these the plain loops give way to the compiled ones: a packed file can be longer than it seems
+# After these the plain loops give way to the compiled ones: a packed file can be longer than it seems.
+_PLAIN_BYTES = 1 << 24
 
 
 @dataclass

@@ -110,7 +110,7 @@ def detect(head, path, size, wanted=None):
     first, begin = _line(head, bom)
     header = _header(first)
     if kind == "binary":
-        return _binary(head, path, size, header, begin, first)
+        return _binary(path, size, header, begin, first)
     return _text(head, path, header, bom, begin)
 
 
@@ -187,7 +187,7 @@ def _is_number(field):
     return b"_" not in field
 
 
-def _binary(head, path, size, header, begin, first):
+def _binary(path, size, header, begin, first):
     if header is None:
         raise ValueError(
             f"{path} is not in word2vec's binary format: expected a first line like b'636013 300', got {bytes(first[:40])!r}. "
