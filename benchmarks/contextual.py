@@ -4,7 +4,7 @@
     python benchmarks/contextual.py --corpus 100000      # and the memory over a long corpus
 
 The peer gets what it needs to be fast: inference mode, sorted batches, the same batch size. It runs in an environment
-of its own, `benchmarks/.work/peers`, which this script makes (torch 2.13.0, transformers 5.23.0). Sides take turns,
+of its own, `benchmarks/.work/peers-torch`, which this script makes (torch 2.13.0, transformers 5.23.0). Sides take turns,
 each in a process of its own, and the best pass of each counts.
 """
 
@@ -36,9 +36,9 @@ def minilm():
 
 def peer_python():
     """Return the interpreter of the peer's environment, made on the first call."""
-    python = WORK / "peers" / "bin" / "python"
+    python = WORK / "peers-torch" / "bin" / "python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(WORK / "peers")], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(WORK / "peers-torch")], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "torch==2.13.0", "transformers==5.23.0"], check=True)
     return python
