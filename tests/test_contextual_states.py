@@ -43,11 +43,16 @@ def test_states_equal_the_authors(name):
     assert difference(states, expected["hidden_states"], inputs[1]) < 1e-5
 
 
+# Differences measured here are below 1e-5 too. But the authors' float32 numbers lie 7e-6 from the same sums in float64, ours
+# as far: another order of sums on another processor must not fail the test.
+WITH_MEMORY = 1.5e-5
+
+
 @pytest.mark.parametrize("name", WITH_MEMS)
 def test_states_with_memory_equal_the_authors(name):
     encoder, expected, inputs = load(name)
     states = encoder.hidden_states(*inputs, mems=expected["mems"])
-    assert difference(states, expected["hidden_states_mems"], inputs[1]) < 1.5e-5
+    assert difference(states, expected["hidden_states_mems"], inputs[1]) < WITH_MEMORY
 
 
 @pytest.mark.parametrize("name", ["xlnet_google", "xlnet_hf"])
@@ -57,7 +62,7 @@ def test_memory_grows_as_the_authors_do_it(name):
     seen = np.concatenate([np.ones(expected["mems"].shape[1:3], int), inputs[1]], axis=1)[:, -6:]
     new_mems = encoder.next_mems(states, expected["mems"], mem_len=6)
     assert new_mems.shape == expected["new_mems"].shape
-    assert difference(new_mems, expected["new_mems"], seen) < 1.5e-5
+    assert difference(new_mems, expected["new_mems"], seen) < WITH_MEMORY
     np.testing.assert_array_equal(encoder.next_mems(states, mem_len=6), states[:-1, :, -6:])
 
 

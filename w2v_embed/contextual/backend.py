@@ -1,4 +1,10 @@
-"""The one place where the encoders ask which Keras backend runs: how a function is compiled, and for which shapes."""
+"""The one place where the encoders ask which Keras backend runs: how functions are compiled, for which shapes, and how
+many batches are computed at once."""
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import keras
 from keras import ops
@@ -31,6 +37,68 @@ def compiles_each_shape():
 def fuses_gelu():
     """Whether GELU is one pass over memory; TensorFlow makes five, which is a fifteenth of an encoder's time."""
     return keras.backend.backend() != "tensorflow"
+
+
+_FUSED = {None: ("none", ""), "gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "relu": ("relu", "")}
+_FUSED["gelu_pytorch_tanh"] = _FUSED["gelu_new"]
+
+
+def fused_dense(x, kernel, bias, activation):
+    """Return `activation(x @ kernel + bias)` in one pass over memory, or None where the backend has nothing for that.
+
+    torch has on processors: oneDNN's product, which torch's compiler uses, and which is a fifth faster than its eager one.
+    """
+    if keras.backend.backend() != "torch" or not _on_processor(kernel) or activation not in _FUSED:
+        return None
+    import torch
+
+    # It is not documented, so its absence is no error.
+    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+    name, algorithm = _FUSED[activation]
+    return product and product(x, kernel.T, bias, name, [], algorithm)
+
+
+def _on_processor(weight):
+    return "cpu" in str(weight.device).lower()
+
+
+def overlapped(function, items, weight):
+    """Yield `function(item)` for each item in turn; two are computed at any time where `weight` lies on a CPU.
+
+    What one batch leaves idle, between its products of matrices and where a library uses one core, serves the other.
+    No more than three results exist at once.
+    """
+    if not _on_processor(weight) or os.cpu_count() == 1:
+        yield from map(function, items)
+        return
+    with _two_workers() as pool:
+        running = deque()
+        try:
+            for item in items:
+                running.append(pool.submit(function, item))
+                if len(running) > 2:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _two_workers():
+    """Two threads; on torch each has half of its cores, since torch gives every thread all of them."""
+    if keras.backend.backend() != "torch":
+        with ThreadPoolExecutor(2) as pool:
+            yield pool
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(2, initializer=lambda: torch.set_num_threads(max(1, threads // 2))) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # for threads that are made later; this one never changed
 
 
 def to_tensors(arrays):

@@ -51,13 +51,13 @@ def windows(text, length, room, stride):
 
 
 def batches(ids, all_windows, tokenizer, batch_size, longest):
-    """Yield a `Batch` for each `batch_size` windows, shortest first.
+    """Yield a `Batch` for each `batch_size` windows, longest first: one that is too large for memory fails at once.
 
     Args:
         ids: a list of ids for each text.
         longest: no row gets longer than this, padding included; None = no bound.
     """
-    ordered = sorted(all_windows, key=lambda window: window.stop - window.start)
+    ordered = sorted(all_windows, key=lambda window: window.start - window.stop)
     for begin in range(0, len(ordered), batch_size):
         yield _batch(ids, ordered[begin : begin + batch_size], tokenizer, batch_size, longest)
 
@@ -65,7 +65,7 @@ def batches(ids, all_windows, tokenizer, batch_size, longest):
 def _batch(ids, rows, tokenizer, batch_size, longest):
     head, tail = tokenizer.head, tokenizer.tail
     extra = len(head) + len(tail)
-    height, length = padded_shape(len(rows), rows[-1].stop - rows[-1].start + extra, batch_size, longest)
+    height, length = padded_shape(len(rows), rows[0].stop - rows[0].start + extra, batch_size, longest)
     input_ids = np.full((height, length), tokenizer.pad_id, np.int32)
     mask = np.zeros((height, length), np.int32)
     types = np.full((height, length), tokenizer.pad_type, np.int32)

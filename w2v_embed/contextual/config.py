@@ -1,6 +1,7 @@
 """What kind of encoder a folder holds, and its sizes: `config.json`, `bert_config.json` or `xlnet_config.json`."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,16 @@ class EncoderConfig:
     clamp_len: int = -1
     mem_len: int | None = None
     untie_r: bool = True
+
+    @property
+    def query_scale(self):
+        """The part of 1 / sqrt(head_size) that the queries' weights take: a power of two, which rounds none of them."""
+        return 2.0 ** -round(math.log2(self.head_size) / 2)
+
+    @property
+    def score_scale(self):
+        """The rest of it; 1 where the head size is a power of four, as 64 is."""
+        return self.head_size**-0.5 / self.query_scale
 
 
 def read_config(folder, layout, *, attention_type=None, hidden_act=None, max_relative_position=None):

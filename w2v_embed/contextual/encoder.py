@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
+from w2v_embed.contextual.backend import overlapped
 from w2v_embed.contextual.batching import batches, padded_shape, windows
 from w2v_embed.contextual.checkpoints import read_checkpoint
 from w2v_embed.contextual.config import read_config
@@ -373,13 +374,15 @@ class ContextualEncoder:
         return (np.log((1 + count) / (1 + holding)) + 1).astype(np.float32)
 
     def _forward(self, ids, merge, room, stride, batch_size):
-        """Yield each `Batch` of some texts with its merged states `(B, T, dim)`."""
+        """Return an iterator of each `Batch` of some texts with its merged states `(B, T, dim)`."""
+
+        def states_of(batch):
+            states = self._model.states(*batch[:3], last=max(merge.indices))
+            return batch, merge({i: ops.convert_to_numpy(x) for i, x in enumerate(states) if i in merge.indices})
+
         rows = [window for text, row in enumerate(ids) for window in windows(text, len(row), room, stride)]
-        wanted = set(merge.indices)
-        for batch in batches(ids, rows, self.tokenizer, batch_size, self._bound):
-            states = self._model.states(*batch[:3], last=max(wanted))
-            picked = {i: ops.convert_to_numpy(x) for i, x in enumerate(states) if i in wanted}
-            yield batch, merge(picked)
+        made = batches(ids, rows, self.tokenizer, batch_size, self._bound)
+        return overlapped(states_of, made, self._model.embedding["words"])
 
     @property
     def _bound(self):

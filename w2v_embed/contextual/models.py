@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from w2v_embed.contextual.backend import compiled, fuses_gelu, to_tensors
+from w2v_embed.contextual.backend import compiled, fused_dense, fuses_gelu, to_tensors
 
 # Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding
 # still has finite numbers, as it would not with -inf.
@@ -78,11 +78,15 @@ def _fold_gelu(layer):
     return {**layer, **{name: layer[name] * half for name in ("ff1", "ff1_bias", "ff2")}}
 
 
-def _dense(x, kernel, bias=None):
+def _dense(x, kernel, bias=None, activation=None):
     """Multiply the last axis of `x` by a matrix. Two axes at a time: a product of three is slower on TensorFlow."""
+    y = fused_dense(x, kernel, bias, activation)
+    if y is not None:
+        return y
     shape = ops.shape(x)
     y = ops.matmul(ops.reshape(x, (-1, shape[-1])), kernel)
-    return ops.reshape(y if bias is None else y + bias, (*shape[:-1], ops.shape(kernel)[-1]))
+    y = ops.reshape(y if bias is None else y + bias, (*shape[:-1], ops.shape(kernel)[-1]))
+    return y if activation is None else _ACTIVATIONS[activation](y)
 
 
 def _heads(x, heads):
@@ -97,17 +101,16 @@ def _unheads(x):
     return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, shape[2], x.shape[1] * x.shape[3]))
 
 
-def _attention(q, k, v, bias):
-    """Attention of queries that are already divided by sqrt(D)."""
-    scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) + bias
-    return ops.matmul(ops.softmax(scores, axis=-1), v)
+def _weights(config, scores):
+    """Attention weights of scores; what they are divided by is mostly in the queries already."""
+    return ops.softmax(scores if config.score_scale == 1 else scores * config.score_scale, axis=-1)
 
 
 def _after_attention(config, w, x, attended):
     """The second half of a layer, alike in all three: output, norm, feed forward, norm."""
-    eps, act = config.layer_norm_eps, _ACTIVATIONS[config.hidden_act]
+    eps = config.layer_norm_eps
     x = _norm(x + _dense(attended, w["out"], w.get("out_bias")), w["gamma1"], w["beta1"], eps)
-    inner = act(_dense(x, w["ff1"], w["ff1_bias"]))
+    inner = _dense(x, w["ff1"], w["ff1_bias"], config.hidden_act)
     return _norm(x + _dense(inner, w["ff2"], w["ff2_bias"]), w["gamma2"], w["beta2"], eps)
 
 
@@ -128,7 +131,8 @@ def _bert_context(config, attention_mask, token_type_ids, memory):
 
 def _bert_layer(config, w, x, context):
     q, k, v = (_heads(part, config.num_heads) for part in ops.split(_dense(x, w["qkv"], w["qkv_bias"]), 3, axis=-1))
-    return _after_attention(config, w, x, _unheads(_attention(q, k, v, context["bias"])))
+    weights = _weights(config, ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) + context["bias"])
+    return _after_attention(config, w, x, _unheads(ops.matmul(weights, v)))
 
 
 def _nezha_context(config, attention_mask, token_type_ids, memory):
@@ -145,7 +149,7 @@ def _nezha_layer(config, w, x, context):
     # q · R for all 2T distances at once instead of a table (T, T, D), and the same backwards for the values.
     relative = _shift(_dense(q, ops.transpose(context["distances"])), ops.shape(x)[1])
     scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) + relative + context["bias"]
-    weights = ops.softmax(scores, axis=-1)
+    weights = _weights(config, scores)
     attended = ops.matmul(weights, v) + _dense(_unshift(weights), context["distances"])
     return _after_attention(config, w, x, _unheads(attended))
 
@@ -209,4 +213,4 @@ def _xlnet_layer(config, w, x, context):
     other_less_same = ops.reshape(w["segments"][1] - w["segments"][0], (1, heads, 1, size))
     difference = ops.sum(_heads(q + w["s"], heads) * other_less_same, axis=-1, keepdims=True)
     scores = scores + difference * context["other"] + context["bias"]
-    return _after_attention(config, w, x, _unheads(ops.matmul(ops.softmax(scores, axis=-1), v)))
+    return _after_attention(config, w, x, _unheads(ops.matmul(_weights(config, scores), v)))

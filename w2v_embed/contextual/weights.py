@@ -53,7 +53,7 @@ def _bert(reader, config, google):
     embedding["gamma"], embedding["beta"] = reader.norm(f"embeddings{dot}LayerNorm", hidden)
 
     # The scores are divided by sqrt(head_size): so is the query, once and for all.
-    scale = np.float32(config.head_size**-0.5)
+    scale = np.float32(config.query_scale)
     layers = []
     for i in range(config.num_layers):
         place = f"encoder/layer_{i}/" if google else f"encoder.layer.{i}."
@@ -86,7 +86,7 @@ def _xlnet(reader, config, google):
         segments = reader("seg_embed", (config.num_layers, 2, heads, head))
 
     norm = "/LayerNorm" if google else ".layer_norm"
-    scale = np.float32(head**-0.5)
+    scale = np.float32(config.query_scale)
     layers = []
     for i in range(config.num_layers):
         place = f"layer_{i}" if google else f"layer.{i}"
