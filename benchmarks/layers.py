@@ -4,7 +4,7 @@
 
 Each figure comes from a process of its own. "memory" is the peak of resident memory while the layer is built, in
 tables beyond the source: 1.0 is one more copy of the table. A step is `train_on_batch` of 64 × 20 ids, the
-median of ten after two that compile.
+median of ten after two that compile. A process that takes more than four fifths of the machine's memory is stopped.
 """
 
 import argparse
@@ -51,8 +51,11 @@ class Peak(threading.Thread):
         self.highest = max(self.highest, resident())
 
 
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def resident(process="self"):
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError, IndexError):  # it has just ended
+        return 0
 
 
 def source(rows, dim):
@@ -138,11 +141,21 @@ def measure_step(way, rows, dim):
 
 
 def in_a_process(kind, way, rows, dim):
+    """One figure's dict; None where that took more than four fifths of the machine's memory, and was stopped."""
     command = [sys.executable, __file__, "--one", kind, way, str(rows), str(dim)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{way} at {rows} rows failed:\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    most = 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        while child.poll() is None:
+            if resident(child.pid) > most:
+                child.kill()
+                child.wait()
+                return None
+            time.sleep(0.02)
+        if child.returncode:
+            errors.seek(0)
+            raise RuntimeError(f"{way} at {rows} rows failed:\n{errors.read()[-2000:]}")
+        return json.loads(child.stdout.read().splitlines()[-1])
 
 
 def tables(sizes, dim):
@@ -158,7 +171,8 @@ def tables(sizes, dim):
     for rows in sizes:
         for way in BUILD:
             figures = in_a_process("build", way, rows, dim)
-            yield f"| {rows:,} | {way} | " + " | ".join(f"{value:.2f}" for value in figures.values()) + " |"
+            cells = [f"{value:.2f}" for value in figures.values()] if figures else ["out of memory"] + [""] * 5
+            yield f"| {rows:,} | {way} | " + " | ".join(cells) + " |"
     yield "\n| rows | step | ms | times the frozen step |\n| ---: | --- | ---: | ---: |"
     for rows in sizes:
         steps = {way: in_a_process("step", way, rows, dim)["step (ms)"] for way in STEP}

@@ -1,5 +1,6 @@
 """Fallbacks: every derived row is what a naive reading of the rules gives, and says truly where it came from."""
 
+import gzip
 import itertools
 import re
 import unicodedata
@@ -12,10 +13,10 @@ from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import same_bits, use_hot, write_text
+from tests.conftest import same_bits, use_hot, write_binary, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.fallbacks import FINDS, NAMES, Derivation, Fallbacks
-from w2v_embed.readers import select
+from w2v_embed.readers import opened, select
 
 HAN = re.compile("[\u4e00-\u9fff]+")
 RNG = np.random.default_rng(0)
@@ -109,15 +110,22 @@ WORDS = st.text(LETTERS, min_size=1, max_size=6).filter(lambda word: not word.is
     ),
     block=st.sampled_from([64, 200, 1 << 20]),
     room=st.sampled_from([1, 1 << 20]),
+    hot=st.sampled_from(["kernels", "plain"]),
+    kind=st.sampled_from(["text", "binary", "packed"]),
     seed=st.integers(0, 9),
 )
-def test_each_row_is_what_its_provenance_says(tmp_path_factory, in_file, wanted, fallbacks, block, room, seed):
+def test_each_row_is_what_its_provenance_says(
+    tmp_path_factory, in_file, wanted, fallbacks, block, room, hot, kind, seed
+):
     rows = rows_of(in_file)
-    path = write_text(tmp_path_factory.mktemp("v") / "v.txt", rows)
+    path = tmp_path_factory.mktemp("v") / "v.txt"
+    (write_binary if kind == "binary" else write_text)(path, rows)
+    if kind == "packed":
+        path.write_bytes(gzip.compress(path.read_bytes()))
     ids = np.random.default_rng(seed).permutation(len(wanted)) + 1
     index = dict(zip(wanted, ids.tolist()))
     with pytest.MonkeyPatch.context() as patch:
-        use_hot("kernels", patch)
+        use_hot(hot, patch)
         patch.setattr("w2v_embed.readers.blocks._BLOCK", block)
         patch.setattr(select, "_SIDE_BYTES", room)
         em = build_matrix(path, index, fallbacks=fallbacks, oov="normal", seed=seed)
@@ -267,22 +275,71 @@ def test_a_word_of_a_later_source_goes_before_a_fallback(tmp_path):
 
 def test_the_file_is_read_once(tmp_path, monkeypatch):
     path = write_text(tmp_path / "v.txt", rows_of(["the", "cat"]))
-    opened = []
+    seen = []
 
     class Counting(select.Opened):
         def __init__(self, *args, **kwargs):
-            opened.append(args)
+            seen.append(args)
             super().__init__(*args, **kwargs)
 
     monkeypatch.setattr(select, "Opened", Counting)
     build_matrix(
         path, ["<pad>", "The", "CAT"], fallbacks=["lower", "upper", "parts", "characters", "digits"], suggest=True
     )
-    assert len(opened) == 1
+    assert len(seen) == 1
+
+
+def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
+    """Of a file that can be read at any place: the records of words that a missing word may use, and no other byte."""
+    read = []
+
+    class Noting(opened.Excerpt):
+        def _read(self, begin, stop):
+            read.append(super()._read(begin, stop))
+            return read[-1]
+
+    monkeypatch.setattr(opened, "Excerpt", Noting)
+    for write, odd in ((write_text, "New York"), (write_binary, "New")):
+        read.clear()
+        rows = rows_of(["the", "cat", "dog", odd, "is"])
+        index = ["<pad>", "THE", "dog", "IS", odd.upper()]
+        em = build_matrix(write(tmp_path / "v", rows), index, fallbacks=[str.lower, str.title])
+        assert [data.split(b" ")[0] for data in read] == [b"the", b"New", b"is"]
+        assert same_bits(em.matrix[1:], np.array([rows[w] for w in ("the", "dog", "is", odd)], np.float32))
+
+
+@pytest.mark.parametrize(("packed", "write"), [(False, write_text), (True, write_text), (False, write_binary)])
+def test_what_is_wrong_with_a_lender_is_said_with_its_place(tmp_path, hot, packed, write):
+    rows = {**{f"word{k}": [1, 2] for k in range(100)}, "the": [1, "nan"], **rows_of(["cat"], 2)}
+    path = write(tmp_path / "v", {word: list(map(float, row)) for word, row in rows.items()})
+    byte = path.read_bytes().index(b"the")
+    if packed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    unit, number = ("record", 101) if write is write_binary else ("line", 102)
+    with pytest.raises(
+        ValueError, match=rf"v, {unit} {number} \(byte {byte // 1000} {byte % 1000:03}\): expected finite"
+    ):
+        build_matrix(path, ["<pad>", "THE", "CAT"], fallbacks=["lower"])
+    em = build_matrix(path, ["<pad>", "THE", "CAT"], fallbacks=["lower"], on_error="skip")
+    assert em.coverage.missing == ["THE"]
+    assert em.damage[0].counts == {"not finite": 1}
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_explained(tmp_path, monkeypatch):
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "cat"]))
+    passed_over = opened.Opened.passed_over
+
+    def shrink(self, words):
+        path.write_bytes(path.read_bytes()[:20])
+        return passed_over(self, words)
+
+    monkeypatch.setattr(opened.Opened, "passed_over", shrink)
+    with pytest.raises(ValueError, match="v.txt has become shorter while it was read. Wait until it is written"):
+        build_matrix(path, ["<pad>", "CAT"], fallbacks=["lower"])
 
 
 def test_side_rows_that_nothing_needs_are_dropped(tmp_path, monkeypatch):
-    """Words come some blocks after their candidates: the rows of the candidates of words found by then must go."""
+    """Words of a packed file come some blocks after their candidates: the rows of those of words found by then must go."""
     words = [f"word{k}" for k in range(12_000)]
     spellings = []
     for start in range(0, len(words), 1500):
@@ -294,7 +351,9 @@ def test_side_rows_that_nothing_needs_are_dropped(tmp_path, monkeypatch):
     sinks = []
     side_rows = select._Rows.side_rows
     monkeypatch.setattr(select._Rows, "side_rows", lambda self: sinks.append(self) or side_rows(self))
-    em = build_matrix(write_text(tmp_path / "v.txt", rows), ["<pad>", *words, "x", "zz"], fallbacks=["upper"])
+    path = write_text(tmp_path / "v.txt", rows)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    em = build_matrix(path, ["<pad>", *words, "x", "zz"], fallbacks=["upper"])
     assert em.derived == {"x": Derivation("upper", ("X",))}
     assert len(sinks[0].rows) < 7000
 

@@ -162,8 +162,8 @@ lines = st.binary(max_size=40).map(lambda b: b.replace(b"\n", b" ")) | st.sample
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(lines, max_size=30), st.integers(1, 3), st.booleans())
-def test_scans_agree_on_any_bytes(lines, dim, some):
+@given(st.lists(lines, max_size=30), st.integers(1, 3), st.booleans(), st.booleans())
+def test_scans_agree_on_any_bytes(lines, dim, some, every):
     """The same lines are regular, odd and blank for both scans, whatever the bytes."""
     block = b"".join(line + b"\n" for line in lines)
     wanted = [b"w", b"\xff", b"x" * 9] if some else []
@@ -171,22 +171,22 @@ def test_scans_agree_on_any_bytes(lines, dim, some):
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found, odd = np.zeros((50, 5), np.int64), np.zeros((50, 3), np.int64)
-        *rest, n, n_odd = hot.scan_text(buf, 0, len(block), dim, hot.make_table(wanted), found, odd)
-        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist()))
+        *rest, n, n_odd = hot.scan_text(buf, 0, len(block), dim, hot.make_table(wanted), found, odd, every)
+        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist(), hot.keys_of(buf, found[:n]).tolist()))
     assert results[0] == results[1]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=300), st.integers(1, 4))
-def test_binary_scans_agree_on_any_bytes(block, dim):
+@given(st.binary(max_size=300), st.integers(1, 4), st.booleans())
+def test_binary_scans_agree_on_any_bytes(block, dim, every):
     results = []
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found = np.zeros((200, 5), np.int64)
-        *rest, n = hot.scan_binary(buf, len(block), dim, hot.make_table([]), found)
+        *rest, n = hot.scan_binary(buf, len(block), dim, hot.make_table([b"w"] if every else []), found, every)
         rows, exact = np.zeros((n, dim), np.float32), np.zeros(n, np.bool_)
         hot.parse_binary(buf, found[:n], rows, exact)
-        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist()))
+        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist(), hot.keys_of(buf, found[:n]).tolist()))
     assert results[0] == results[1]
 
 

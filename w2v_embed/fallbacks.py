@@ -59,6 +59,7 @@ class Fallbacks:
         self._steps = [_step(fallback) for fallback in self.given]
         self.names = [step.name for step in self._steps]
         self.cacheable = not any(isinstance(step, _Callable) for step in self._steps)
+        self._last = None
         self.needs_subwords = any(isinstance(step, _Subwords) for step in self._steps)
 
     def candidates(self, words):
@@ -84,6 +85,12 @@ class Fallbacks:
         return dict(sorted(found.items()))
 
     def _run(self, words):
+        """As `_steps_of`; the last result is kept, since `candidates` and `resolve` mostly ask for the same words."""
+        if self._last is None or self._last[0] != words:
+            self._last = list(words), list(self._steps_of(words))
+        return self._last[1]
+
+    def _steps_of(self, words):
         """For each step the spellings (position of the word, form, label) in the order in which they are tried.
 
         A step that respells yields its own ones, another step all those before it; the words as they are come on top.

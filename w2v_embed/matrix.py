@@ -278,10 +278,10 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
             break
         places = np.array([word_index[word] for word in words], np.int64)
         if isinstance(source, (str, Path)):
-            extra = list(candidates(words)) if wide.names else []
             reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
+            lenders = candidates if wide.names else None
             matrix, found, rows, report = select_rows(
-                source, words, partial(room, name=name), places, side=extra, needed=candidates, **reading
+                source, words, partial(room, name=name), places, lenders=lenders, **reading
             )
         else:
             matrix, found, rows, report = _rows_of(source, words, room, places, candidates, name, on_error)

@@ -30,6 +30,8 @@ class Block:
     words: list | None  # all words, where all are wanted
     rows: np.ndarray
     damage: Damages
+    # int64 (n, 4): key of the word, record, first byte and end of the records that are not wanted; None where nobody asks
+    passed: np.ndarray | None = None
 
 
 class Scratch:
@@ -66,13 +68,15 @@ class BlockReader:
         told_encoding: of the words in the file, for messages.
         hot: the module of hot loops, `kernels` or `plain`.
         first_only: whether only the first damage of a block is of interest.
+        every: whether blocks tell what was passed over.
     """
 
     unit = "record"
 
-    def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only):
+    def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only, every=False):
         self.source, self.layout, self.dim = source, layout, layout.dim
         self.wanted, self.encoding, self.told_encoding, self.first_only = wanted, encoding, told_encoding, first_only
+        self.every = every
         self._use(hot)
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
@@ -143,6 +147,10 @@ class BlockReader:
     def read(self, scratch):
         """The block in `scratch` as rows."""
         found, odd = self.scan(scratch)
+        passed = None
+        if self.every:
+            wanted = found[:, 0] >= 0
+            passed, found = self._passed(scratch, found[~wanted]), found[wanted]
         self.parse(scratch, found)
         words = None
         damage = Damages()
@@ -168,10 +176,17 @@ class BlockReader:
         if not keep.all():
             where, begins, targets, rows = where[keep], begins[keep], targets[keep], rows[keep]
             words = words and [word for word, good in zip(words, keep) if good]
-        block = Block(scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage)
+        block = Block(
+            scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage, passed
+        )
         if len(odd):
             self._add_odd(scratch, odd, block)
         return block
+
+    def _passed(self, scratch, found):
+        passed = found[:, [0, 1, 2, 4]]
+        passed[:, 0] = self.hot.keys_of(scratch.buf, found).view(np.int64)
+        return passed
 
     def _words(self, scratch, found, damage):
         """The words of all rows, decoded; None where one cannot be, which is put to `damage`."""
@@ -195,7 +210,7 @@ class BlockReader:
 
     def _add_odd(self, scratch, odd, block):
         """Read the odd records, and put the good ones at their places in the block."""
-        extra = []
+        extra, passed = [], []
         for record, begin, stop in map(np.ndarray.tolist, odd):
             word, row, wrong = self.read_exactly(scratch, record, begin, stop)
             if not wrong:
@@ -210,6 +225,11 @@ class BlockReader:
                     break
             elif target >= 0:
                 extra.append((record, begin, target, word, row))
+            elif self.every:
+                passed.append((-1, record, begin, begin + len(word), stop))
+        if passed:
+            both = np.concatenate([block.passed, self._passed(scratch, np.array(passed))])
+            block.passed = both[np.argsort(both[:, 1])]
         if not extra:
             return
         records, begins, targets, words, rows = zip(*extra)

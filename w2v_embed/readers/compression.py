@@ -267,4 +267,46 @@ class Transcoded:
         return text.encode("utf-8", "surrogatepass")
 
 
+class Excerpt:
+    """Some stretches of a file that is not packed, one after the other, as a source.
+
+    Args:
+        source: the `Source`.
+        begins, stops: lists of the first byte and the end of each stretch.
+        end: bytes to put after each.
+    """
+
+    damage = None
+
+    def __init__(self, source, begins, stops, end=b""):
+        self.path = source.path
+        self._file, self._end = source._file, end
+        self._stretches = zip(begins, stops)
+        self._ready = memoryview(b"")
+
+    def readinto(self, view):
+        """As `Source.readinto`."""
+        n = 0
+        while n < len(view):
+            if not self._ready:
+                stretch = next(self._stretches, None)
+                if stretch is None:
+                    break
+                self._ready = memoryview(self._read(*stretch) + self._end)
+            part = self._ready[: len(view) - n]
+            view[n : n + len(part)] = part
+            self._ready = self._ready[len(part) :]
+            n += len(part)
+        return n
+
+    def _read(self, begin, stop):
+        self._file.seek(begin)
+        data = self._file.read(stop - begin)
+        if len(data) < stop - begin:
+            raise ValueError(
+                f"{self.path} has become shorter while it was read. Wait until it is written, and try again."
+            )
+        return data
+
+
 codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

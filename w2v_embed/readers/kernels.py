@@ -80,22 +80,38 @@ def _look_up(buf, start, stop, key, blob, begins, slots):
     return np.int64(-1)
 
 
+def keys_of(buf, found):
+    """The FNV-1a hash of each word `buf[found[k, 2]:found[k, 3]]`, uint64 `(len(found),)`."""
+    keys = np.empty(len(found), np.uint64)
+    _keys_of(buf, found, keys)
+    return keys
+
+
+@_compiled
+def _keys_of(buf, found, keys):
+    for k in range(len(found)):
+        key = _FNV_BASIS
+        for p in range(found[k, 2], found[k, 3]):
+            key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
+        keys[k] = key
+
+
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_text(buf, start, end, dim, table, found, odd):
+def scan_text(buf, start, end, dim, table, found, odd, every=False):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
     begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
-    Stops early where one of the two is full. Returns (position reached, lines, blank ones among them, rows
-    of `found`, rows of `odd`).
+    With `every`, regular lines that are not wanted are found too, as word −1. Stops early where one of the two is full.
+    Returns (position reached, lines, blank ones among them, rows of `found`, rows of `odd`).
     """
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, every)
 
 
 @_compiled
-def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd):
+def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, every):
     line = blank = n_found = n_odd = 0
     p = start
     while p < end and n_found < len(found) and n_odd < len(odd):
@@ -118,7 +134,7 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd):
             blanks -= 1
         if blanks - 1 == dim and word_end > begin:
             word = _look_up(buf, begin, word_end, key, blob, begins, slots)
-            if word >= 0:
+            if word >= 0 or every:
                 row = found[n_found]
                 row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, stop
                 n_found += 1
@@ -326,17 +342,18 @@ def join_words(buf, found, out):
 # ── word2vec binary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_binary(buf, end, dim, table, found):
+def scan_binary(buf, end, dim, table, found, every=False):
     """Records (newlines, word, space, `dim` float32) of `buf[:end]` → those that are wanted, as rows of `found`.
 
-    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. Stops where
-    `found` is full or a record is not whole. Returns (position reached, records, rows of `found`).
+    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. With `every`,
+    those that are not wanted are found too, as word −1. Stops where `found` is full or a record is not whole. Returns (position
+    reached, records, rows of `found`).
     """
-    return _scan_binary(buf, end, dim, *table, found)
+    return _scan_binary(buf, end, dim, *table, found, every)
 
 
 @_compiled
-def _scan_binary(buf, end, dim, blob, begins, slots, found):
+def _scan_binary(buf, end, dim, blob, begins, slots, found, every):
     position = record = n_found = 0
     while n_found < len(found):
         p = position
@@ -351,7 +368,7 @@ def _scan_binary(buf, end, dim, blob, begins, slots, found):
         if stop > end:
             break
         word = _look_up(buf, begin, p, key, blob, begins, slots)
-        if word >= 0:
+        if word >= 0 or every:
             row = found[n_found]
             row[0], row[1], row[2], row[3], row[4] = word, record, begin, p, stop
             n_found += 1

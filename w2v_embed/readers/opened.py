@@ -4,9 +4,11 @@ import codecs
 import os
 import sys
 
+import numpy as np
+
 from ..progress import reporter
 from .binary import BinaryReader
-from .compression import Source, Transcoded
+from .compression import Excerpt, Source, Transcoded
 from .damage import DamageReport, place
 from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
 from .relay import relay
@@ -26,30 +28,35 @@ class Opened:
     Args:
         path: the file.
         wanted: list of the words that are looked for, without repetition; None for all.
+        lenders: callable, list of wanted words → set of other words, which are needed where those are not found.
         format, encoding, on_error, trust: as for `load_vectors`.
 
     Attributes:
         report: the `DamageReport`.
         layout, reader: the `Layout`, and the `BlockReader` (or `TableReader`) that follows it.
         records: how many lines or records have been read.
+        side: list of the lenders that are looked for in the same run, as if they were wanted, with numbers behind those.
+        passed: the records that were not wanted, so that `go_back` can read those of lenders; None where it cannot, see `side`.
     """
 
-    def __init__(self, path, wanted=None, *, format=None, encoding="utf-8", on_error="raise", trust=False):
+    def __init__(
+        self, path, wanted=None, *, lenders=None, format=None, encoding="utf-8", on_error="raise", trust=False
+    ):
         self.report = DamageReport(str(path), on_error)
         try:
             "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
             utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-        self.records = 0
+        self.records, self.side, self.passed = 0, [], None
         self.source = Source(path, _cores())
         try:
-            self._recognise(wanted, format, "utf-8" if utf8 else encoding, trust)
+            self._recognise(wanted, lenders, format, "utf-8" if utf8 else encoding, trust)
         except BaseException:
             self.source.close()
             raise
 
-    def _recognise(self, wanted, format, encoding, trust):
+    def _recognise(self, wanted, lenders, format, encoding, trust):
         stream, head, told_encoding = self.source, _head_of(self.source), encoding
         if encoding != "utf-8" and format in (None, "text") and not kind_of(head):
             self._check_not_utf8(head, encoding)
@@ -59,6 +66,12 @@ class Opened:
         if not head and self.source.damage:
             raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
         layout = detect(head, self.source.path, size, format)
+        if lenders is not None:
+            if isinstance(layout, str) or stream is not self.source or self.source.compression is not None:
+                self.side = list(lenders(wanted))
+                wanted = [*wanted, *self.side]
+            else:
+                self.passed = []
         if isinstance(layout, str):
             self._open_table(layout, wanted, encoding, trust)
             return
@@ -69,11 +82,20 @@ class Opened:
         if encoding == told_encoding:
             self._check_words(sample_words(head, layout), encoding, wanted is not None)
         hot, self.threads = hot_loops(self.source.usual_unpacked_size())
-        reader = BinaryReader if layout.kind == "binary" else TextReader
+        self._encodings = encoding, told_encoding
+        self._hot = hot
+        self.reader = self._reader_of(stream, head, wanted, every=self.passed is not None)
+
+    def _reader_of(self, stream, head, wanted, every=False):
+        reader = BinaryReader if self.layout.kind == "binary" else TextReader
         if wanted is not None:
-            wanted = [word.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace") for word in wanted]
+            wanted = self._encoded(wanted)
         first_only = self.report.on_error == "raise"
-        self.reader = reader(stream, layout, head, wanted, encoding, told_encoding, hot, first_only)
+        return reader(stream, self.layout, head, wanted, *self._encodings, self._hot, first_only, every)
+
+    def _encoded(self, words):
+        encoding = self._encodings[0]
+        return [word.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace") for word in words]
 
     def _open_table(self, kind, wanted, encoding, trust):
         self.reader = open_table(kind, self.source, wanted, encoding, trust)
@@ -114,13 +136,9 @@ class Opened:
         def commit(block):
             nonlocal data
             stop, again = sink.add(block)
-            for wrong in sorted(block.damage.each + again.each, key=lambda wrong: wrong.record):
-                if stop is None or wrong.record <= stop:
-                    number = self.reader.first_record + self.records + wrong.record
-                    byte = block.offset + wrong.byte if self.reader.unit != "row" else None
-                    self.report.add(wrong.kind, wrong.message, place(self.reader.unit, number, byte))
-            if stop is None:
-                self.report.counts.update(block.damage.more + again.more)
+            self._report(block, again, stop, lambda wrong: (self.records + wrong.record, block.offset + wrong.byte))
+            if block.passed is not None:
+                self.passed.append(block.passed + np.array([0, self.records, block.offset, block.offset]))
             self.records += block.records
             data += block.records - block.blank
             tell(self.source.position(), sink.count)
@@ -135,6 +153,54 @@ class Opened:
             tell(self.source.position(), sink.count, last=True)
         if log:
             self.report.log()
+
+    def passed_over(self, words):
+        """Which of `words` have been passed over by a run.
+
+        Returns:
+            (list of those words, int64 array (n, 4) of their records as in `Block.passed`, in the order of the file). A record
+            may be that of another word.
+        """
+        passed = np.concatenate(self.passed or [np.zeros((0, 4), np.int64)])
+        names = self._encoded(words)
+        ends = np.cumsum([0, *map(len, names)])
+        spans = np.zeros((len(names), 5), np.int64)
+        spans[:, 2], spans[:, 3] = ends[:-1], ends[1:]
+        keys = self._hot.keys_of(np.frombuffer(b"".join(names), np.uint8), spans).view(np.int64)
+        low = np.zeros(1 << 20, np.bool_)  # most records are ruled out by the lowest bits of their key
+        low[keys & len(low) - 1] = True
+        records = passed[low[passed[:, 0] & len(low) - 1]]
+        records = records[np.isin(records[:, 0], keys)]
+        there = np.isin(keys, records[:, 0])
+        return [word for word, one in zip(words, there.tolist()) if one], records
+
+    def go_back(self, words, records, sink):
+        """Read what `passed_over` returned, and hand it to `sink`, as `run` does."""
+        lines = b"" if self.layout.kind == "binary" else b"\n"
+        excerpt = Excerpt(self.source, records[:, 2].tolist(), records[:, 3].tolist(), lines)
+        reader = self._reader_of(excerpt, b"", words)
+        done = 0
+
+        def commit(block):
+            nonlocal done
+            stop, again = sink.add(block)
+            self._report(block, again, stop, lambda wrong: records[done + wrong.record, 1:3].tolist())
+            done += block.records
+            return stop is not None
+
+        size = int((records[:, 3] - records[:, 2]).sum())
+        relay(reader, commit, self.threads if size >= _WORTH_THREADS else 1)
+
+    def _report(self, block, again, stop, where):
+        """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""
+        for wrong in sorted(block.damage.each + again.each, key=lambda wrong: wrong.record):
+            if stop is None or wrong.record <= stop:
+                record, byte = where(wrong)
+                unit = self.reader.unit
+                spot = place(unit, self.reader.first_record + record, None if unit == "row" else byte)
+                self.report.add(wrong.kind, wrong.message, spot)
+        if stop is None:
+            self.report.counts.update(block.damage.more + again.more)
 
     def __enter__(self):
         return self

@@ -3,6 +3,7 @@
 import numpy as np
 
 _TAB, _NEWLINE, _SPACE = 9, 10, 32
+_FNV_BASIS, _FNV_PRIME, _64_BITS = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
 def make_table(words):
@@ -10,7 +11,18 @@ def make_table(words):
     return {word: k for k, word in enumerate(words)}
 
 
-def scan_text(buf, start, end, dim, table, found, odd):
+def keys_of(buf, found):
+    """As `kernels.keys_of`."""
+    keys = np.empty(len(found), np.uint64)
+    for k, (_, _, begin, stop, _) in enumerate(found.tolist()):
+        key = _FNV_BASIS
+        for byte in buf[begin:stop].tobytes():
+            key = (key ^ byte) * _FNV_PRIME & _64_BITS
+        keys[k] = key
+    return keys
+
+
+def scan_text(buf, start, end, dim, table, found, odd, every=False):
     """As `kernels.scan_text`."""
     block = buf[start:end]
     blanks = np.flatnonzero(block <= _SPACE)
@@ -29,7 +41,7 @@ def scan_text(buf, start, end, dim, table, found, odd):
         word_end = blanks[first]
         if inside == dim and word_end > begin:
             word = table.get(data[begin:word_end], -1) if table else 0
-            if word >= 0:
+            if word >= 0 or every:
                 found[n_found] = word, line, start + begin, start + word_end, start + stop
                 n_found += 1
         elif stop > begin:
@@ -64,7 +76,7 @@ def join_words(buf, found, out):
     return len(words)
 
 
-def scan_binary(buf, end, dim, table, found):
+def scan_binary(buf, end, dim, table, found, every=False):
     """As `kernels.scan_binary`."""
     data = buf[:end].tobytes()
     position = record = n_found = 0
@@ -77,7 +89,7 @@ def scan_binary(buf, end, dim, table, found):
         if word_end < 0 or stop > end:
             break
         word = table.get(data[begin:word_end], -1) if table else 0
-        if word >= 0:
+        if word >= 0 or every:
             found[n_found] = word, record, begin, word_end, stop
             n_found += 1
         record += 1

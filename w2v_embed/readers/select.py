@@ -8,37 +8,50 @@ from .opened import Opened
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 
 
-def select_rows(
-    path, words, matrix_of, places, *, side=(), needed=None, encoding="utf-8", on_error="raise", progress=None
-):
+def select_rows(path, words, matrix_of, places, *, lenders=None, encoding="utf-8", on_error="raise", progress=None):
     """Stream `path`, and write the vectors of `words` into a matrix; stop as soon as all are found.
 
-    In the same pass it collects the rows of other words, which fallbacks may need. Memory for these is bounded by what they can
-    still be needed for: where room runs out, rows that only words found by now would have used are dropped.
+    Rows of other words, which fallbacks need for the words that are not found, are read too. Where the file can be read at any
+    place, it is noted where each word lies, and after the run only the rows that are needed are read: these cost next to
+    nothing. Out of a packed file all rows that might be needed are collected in the same run. Memory for them is bounded by
+    what they can still be needed for: where room runs out, rows that only words found by now would have used are dropped.
 
     Args:
         path: a file of any format that `load_vectors` reads without being told to trust it.
         words: list of str without repetition.
         matrix_of: callable, dim → the array `(rows, dim)` to fill.
         places: for each word its row of the array.
-        side: list of other words.
-        needed: callable, list of words not found → set of the side words that they may use.
+        lenders: callable, list of words not found → set of the other words that may lend them a row.
         encoding, on_error, progress: as for `load_vectors`.
 
     Returns:
-        (the array, bool array `(len(words),)`: which words were found, dict side word → row, the `DamageReport`).
+        (the array, bool array `(len(words),)`: which words were found, dict other word → row, the `DamageReport`).
     """
-    with Opened(path, [*words, *side], encoding=encoding, on_error=on_error) as opened:
-        sink = _Rows(words, matrix_of(opened.reader.dim), np.asarray(places), list(side), needed)
-        opened.run(sink, progress)
-    return sink.matrix, sink.found[: len(words)], sink.side_rows(), opened.report
+    with Opened(path, words, lenders=lenders, encoding=encoding, on_error=on_error) as opened:
+        sink = _Rows(words, matrix_of(opened.reader.dim), np.asarray(places), opened.side, lenders)
+        opened.run(sink, progress, log=False)
+        side = sink.side_rows()
+        if opened.passed is not None and sink.count < len(words):
+            side = _go_back(opened, list(lenders(sink.missing())), sink.matrix)
+    opened.report.log()
+    return sink.matrix, sink.found[: len(words)], side, opened.report
+
+
+def _go_back(opened, words, like):
+    """dict word → row of those of `words` that were passed over; rows as in the matrix `like`."""
+    words, records = opened.passed_over(words)
+    if not words:
+        return {}
+    sink = _Rows(words, np.empty((len(words), like.shape[1]), like.dtype), np.arange(len(words)))
+    opened.go_back(words, records, sink)
+    return {word: row for word, row, there in zip(words, sink.matrix, sink.found.tolist()) if there}
 
 
 class _Rows:
     """Fills the rows of the wanted words. The first of two equal words counts."""
 
-    def __init__(self, words, matrix, places, side, needed):
-        self.words, self.matrix, self.places, self.side, self.needed = words, matrix, places, side, needed
+    def __init__(self, words, matrix, places, side=(), lenders=None):
+        self.words, self.matrix, self.places, self.side, self.lenders = words, matrix, places, side, lenders
         self.found = np.zeros(len(words) + len(side), np.bool_)
         self.count = 0
         # Of the side rows: the numbers of their words, and the rows, of which the first `n_kept` are in use.
@@ -71,6 +84,10 @@ class _Rows:
     def _word(self, target):
         return self.words[target] if target < len(self.words) else self.side[target - len(self.words)]
 
+    def missing(self):
+        """List of the words not found so far."""
+        return [word for word, found in zip(self.words, self.found.tolist()) if not found]
+
     def _keep(self, numbers, rows):
         if self.n_kept + len(numbers) > len(self.kept):
             needed = self._sweep()
@@ -87,8 +104,8 @@ class _Rows:
 
     def _sweep(self):
         """Drop the side rows that no missing word can use; returns the set of the words that are still of use."""
-        missing = [word for word, found in zip(self.words, self.found.tolist()) if not found]
-        needed = self.needed(missing) if missing else set()
+        missing = self.missing()
+        needed = self.lenders(missing) if missing else set()
         stay = np.flatnonzero(self._are_in(self.kept[: self.n_kept], needed))
         self.n_kept = len(stay)
         self.kept[: self.n_kept] = self.kept[stay]
