@@ -1,14 +1,15 @@
 """What fallbacks cost on top of plain row selection.
 
-    python benchmarks/fallbacks.py [--lines 636013] [--dim 300] [--rounds 5]
+    python benchmarks/fallbacks.py [--lines 636013] [--dim 300] [--missing 5 20] [--rounds 7]
 
 A word2vec text file of that many lines is made under benchmarks/.work and kept there: half jieba's dictionary, half Latin
-letters, frequent words first. The vocabulary: 45,000 words of the file, every tenth in another case, and 5,000 Chinese words
-that are not in it. Plain selection and selection with fallbacks take turns in this process, with the compiled code warm; each
-ratio is of the medians.
+letters, frequent words first. The vocabulary: 50,000 words, of which so many percent are missing, one half because they are in
+capitals, the other Chinese words that are not in the file; what fallbacks cost depends on it. Plain selection and selection
+with fallbacks take turns in this process, with the compiled code warm; each ratio is of the medians.
 """
 
 import argparse
+import gc
 import os
 import resource
 import statistics
@@ -20,7 +21,7 @@ import numpy as np
 from w2v_embed import build_matrix
 
 WORK = Path(__file__).parent / ".work"
-WANTED, ABSENT = 45_000, 5_000
+WANTED, ABSENT = 50_000, 5_000
 CHOICES = {
     "lower": ["lower"],
     "nfkc, lower, title, upper": ["nfkc", "lower", "title", "upper"],
@@ -75,31 +76,41 @@ def make_file(path, lines, dim):
             file.writelines(f"{word} {' '.join(row)}\n" for word, row in zip(words[start:], rows))
 
 
-def vocabulary(lines):
-    """word → id: 45,000 words of the file, every tenth spelled otherwise, and 5,000 that are not in it."""
+def vocabulary(lines, missing):
+    """word → id, in no order; `missing` percent are not in the file."""
     known = words_of_file(lines)
-    chosen = np.random.default_rng(1).choice(len(known), min(WANTED, len(known)), replace=False)
-    words = [known[k].upper() if k % 10 == 1 else known[k] for k in chosen.tolist()]
-    return {word: k for k, word in enumerate(dict.fromkeys([*words, *dictionary()[-ABSENT:]]), 1)}
+    half = WANTED * missing // 200
+    chosen = np.random.default_rng(1).permutation(len(known))[: WANTED - half].tolist()
+    capitals = [k for k in chosen if k % 2][:half]  # the Latin ones
+    spelled = dict(zip(chosen, (known[k] for k in chosen))) | {k: known[k].upper() for k in capitals}
+    return {word: k for k, word in enumerate(dict.fromkeys([*spelled.values(), *dictionary()[-half:]]), 1)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=636_013)
     parser.add_argument("--dim", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--missing", type=int, nargs="+", default=[5, 20], help="percent of the words, up to 20")
+    parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     path = WORK / f"fallbacks-{args.lines}x{args.dim}.txt"
     if not path.exists():
         make_file(path, args.lines, args.dim)
-    index = vocabulary(args.lines)
+    import w2v_embed.readers.kernels  # noqa: F401 (compiled before the clock runs)
+
+    print(f"{path.name} ({path.stat().st_size / 1e9:.2f} GB), {args.rounds} rounds, {os.cpu_count()} cores")
+    for missing in args.missing:
+        table(path, vocabulary(args.lines, missing), missing, args.rounds)
+    print(f"\npeak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+def table(path, index, missing, rounds):
     choices = {"(none)": [], **CHOICES}
     seconds = {name: [] for name in choices}
     found = {}
-    import w2v_embed.readers.kernels  # noqa: F401 (compiled before the clock runs)
-
-    for round_ in range(args.rounds + 1):
+    for round_ in range(rounds + 1):
         for name, fallbacks in choices.items():
+            gc.collect()  # what the run before left is not this one's
             start = time.perf_counter()
             em = build_matrix(path, index, fallbacks=fallbacks)
             if round_:  # the first warms the file cache, and loads OpenCC's dictionaries
@@ -107,14 +118,12 @@ def main():
             found[name] = len(em.coverage.found)
             del em
     plain = statistics.median(seconds["(none)"])
-    size = path.stat().st_size / 1e9
-    print(f"{path.name} ({size:.2f} GB), {len(index):,} words, {args.rounds} rounds, {os.cpu_count()} cores\n")
+    print(f"\n{len(index):,} words, {missing} % of them missing:\n")
     print("| fallbacks | found | seconds | of plain selection |")
     print("| --- | ---: | ---: | ---: |")
     for name, times in seconds.items():
         middle = statistics.median(times)
         print(f"| {name} | {found[name]:,} | {middle:.3f} | {middle / plain:.2f} |")
-    print(f"\npeak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -171,8 +171,9 @@ def test_scans_agree_on_any_bytes(lines, dim, some, every):
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found, odd = np.zeros((50, 5), np.int64), np.zeros((50, 3), np.int64)
-        *rest, n, n_odd = hot.scan_text(buf, 0, len(block), dim, hot.make_table(wanted), found, odd, every)
-        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist(), hot.keys_of(buf, found[:n]).tolist()))
+        passed = np.zeros((50 if every else 0, 4), np.int64)
+        *rest, n, n_odd, n_passed = hot.scan_text(buf, 0, len(block), dim, hot.make_table(wanted), found, odd, passed)
+        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist(), passed[:n_passed].tolist()))
     assert results[0] == results[1]
 
 
@@ -183,11 +184,21 @@ def test_binary_scans_agree_on_any_bytes(block, dim, every):
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found = np.zeros((200, 5), np.int64)
-        *rest, n = hot.scan_binary(buf, len(block), dim, hot.make_table([b"w"] if every else []), found, every)
+        passed = np.zeros((200 if every else 0, 4), np.int64)
+        table = hot.make_table([b"w"] if every else [])
+        *rest, n, n_passed = hot.scan_binary(buf, len(block), dim, table, found, passed)
         rows, exact = np.zeros((n, dim), np.float32), np.zeros(n, np.bool_)
         hot.parse_binary(buf, found[:n], rows, exact)
-        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist(), hot.keys_of(buf, found[:n]).tolist()))
+        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist(), passed[:n_passed].tolist()))
     assert results[0] == results[1]
+
+
+@given(st.lists(st.binary(max_size=12), max_size=20))
+def test_keys_are_fnv_1a(words):
+    begins = np.cumsum([0, *map(len, words)])
+    keys = [hot.keys_of(np.frombuffer(b"".join(words), np.uint8), begins).tolist() for hot in (kernels, plain)]
+    assert keys[0] == keys[1]
+    assert kernels.keys_of(np.frombuffer(b"foobar", np.uint8), np.array([0, 6]))[0] == 0x85944171F73967E8 - (1 << 64)
 
 
 def test_scans_stop_where_their_output_is_full():
@@ -195,10 +206,14 @@ def test_scans_stop_where_their_output_is_full():
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found, odd = np.zeros((2, 5), np.int64), np.zeros((1, 3), np.int64)
-        position, lines, _, n, _ = hot.scan_text(buf, 0, len(block), 1, hot.make_table([]), found, odd)
+        none, one = np.zeros((0, 4), np.int64), np.zeros((1, 4), np.int64)
+        position, lines, _, n, _, _ = hot.scan_text(buf, 0, len(block), 1, hot.make_table([]), found, odd, none)
         assert (position, lines, n) == (8, 2, 2)
-        position, lines, _, n, n_odd = hot.scan_text(buf, 8, len(block), 1, hot.make_table([]), found, odd)
+        position, lines, _, n, n_odd, _ = hot.scan_text(buf, 8, len(block), 1, hot.make_table([]), found, odd, none)
         assert (position, lines, n, n_odd) == (15, 2, 1, 1)
+        table = hot.make_table([b"b"])
+        position, lines, _, *counts = hot.scan_text(buf, 0, len(block), 1, table, found, odd, one)
+        assert (position, lines, counts) == (4, 1, [0, 0, 1])
 
 
 def test_no_collision_hides_a_word():
@@ -207,5 +222,5 @@ def test_no_collision_hides_a_word():
     block = b"".join(word + b" 1\n" for word in [*many, b"nobody", b"n"])
     buf = np.frombuffer(block + bytes(64), np.uint8)
     found, odd = np.zeros((6000, 5), np.int64), np.zeros((1, 3), np.int64)
-    n = kernels.scan_text(buf, 0, len(block), 1, kernels.make_table(many), found, odd)[3]
+    n = kernels.scan_text(buf, 0, len(block), 1, kernels.make_table(many), found, odd, found[:0])[3]
     assert found[:n, 0].tolist() == list(range(5000))

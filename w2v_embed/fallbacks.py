@@ -7,9 +7,12 @@ Fallbacks work in the order in which they were given, and build on each other: (
 "iphone" (nfkc+lower). A word takes the first form that is known.
 """
 
+import itertools
 import re
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_ONLY = re.compile(f"[{_HAN}]+")
@@ -20,8 +23,7 @@ _DIGIT = re.compile("[0-9]")
 _MARKERS = re.compile(r"^(?:##|[▁Ġ]+)", re.MULTILINE)  # BERT's, SentencePiece's, GPT-2's
 
 
-@dataclass(frozen=True)
-class Derivation:
+class Derivation(NamedTuple):
     """How a word got its row without being in the vectors: its row is the mean of the rows of `words`.
 
     Attributes:
@@ -77,12 +79,11 @@ class Fallbacks:
         for step, variants in self._run(words):
             if not isinstance(step, _Form):
                 variants = [*((k, word, "") for k, word in enumerate(words)), *variants]
-            for k, form, label in variants:
-                if k not in found:
-                    sources = step.sources(form, known)
-                    if sources is not None:
-                        found[k] = Derivation(label if isinstance(step, _Form) else _chain(label, step), sources)
-        return dict(sorted(found.items()))
+            variants = [variant for variant in variants if variant[0] not in found]
+            for (k, _, label), sources in zip(variants, step.sources([form for _, form, _ in variants], known)):
+                if sources is not None and k not in found:
+                    found[k] = Derivation(label if isinstance(step, _Form) else _chain(label, step), sources)
+        return {k: found[k] for k in sorted(found)}
 
     def _run(self, words):
         """As `_steps_of`; the last result is kept, since `candidates` and `resolve` mostly ask for the same words."""
@@ -103,9 +104,12 @@ class Fallbacks:
             new = []
             for changed in step.change(words):
                 if changed is not words:
-                    new += [(k, form, step.name) for k, form in enumerate(changed) if form != words[k]]
-            for changed in step.change([form for _, form, _ in variants]) if variants else ():
-                new += [(k, form, _chain(label, step)) for (k, _, label), form in zip(variants, changed)]
+                    new += [(k, form, step.name) for k, (form, word) in enumerate(zip(changed, words)) if form != word]
+            forms = [form for _, form, _ in variants]
+            for changed in step.change(forms) if forms else ():
+                if changed is not forms:
+                    pairs = zip(variants, changed)
+                    new += [(k, form, _chain(label, step)) for (k, old, label), form in pairs if form != old]
             fresh = []
             for k, form, label in new:
                 if form and form != words[k] and (k, form) not in tried:
@@ -135,8 +139,9 @@ class _Form:
     def candidates(self, forms):
         return set(forms)
 
-    def sources(self, form, known):
-        return (form,) if form in known else None
+    def sources(self, forms, known):
+        """For each form the words whose rows make its row, or None."""
+        return [(form,) if there else None for form, there in zip(forms, map(known.__contains__, forms))]
 
 
 def _at_once(change, words):
@@ -153,6 +158,10 @@ def _fold_digits(digit):
     return lambda text: _DIGIT.sub(digit, text)
 
 
+def _without_markers(text):
+    return _MARKERS.sub("", text) if any(marker in text for marker in "#▁Ġ") else text
+
+
 def _open_cc(configuration):
     try:
         import opencc
@@ -160,7 +169,8 @@ def _open_cc(configuration):
         raise ImportError(
             'the fallbacks "simplified" and "traditional" need OpenCC: pip install "w2v-embed[chinese]"'
         ) from error
-    return opencc.OpenCC(configuration).convert
+    convert = opencc.OpenCC(configuration).convert
+    return lambda text: text if text.isascii() else convert(text)
 
 
 class _Callable(_Form):
@@ -196,10 +206,12 @@ class _Characters:
     def candidates(self, forms):
         return set(_HAN_ONLY.findall("\n".join(set("".join(forms)))))
 
-    def sources(self, form, known):
-        if len(form) > 1 and _HAN_ONLY.fullmatch(form) and all(character in known for character in form):
-            return tuple(form)
-        return None
+    def sources(self, forms, known):
+        known = {character for character in self.candidates(forms) if character in known}
+        return [
+            tuple(form) if len(form) > 1 and known.issuperset(form) and _HAN_ONLY.fullmatch(form) else None
+            for form in forms
+        ]
 
 
 class _Parts:
@@ -214,41 +226,63 @@ class _Parts:
 
     def candidates(self, forms):
         runs = set(_RUNS.findall("\n".join(forms)))
-        parts = set()
+        chinese = {}  # length → the runs of it
         for run in runs:
-            n = len(run)
-            if 2 < n <= _LONGEST_RUN and run[0] >= "\u3400" and _HAN_ONLY.match(run):
-                parts.update(run)
-                for length in range(2, min(n, _LONGEST_PART + 1)):
-                    parts.update([run[begin : begin + length] for begin in range(n - length + 1)])
-        return runs | parts
+            if 2 < len(run) <= _LONGEST_RUN and _is_chinese(run):
+                chinese.setdefault(len(run), []).append(run)
+        candidates = runs.union(*itertools.chain(*chinese.values()))
+        for n, some in chinese.items():
+            for length in range(2, min(n, _LONGEST_PART + 1)):
+                for begin in range(n - length + 1):
+                    candidates.update([run[begin : begin + length] for run in some])
+        return candidates
 
-    def sources(self, form, known):
+    def sources(self, forms, known):
+        runs_of = [(form,) if _is_chinese(form) else _RUNS.findall(form) for form in forms]
+        cuts = _cut({run for runs in runs_of for run in runs if len(run) <= _LONGEST_RUN and _is_chinese(run)}, known)
+        return [self._of_runs(form, runs, cuts, known) for form, runs in zip(forms, runs_of)]
+
+    def _of_runs(self, form, runs, cuts, known):
         parts = []
-        for run in _RUNS.findall(form):
+        for run in runs:
             if run != form and run in known:
                 parts.append(run)
-            elif _HAN_ONLY.match(run) and len(run) <= _LONGEST_RUN:
-                split = _fewest(run, known)
-                if not split:
-                    return None
-                parts += split
+            elif run in cuts:
+                parts += cuts[run]
             else:
                 return None
         return tuple(parts) if len(parts) > 1 and any(len(part) > 1 for part in parts) else None
 
 
-def _fewest(run, known):
-    """`run` as the fewest known words, longer ones first; [] where it cannot be cut."""
-    best = [None] * len(run) + [[]]
-    for begin in range(len(run) - 1, -1, -1):
-        for end in range(min(len(run), begin + _LONGEST_PART), begin, -1):
-            rest = best[end]
-            if rest is None or run[begin:end] not in known or end - begin == len(run):
-                continue
-            if best[begin] is None or len(rest) + 1 < len(best[begin]):
-                best[begin] = [run[begin:end], *rest]
-    return best[0] or []
+def _is_chinese(run):
+    return run[:1] >= "\u3400" and _HAN_ONLY.fullmatch(run) is not None
+
+
+def _cut(runs, known):
+    """dict run → its parts: the fewest known words, longer ones first; without the runs that cannot be cut.
+
+    All runs of one length are cut at once: from each character on, how many words it takes and where the first one ends.
+    """
+    cuts, of_length = {}, {}
+    for run in runs:
+        of_length.setdefault(len(run), []).append(run)
+    for n, some in of_length.items():
+        fewest, ends = np.full((n + 1, len(some)), n + 1), np.zeros((n, len(some)), np.int64)
+        fewest[n] = 0
+        for begin in reversed(range(n)):
+            for end in range(min(n, begin + _LONGEST_PART), begin, -1):
+                if end - begin < n:
+                    there = map(known.__contains__, [run[begin:end] for run in some])
+                    better = np.fromiter(there, np.bool_, len(some)) & (fewest[end] + 1 < fewest[begin])
+                    fewest[begin, better], ends[begin, better] = fewest[end, better] + 1, end
+        for k in np.flatnonzero(fewest[0] <= n).tolist():
+            stops = ends[:, k].tolist()
+            parts, begin = [], 0
+            while begin < n:
+                parts.append(some[k][begin : stops[begin]])
+                begin = stops[begin]
+            cuts[some[k]] = parts
+    return cuts
 
 
 class _Subwords:
@@ -259,8 +293,8 @@ class _Subwords:
     def candidates(self, forms):
         return set()
 
-    def sources(self, form, known):
-        return ()
+    def sources(self, forms, known):
+        return [()] * len(forms)
 
 
 # ── names ──
@@ -273,7 +307,7 @@ _MAKERS = {
     "simplified": lambda: _Form("simplified", _open_cc("t2s")),
     "traditional": lambda: _Form("traditional", _open_cc("s2t")),
     "digits": lambda: _Form("digits", _fold_digits("#"), _fold_digits("0")),
-    "markers": lambda: _Form("markers", lambda text: _MARKERS.sub("", text)),
+    "markers": lambda: _Form("markers", _without_markers),
     "parts": _Parts,
     "characters": _Characters,
     "subwords": _Subwords,

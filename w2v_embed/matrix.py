@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -244,8 +245,9 @@ def build_matrix(
 
 def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, encoding, on_error):
     word_index = vocabulary.word_index
+    ids = np.fromiter(word_index.values(), np.int64, len(word_index))
     origins = np.full(vocabulary.rows, _UNUSED, np.int32)
-    origins[list(word_index.values())] = _OOV
+    origins[ids] = _OOV
     origins[list(vocabulary.unknown_rows)] = _OOV
     if vocabulary.padding_row == 0:
         origins[0] = _PADDING
@@ -273,10 +275,10 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         return wide.candidates(words).difference(word_index, side)
 
     for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
-        words = [word for word, index in word_index.items() if origins[index] == _OOV]
+        words = list(compress(word_index, (origins[ids] == _OOV).tolist()))
         if not words and matrix is not None:
             break
-        places = np.array([word_index[word] for word in words], np.int64)
+        places = ids[origins[ids] == _OOV]
         if isinstance(source, (str, Path)):
             reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
             lenders = candidates if wide.names else None
@@ -289,7 +291,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         origins[places[found]] = code
         side.update((word, (row, code)) for word, row in rows.items())
 
-    labels, derived, suggestions = _fall_back(matrix, origins, word_index, side, sources, names, plan, others)
+    labels, derived, suggestions = _fall_back(matrix, origins, word_index, ids, side, sources, names, plan, others)
     em = EmbeddingMatrix(
         matrix,
         word_index,
@@ -368,37 +370,37 @@ def _look_up(source, words, name, report):
     return rows[good], found, dim
 
 
-def _fall_back(matrix, origins, word_index, side, sources, names, plan, others):
+def _fall_back(matrix, origins, word_index, ids, side, sources, names, plan, others):
     """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 
     Returns:
         (label (source, fallback or None) of each origin, dict word → `Derivation`, dict fallback → words that it would find).
     """
     labels = [(name, None) for name in names]
-    missing = [word for word, index in word_index.items() if origins[index] == _OOV]
+    missing = list(compress(word_index, (origins[ids] == _OOV).tolist()))
     if not missing or not (plan.names or others):
         return labels, {}, {}
-    known = {word for word, index in word_index.items() if origins[index] > _OOV} | side.keys()
+    known = {*word_index}.difference(compress(word_index, (origins[ids] <= _OOV).tolist())).union(side)
     subwords = next(((source, name) for source, name in zip(sources, names) if _has_subwords(source)), None)
 
-    def origin_of(word):
-        code = side[word][1] if word in side else origins[word_index[word]]
-        return names[code - len(_ORIGINS)]
+    def name_of(words):
+        if len(names) == 1:
+            return names[0]
+        codes = [side[word][1] if word in side else origins[word_index[word]] for word in words]
+        return " + ".join(dict.fromkeys(names[code - len(_ORIGINS)] for code in codes))
 
-    derived, codes, lenders = {}, {}, {}
+    derived, origin_of, lenders = {}, {}, {}
+    codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
     for k, derivation in plan.resolve(missing, known).items():
         word = missing[k]
         if derivation.words:
-            name = " + ".join(dict.fromkeys(map(origin_of, derivation.words)))
+            name = name_of(derivation.words)
             lenders.setdefault(len(derivation.words), []).append(word)
         else:
             source, name = subwords
             matrix[word_index[word]] = source.get_vector(word)
         derived[word] = derivation
-        label = name, derivation.fallback
-        if label not in labels:
-            labels.append(label)
-        codes[word] = labels.index(label)
+        origin_of[word] = codes.setdefault((name, derivation.fallback), len(codes) + len(_ORIGINS))
     for number, words in lenders.items():
         for start in range(0, len(words), _AT_ONCE):
             some = words[start : start + _AT_ONCE]
@@ -411,8 +413,7 @@ def _fall_back(matrix, origins, word_index, side, sources, names, plan, others):
             matrix[[word_index[word] for word in some]] = (
                 rows.mean(axis=1, dtype=np.float64) if number > 1 else rows[:, 0]
             )
-    for word, code in codes.items():
-        origins[word_index[word]] = code + len(_ORIGINS)
+    origins[[word_index[word] for word in origin_of]] = list(origin_of.values())
 
     missing = [word for word in missing if word not in derived]
     would = {}
@@ -420,7 +421,7 @@ def _fall_back(matrix, origins, word_index, side, sources, names, plan, others):
         found = Fallbacks([*plan.given, name]).resolve(missing, known)
         if found:
             would[name] = [missing[k] for k in found]
-    return labels, derived, would
+    return list(codes), derived, would
 
 
 def _fill_oov(em, unknown_rows, oov, seed):

@@ -37,21 +37,22 @@ class Block:
 class Scratch:
     """One worker's memory."""
 
-    def __init__(self, dim, least_bytes, size):
-        self._record = dim, least_bytes
+    def __init__(self, dim, least_bytes, size, every):
+        self._record = dim, least_bytes, every
         self.allocate(size)
-        self.offset = self.filled = self.end = self.records = self.blank = self.n_found = 0
+        self.offset = self.filled = self.end = self.records = self.blank = self.n_found = self.n_passed = 0
         self.broken = None
 
     def allocate(self, size):
         """Buffers for blocks of `size` bytes; what was in them is gone."""
-        dim, least_bytes = self._record
+        dim, least_bytes, every = self._record
         self.bytes = bytearray(size + _PADDING)
         self.buf = np.frombuffer(self.bytes, np.uint8)
         self.size = size
         most = size // least_bytes + 1
         self.found = np.empty((most, 5), np.int64)
         self.odd = np.empty((size // 2 + 2, 3), np.int64)
+        self.passed = np.empty((most if every else 0, 4), np.int64)
         self.rows = np.empty((most, dim), np.float32)
         self.exact = np.empty(most, np.bool_)
 
@@ -88,7 +89,7 @@ class BlockReader:
 
     def scratch(self):
         """Memory for one worker."""
-        return Scratch(self.dim, self.least_bytes, self._size)
+        return Scratch(self.dim, self.least_bytes, self._size, self.every)
 
     # ── one thread at a time ──
 
@@ -147,10 +148,6 @@ class BlockReader:
     def read(self, scratch):
         """The block in `scratch` as rows."""
         found, odd = self.scan(scratch)
-        passed = None
-        if self.every:
-            wanted = found[:, 0] >= 0
-            passed, found = self._passed(scratch, found[~wanted]), found[wanted]
         self.parse(scratch, found)
         words = None
         damage = Damages()
@@ -176,17 +173,12 @@ class BlockReader:
         if not keep.all():
             where, begins, targets, rows = where[keep], begins[keep], targets[keep], rows[keep]
             words = words and [word for word, good in zip(words, keep) if good]
-        block = Block(
-            scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage, passed
-        )
+        block = Block(scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage)
+        if self.every:
+            block.passed = scratch.passed[: scratch.n_passed].copy()
         if len(odd):
             self._add_odd(scratch, odd, block)
         return block
-
-    def _passed(self, scratch, found):
-        passed = found[:, [0, 1, 2, 4]]
-        passed[:, 0] = self.hot.keys_of(scratch.buf, found).view(np.int64)
-        return passed
 
     def _words(self, scratch, found, damage):
         """The words of all rows, decoded; None where one cannot be, which is put to `damage`."""
@@ -226,9 +218,10 @@ class BlockReader:
             elif target >= 0:
                 extra.append((record, begin, target, word, row))
             elif self.every:
-                passed.append((-1, record, begin, begin + len(word), stop))
+                key = self.hot.keys_of(np.frombuffer(word, np.uint8), np.array([0, len(word)]))[0]
+                passed.append((key, record, begin, stop))
         if passed:
-            both = np.concatenate([block.passed, self._passed(scratch, np.array(passed))])
+            both = np.concatenate([block.passed, np.array(passed)])
             block.passed = both[np.argsort(both[:, 1])]
         if not extra:
             return

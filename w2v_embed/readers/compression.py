@@ -282,31 +282,35 @@ class Excerpt:
         self.path = source.path
         self._file, self._end = source._file, end
         self._stretches = zip(begins, stops)
-        self._ready = memoryview(b"")
+        self._at = self._stop = 0  # what is left of the present stretch
+        self._ends = b""  # and of what comes after it
 
     def readinto(self, view):
         """As `Source.readinto`."""
         n = 0
         while n < len(view):
-            if not self._ready:
+            if self._at < self._stop:
+                n += self._read(view[n : n + self._stop - self._at])
+            elif self._ends:
+                view[n : n + 1], self._ends = self._ends[:1], self._ends[1:]
+                n += 1
+            else:
                 stretch = next(self._stretches, None)
                 if stretch is None:
                     break
-                self._ready = memoryview(self._read(*stretch) + self._end)
-            part = self._ready[: len(view) - n]
-            view[n : n + len(part)] = part
-            self._ready = self._ready[len(part) :]
-            n += len(part)
+                self._at, self._stop = stretch
+                self._ends = self._end
         return n
 
-    def _read(self, begin, stop):
-        self._file.seek(begin)
-        data = self._file.read(stop - begin)
-        if len(data) < stop - begin:
+    def _read(self, view):
+        self._file.seek(self._at)
+        got = self._file.readinto(view)
+        if not got:
             raise ValueError(
                 f"{self.path} has become shorter while it was read. Wait until it is written, and try again."
             )
-        return data
+        self._at += got
+        return got
 
 
 codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

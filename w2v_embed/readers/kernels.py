@@ -80,41 +80,42 @@ def _look_up(buf, start, stop, key, blob, begins, slots):
     return np.int64(-1)
 
 
-def keys_of(buf, found):
-    """The FNV-1a hash of each word `buf[found[k, 2]:found[k, 3]]`, uint64 `(len(found),)`."""
-    keys = np.empty(len(found), np.uint64)
-    _keys_of(buf, found, keys)
+def keys_of(buf, begins):
+    """The FNV-1a hashes of the words `buf[begins[k]:begins[k + 1]]`, as int64."""
+    keys = np.empty(len(begins) - 1, np.int64)
+    _keys_of(buf, begins, keys)
     return keys
 
 
 @_compiled
-def _keys_of(buf, found, keys):
-    for k in range(len(found)):
+def _keys_of(buf, begins, keys):
+    for k in range(len(keys)):
         key = _FNV_BASIS
-        for p in range(found[k, 2], found[k, 3]):
+        for p in range(begins[k], begins[k + 1]):
             key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
-        keys[k] = key
+        keys[k] = np.int64(key)
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_text(buf, start, end, dim, table, found, odd, every=False):
+def scan_text(buf, start, end, dim, table, found, odd, passed):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
     begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
-    With `every`, regular lines that are not wanted are found too, as word −1. Stops early where one of the two is full.
-    Returns (position reached, lines, blank ones among them, rows of `found`, rows of `odd`).
+    Where `passed` has rows, regular lines that are not wanted go there: hash of the word, line, begin and end. Stops early
+    where one of the three is full. Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, of
+    `passed`).
     """
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, every)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, passed)
 
 
 @_compiled
-def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, every):
-    line = blank = n_found = n_odd = 0
+def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, passed):
+    line = blank = n_found = n_odd = n_passed = 0
     p = start
-    while p < end and n_found < len(found) and n_odd < len(odd):
+    while p < end and n_found < len(found) and n_odd < len(odd) and (n_passed < len(passed) or len(passed) == 0):
         begin = p
         key = _FNV_BASIS
         while p < end and buf[p] > SPACE:
@@ -134,10 +135,14 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, ever
             blanks -= 1
         if blanks - 1 == dim and word_end > begin:
             word = _look_up(buf, begin, word_end, key, blob, begins, slots)
-            if word >= 0 or every:
+            if word >= 0:
                 row = found[n_found]
                 row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, stop
                 n_found += 1
+            elif len(passed) > 0:
+                row = passed[n_passed]
+                row[0], row[1], row[2], row[3] = np.int64(key), line, begin, stop
+                n_passed += 1
         elif stop > begin:
             row = odd[n_odd]
             row[0], row[1], row[2] = line, begin, stop
@@ -145,7 +150,7 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, ever
         else:
             blank += 1
         line += 1
-    return p, line, blank, n_found, n_odd
+    return p, line, blank, n_found, n_odd, n_passed
 
 
 @_compiled
@@ -342,20 +347,20 @@ def join_words(buf, found, out):
 # ── word2vec binary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_binary(buf, end, dim, table, found, every=False):
+def scan_binary(buf, end, dim, table, found, passed):
     """Records (newlines, word, space, `dim` float32) of `buf[:end]` → those that are wanted, as rows of `found`.
 
-    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. With `every`,
-    those that are not wanted are found too, as word −1. Stops where `found` is full or a record is not whole. Returns (position
-    reached, records, rows of `found`).
+    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. Where
+    `passed` has rows, those that are not wanted go there: hash of the word, record, begin and end. Stops where one of the two
+    is full or a record is not whole. Returns (position reached, records, rows of `found`, of `passed`).
     """
-    return _scan_binary(buf, end, dim, *table, found, every)
+    return _scan_binary(buf, end, dim, *table, found, passed)
 
 
 @_compiled
-def _scan_binary(buf, end, dim, blob, begins, slots, found, every):
-    position = record = n_found = 0
-    while n_found < len(found):
+def _scan_binary(buf, end, dim, blob, begins, slots, found, passed):
+    position = record = n_found = n_passed = 0
+    while n_found < len(found) and (n_passed < len(passed) or len(passed) == 0):
         p = position
         while p < end and buf[p] == NEWLINE:
             p += 1
@@ -368,13 +373,17 @@ def _scan_binary(buf, end, dim, blob, begins, slots, found, every):
         if stop > end:
             break
         word = _look_up(buf, begin, p, key, blob, begins, slots)
-        if word >= 0 or every:
+        if word >= 0:
             row = found[n_found]
             row[0], row[1], row[2], row[3], row[4] = word, record, begin, p, stop
             n_found += 1
+        elif len(passed) > 0:
+            row = passed[n_passed]
+            row[0], row[1], row[2], row[3] = np.int64(key), record, begin, stop
+            n_passed += 1
         record += 1
         position = stop
-    return position, record, n_found
+    return position, record, n_found, n_passed
 
 
 def parse_binary(buf, found, rows, exact):

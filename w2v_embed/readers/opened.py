@@ -3,6 +3,7 @@
 import codecs
 import os
 import sys
+from itertools import compress
 
 import numpy as np
 
@@ -94,8 +95,13 @@ class Opened:
         return reader(stream, self.layout, head, wanted, *self._encodings, self._hot, first_only, every)
 
     def _encoded(self, words):
-        encoding = self._encodings[0]
-        return [word.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace") for word in words]
+        """The words as bytes of the file; all at once, where none holds a newline."""
+        encoding, errors = self._encodings[0], "surrogatepass" if self._encodings[0] == "utf-8" else "replace"
+        if encoding == "utf-8" and words:
+            encoded = "\n".join(words).encode(encoding, errors).split(b"\n")
+            if len(encoded) == len(words):
+                return encoded
+        return [word.encode(encoding, errors) for word in words]
 
     def _open_table(self, kind, wanted, encoding, trust):
         self.reader = open_table(kind, self.source, wanted, encoding, trust)
@@ -138,7 +144,9 @@ class Opened:
             stop, again = sink.add(block)
             self._report(block, again, stop, lambda wrong: (self.records + wrong.record, block.offset + wrong.byte))
             if block.passed is not None:
-                self.passed.append(block.passed + np.array([0, self.records, block.offset, block.offset]))
+                block.passed[:, 1] += self.records
+                block.passed[:, 2:] += block.offset
+                self.passed.append(block.passed)
             self.records += block.records
             data += block.records - block.blank
             tell(self.source.position(), sink.count)
@@ -163,16 +171,13 @@ class Opened:
         """
         passed = np.concatenate(self.passed or [np.zeros((0, 4), np.int64)])
         names = self._encoded(words)
-        ends = np.cumsum([0, *map(len, names)])
-        spans = np.zeros((len(names), 5), np.int64)
-        spans[:, 2], spans[:, 3] = ends[:-1], ends[1:]
-        keys = self._hot.keys_of(np.frombuffer(b"".join(names), np.uint8), spans).view(np.int64)
+        begins = np.cumsum([0, *map(len, names)])
+        keys = self._hot.keys_of(np.frombuffer(b"".join(names), np.uint8), begins)
         low = np.zeros(1 << 20, np.bool_)  # most records are ruled out by the lowest bits of their key
         low[keys & len(low) - 1] = True
         records = passed[low[passed[:, 0] & len(low) - 1]]
         records = records[np.isin(records[:, 0], keys)]
-        there = np.isin(keys, records[:, 0])
-        return [word for word, one in zip(words, there.tolist()) if one], records
+        return list(compress(words, np.isin(keys, records[:, 0]).tolist())), records
 
     def go_back(self, words, records, sink):
         """Read what `passed_over` returned, and hand it to `sink`, as `run` does."""

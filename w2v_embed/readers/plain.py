@@ -1,5 +1,7 @@
 """The functions of `kernels.py` in Python and NumPy: for small files, where importing numba costs more, and as their oracle."""
 
+from itertools import pairwise
+
 import numpy as np
 
 _TAB, _NEWLINE, _SPACE = 9, 10, 32
@@ -11,27 +13,28 @@ def make_table(words):
     return {word: k for k, word in enumerate(words)}
 
 
-def keys_of(buf, found):
+def keys_of(buf, begins):
     """As `kernels.keys_of`."""
-    keys = np.empty(len(found), np.uint64)
-    for k, (_, _, begin, stop, _) in enumerate(found.tolist()):
-        key = _FNV_BASIS
-        for byte in buf[begin:stop].tobytes():
-            key = (key ^ byte) * _FNV_PRIME & _64_BITS
-        keys[k] = key
-    return keys
+    return np.array([_key_of(buf[begin:stop].tobytes()) for begin, stop in pairwise(begins.tolist())], np.int64)
 
 
-def scan_text(buf, start, end, dim, table, found, odd, every=False):
+def _key_of(word):
+    key = _FNV_BASIS
+    for byte in word:
+        key = (key ^ byte) * _FNV_PRIME & _64_BITS
+    return key - (key >> 63 << 64)
+
+
+def scan_text(buf, start, end, dim, table, found, odd, passed):
     """As `kernels.scan_text`."""
     block = buf[start:end]
     blanks = np.flatnonzero(block <= _SPACE)
     newline_at = np.flatnonzero(block[blanks] == _NEWLINE)  # index into `blanks` of each line's last one
     data = block.tobytes()
     blanks, newline_at = blanks.tolist(), newline_at.tolist()
-    begin = first = line = blank = n_found = n_odd = 0
+    begin = first = line = blank = n_found = n_odd = n_passed = 0
     for last in newline_at:
-        if n_found == len(found) or n_odd == len(odd):
+        if n_found == len(found) or n_odd == len(odd) or 0 < len(passed) == n_passed:
             break
         stop = newline = blanks[last]
         inside = last - first
@@ -41,9 +44,12 @@ def scan_text(buf, start, end, dim, table, found, odd, every=False):
         word_end = blanks[first]
         if inside == dim and word_end > begin:
             word = table.get(data[begin:word_end], -1) if table else 0
-            if word >= 0 or every:
+            if word >= 0:
                 found[n_found] = word, line, start + begin, start + word_end, start + stop
                 n_found += 1
+            elif len(passed):
+                passed[n_passed] = _key_of(data[begin:word_end]), line, start + begin, start + stop
+                n_passed += 1
         elif stop > begin:
             odd[n_odd] = line, start + begin, start + stop
             n_odd += 1
@@ -51,7 +57,7 @@ def scan_text(buf, start, end, dim, table, found, odd, every=False):
             blank += 1
         line += 1
         begin, first = newline + 1, last + 1
-    return start + begin, line, blank, n_found, n_odd
+    return start + begin, line, blank, n_found, n_odd, n_passed
 
 
 def parse_text(buf, found, rows, exact):
@@ -76,11 +82,11 @@ def join_words(buf, found, out):
     return len(words)
 
 
-def scan_binary(buf, end, dim, table, found, every=False):
+def scan_binary(buf, end, dim, table, found, passed):
     """As `kernels.scan_binary`."""
     data = buf[:end].tobytes()
-    position = record = n_found = 0
-    while n_found < len(found):
+    position = record = n_found = n_passed = 0
+    while n_found < len(found) and (n_passed < len(passed) or len(passed) == 0):
         begin = position
         while begin < end and data[begin] == _NEWLINE:
             begin += 1
@@ -89,12 +95,15 @@ def scan_binary(buf, end, dim, table, found, every=False):
         if word_end < 0 or stop > end:
             break
         word = table.get(data[begin:word_end], -1) if table else 0
-        if word >= 0 or every:
+        if word >= 0:
             found[n_found] = word, record, begin, word_end, stop
             n_found += 1
+        elif len(passed):
+            passed[n_passed] = _key_of(data[begin:word_end]), record, begin, stop
+            n_passed += 1
         record += 1
         position = stop
-    return position, record, n_found
+    return position, record, n_found, n_passed
 
 
 def parse_binary(buf, found, rows, exact):

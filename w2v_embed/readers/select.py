@@ -1,5 +1,7 @@
 """The rows of some words, out of a file that is only streamed."""
 
+from itertools import compress
+
 import numpy as np
 
 from .damage import Damage, Damages
@@ -86,7 +88,7 @@ class _Rows:
 
     def missing(self):
         """List of the words not found so far."""
-        return [word for word, found in zip(self.words, self.found.tolist()) if not found]
+        return list(compress(self.words, (~self.found[: len(self.words)]).tolist()))
 
     def _keep(self, numbers, rows):
         if self.n_kept + len(numbers) > len(self.kept):

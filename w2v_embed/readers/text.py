@@ -40,8 +40,8 @@ class TextReader(BlockReader):
 
     def scan(self, scratch):
         """Find the block's lines."""
-        _, scratch.records, scratch.blank, n, n_odd = self.hot.scan_text(
-            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, self.every
+        _, scratch.records, scratch.blank, n, n_odd, scratch.n_passed = self.hot.scan_text(
+            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, scratch.passed
         )
         return scratch.found[:n], scratch.odd[:n_odd]
 
