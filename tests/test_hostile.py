@@ -411,7 +411,7 @@ def test_each_is_read_rightly_or_explained(case, hot_name, compression, tmp_path
 @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
 def test_what_the_fuzzer_knows(path, tmp_path):
     check(path.read_bytes(), tmp_path / "file")
-    for switches in range(0, 64, 5):
+    for switches in range(0, 128, 5):
         check(bytes([switches]) + path.read_bytes()[1:], tmp_path / "file")
 
 
