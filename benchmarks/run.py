@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 WORK = HERE / ".work"
 DIM = 300
 INDEX_WORDS = 50_000
+TABLES = ("select", "checks", "text", "binary", "packed")
 PEERS = ["gensim", "embfile", "overrides<4", "reach", "snakefusion"]
 
 
@@ -157,8 +158,8 @@ def main():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=("select", "text", "binary", "packed"),
-        default=("select", "text", "binary", "packed"),
+        choices=TABLES,
+        default=TABLES,
     )
     args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
@@ -193,6 +194,13 @@ def main():
             "gensim": (run(peers, "select_gensim", text), True),
         }
         show(f"Rows of {INDEX_WORDS:,} words out of the text file", measure(entries, args.rounds), "w2v_embed", "cat")
+    if "checks" in args.only:
+        entries = {
+            "without detection and checks": (run(ours, "select_unchecked", text), False),
+            "w2v_embed": (run(ours, "select_w2v_embed", text), False),
+        }
+        table = measure(entries, 3 * args.rounds)
+        show("What detection and checks cost of that", table, "without detection and checks")
     if "text" in args.only:
         entries = {
             "cat": (cat(text), False),

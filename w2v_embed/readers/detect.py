@@ -230,7 +230,8 @@ def _text(head, path, header, bom, begin):
             f"{path} has lines of {usual} numbers; expected at most {_MOST_NUMBERS}. It holds no word vectors."
         )
     # A header that lies is the reader's to report; what the lines say counts.
-    return Layout("text", header[1] if header and header[1] in widths else usual, header, begin if header else bom)
+    dim = header[1] if header and header[1] > 0 and header[1] in widths else usual
+    return Layout("text", dim, header, begin if header else bom)
 
 
 def _stranger(head, lines):
