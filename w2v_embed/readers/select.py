@@ -14,8 +14,8 @@ def select_rows(path, words, matrix_of, places, *, lenders=None, encoding="utf-8
     """Stream `path`, and write the vectors of `words` into a matrix; stop as soon as all are found.
 
     Rows of other words, which fallbacks need for the words that are not found, are read too. Where the file can be read at any
-    place, it is noted where each word lies, and after the run only the rows that are needed are read: these cost next to
-    nothing. Out of a packed file all rows that might be needed are collected in the same run. Memory for them is bounded by
+    place, it is noted where each word lies, and after the run only the rows that are needed are read. Out of a packed or narrow
+    file all rows that might be needed are collected in the same run. Memory for them is bounded by
     what they can still be needed for: where room runs out, rows that only words found by now would have used are dropped.
 
     Args:
