@@ -245,13 +245,17 @@ class _Parts:
     def _of_runs(self, form, runs, cuts, known):
         parts = []
         for run in runs:
+            count, stops = cuts.get(run, (0, ()))
             if run != form and run in known:
                 parts.append(run)
-            elif run in cuts:
-                parts += cuts[run]
+            elif 0 < count <= len(run) and (count < len(run) or len(runs) > 1):
+                begin = 0
+                while begin < len(run):
+                    parts.append(run[begin : stops[begin]])
+                    begin = stops[begin]
             else:
                 return None
-        return tuple(parts) if len(parts) > 1 and any(len(part) > 1 for part in parts) else None
+        return tuple(parts) if len(parts) > 1 and max(map(len, parts)) > 1 else None
 
 
 def _is_chinese(run):
@@ -259,9 +263,10 @@ def _is_chinese(run):
 
 
 def _cut(runs, known):
-    """dict run → its parts: the fewest known words, longer ones first; without the runs that cannot be cut.
+    """dict run → how many known words it takes at least, longer ones first (more than its length: there are none that make it),
+    and where a word that begins at each of its characters ends.
 
-    All runs of one length are cut at once: from each character on, how many words it takes and where the first one ends.
+    All runs of one length are cut at once.
     """
     cuts, of_length = {}, {}
     for run in runs:
@@ -275,13 +280,7 @@ def _cut(runs, known):
                     there = map(known.__contains__, [run[begin:end] for run in some])
                     better = np.fromiter(there, np.bool_, len(some)) & (fewest[end] + 1 < fewest[begin])
                     fewest[begin, better], ends[begin, better] = fewest[end, better] + 1, end
-        for k in np.flatnonzero(fewest[0] <= n).tolist():
-            stops = ends[:, k].tolist()
-            parts, begin = [], 0
-            while begin < n:
-                parts.append(some[k][begin : stops[begin]])
-                begin = stops[begin]
-            cuts[some[k]] = parts
+        cuts.update(zip(some, zip(fewest[0].tolist(), ends.T.tolist())))
     return cuts
 
 
