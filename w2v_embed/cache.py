@@ -21,14 +21,12 @@ logger = logging.getLogger("w2v_embed")
 _YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 
 
-def cached(folder, build, sources, vocabulary, plan, options):
-    """What `build()` returns, from `folder` where an equal call has left it there.
+def cached(folder, build, load, sources, vocabulary, plan, options):
+    """What `build()` returns, from `folder` where an equal call has left it there; `load(path)` reads it.
 
     Raises:
         TypeError: something has no identity that could be compared: vectors in memory, a callable.
     """
-    from .matrix import EmbeddingMatrix
-
     for source in sources:
         if not isinstance(source, (str, Path)):
             raise TypeError(
@@ -44,7 +42,7 @@ def cached(folder, build, sources, vocabulary, plan, options):
     path = folder / f"{key}.safetensors"
     if path.is_file():
         try:
-            em = EmbeddingMatrix.load(path)
+            em = load(path)
         except ValueError as error:
             logger.warning("the cached matrix is damaged and is built again: %s", error)
         else:
