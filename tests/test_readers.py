@@ -6,6 +6,7 @@ import io
 import logging
 import lzma
 import threading
+import time
 import zipfile
 
 import numpy as np
@@ -315,7 +316,7 @@ def test_progress_reports_rise_to_the_end(hot, tmp_path):
 
 
 class Numbers:
-    """A reader of numbers, for the relay alone."""
+    """A reader of numbers, for the relay alone; some take longer, so that others overtake them."""
 
     def __init__(self, blocks, broken=None):
         self.blocks, self.broken = iter(range(blocks)), broken
@@ -328,6 +329,8 @@ class Numbers:
         return scratch[0] is not None
 
     def read(self, scratch):
+        if scratch[0] % 25 == 0:
+            time.sleep(0.002)
         if scratch[0] == self.broken:
             raise ValueError(f"block {scratch[0]}")
         return scratch[0]
