@@ -1,6 +1,9 @@
 """Hidden states against the numbers of the models' authors (tests/data/reference), on the backend that runs."""
 
 import json
+import math
+import threading
+import time
 from pathlib import Path
 
 import keras
@@ -9,7 +12,8 @@ import pytest
 
 from w2v_embed import contextual
 from w2v_embed.contextual import ContextualEncoder
-from w2v_embed.contextual.backend import compiled
+from w2v_embed.contextual.backend import compiled, overlapped, to_tensors
+from w2v_embed.contextual.models import _dense
 
 pytestmark = pytest.mark.keras
 
@@ -196,3 +200,44 @@ def test_an_unknown_folder_name_or_backend(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
     with pytest.raises(ValueError, match="run on the Keras backends tensorflow, jax and torch, not on 'numpy'"):
         compiled(len)
+
+
+ERF, TANH = np.vectorize(math.erf), np.tanh
+ACTIVATIONS = {
+    None: lambda x: x,
+    "gelu": lambda x: x / 2 * (1 + ERF(x / 2**0.5)),
+    "gelu_new": lambda x: x / 2 * (1 + TANH((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))),
+    "gelu_pytorch_tanh": lambda x: ACTIVATIONS["gelu_new"](x),
+    "relu": lambda x: np.maximum(x, 0),
+}
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (2, 3, 4), (1, 2, 3, 4)])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_products_with_and_without_bias(activation, shape):
+    """Whichever way the backend has for it, see `backend.fused_dense`."""
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (rng.normal(size=size).astype("float32") for size in (shape, (4, 5), (5,)))
+    tensors = to_tensors({"x": x, "kernel": kernel, "bias": bias})
+    for with_bias in (False, True):
+        y = _dense(tensors["x"], tensors["kernel"], tensors["bias"] if with_bias else None, activation)
+        expected = ACTIVATIONS[activation](x.astype(float) @ kernel + (bias if with_bias else 0))
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(y), expected, atol=2e-6)
+
+
+def test_results_of_batches_come_in_order_and_errors_get_through():
+    weight = to_tensors({"weight": np.ones(1)})["weight"]
+    before = threading.active_count()
+
+    def slow(n):
+        if n == 7:
+            raise ValueError("batch 7")
+        time.sleep(0.003 * (n % 3 == 0))
+        return n
+
+    assert list(overlapped(slow, range(7), weight)) == list(range(7))
+    seen = []
+    with pytest.raises(ValueError, match="batch 7"):
+        seen.extend(overlapped(slow, range(20), weight))
+    assert seen == list(range(7))
+    assert threading.active_count() == before
