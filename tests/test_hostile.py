@@ -462,6 +462,15 @@ def test_utf8_read_as_something_else_is_refused(tmp_path):
             load_vectors(path, encoding=encoding)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_binary_has_no_words_of_two_bytes_a_character(encoding, tmp_path):
+    path = tmp_path / "v.bin"
+    path.write_bytes(BINARY)
+    for read in (load_vectors, lambda path, **how: build_matrix(path, ["<pad>", "a"], **how)):
+        with pytest.raises(ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none"):
+            read(path, encoding=encoding)
+
+
 def test_gbk_in_binary_is_read_when_named(tmp_path):
     path = tmp_path / "v.bin"
     path.write_bytes(b"1 1\n" + "中国".encode("gbk") + b" " + floats(1.5))

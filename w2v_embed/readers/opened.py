@@ -79,6 +79,11 @@ class Opened:
         if isinstance(layout, str):
             self._open_table(layout, wanted, encoding, trust)
             return
+        if layout.kind == "binary" and " ".encode(encoding, "replace") != b" ":
+            raise ValueError(
+                f"{self.source.path} is in word2vec's binary format, where a word ends at a space of one byte; {encoding} has "
+                "none, so its words cannot be in it. Leave encoding= out, or pass the right one."
+            )
         self.layout = layout
         if layout.header and layout.header[1] != layout.dim:
             message = f"the header says {layout.header[1]} numbers a word, the lines hold {layout.dim}"
