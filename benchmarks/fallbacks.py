@@ -1,16 +1,17 @@
 """What fallbacks cost on top of plain row selection.
 
-    python benchmarks/fallbacks.py [--lines 636013] [--dim 300] [--missing 5 20] [--rounds 7]
+    python benchmarks/fallbacks.py [--lines 636013] [--dim 300] [--missing 5 20] [--rounds 15]
 
 A word2vec text file of that many lines is made under benchmarks/.work and kept there: half jieba's dictionary, half Latin
 letters, frequent words first. The vocabulary: 50,000 words, of which so many percent are missing, one half because they are in
 capitals, the other Chinese words that are not in the file; what fallbacks cost depends on it. Plain selection and selection
-with fallbacks take turns in this process, with the compiled code warm; each ratio is of the medians.
+with fallbacks take turns in this process, in an order that is drawn, with the compiled code warm; ratios are of medians.
 """
 
 import argparse
 import gc
 import os
+import random
 import resource
 import statistics
 import time
@@ -91,7 +92,7 @@ def main():
     parser.add_argument("--lines", type=int, default=636_013)
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--missing", type=int, nargs="+", default=[5, 20], help="percent of the words, up to 20")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
     path = WORK / f"fallbacks-{args.lines}x{args.dim}.txt"
     if not path.exists():
@@ -109,7 +110,7 @@ def table(path, index, missing, rounds):
     seconds = {name: [] for name in choices}
     found = {}
     for round_ in range(rounds + 1):
-        for name, fallbacks in choices.items():
+        for name, fallbacks in random.sample(list(choices.items()), len(choices)):
             gc.collect()  # what the run before left is not this one's
             start = time.perf_counter()
             em = build_matrix(path, index, fallbacks=fallbacks)
