@@ -260,7 +260,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
     others = [name for name in FINDS if name not in plan.names and _works(name)] if suggest else []
     wide = Fallbacks([*plan.given, *others]) if others else plan
 
-    matrix, damage, side = None, [], {}  # side: word that is not in the vocabulary → (its row, the source)
+    matrix, damage, lent = None, [], _Lent()
 
     def room(dim, name):
         if matrix is None:
@@ -272,7 +272,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         return matrix
 
     def candidates(words):
-        return wide.candidates(words).difference(word_index, side)
+        return wide.candidates(words).difference(word_index, lent.number)
 
     for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
         words = list(compress(word_index, (origins[ids] == _OOV).tolist()))
@@ -282,16 +282,16 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         if isinstance(source, (str, Path)):
             reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
             lenders = candidates if wide.names else None
-            matrix, found, rows, report = select_rows(
+            matrix, found, borrowed, report = select_rows(
                 source, words, partial(room, name=name), places, lenders=lenders, **reading
             )
         else:
-            matrix, found, rows, report = _rows_of(source, words, room, places, candidates, name, on_error)
+            matrix, found, borrowed, report = _rows_of(source, words, room, places, candidates, name, on_error)
         damage.append(report)
         origins[places[found]] = code
-        side.update((word, (row, code)) for word, row in rows.items())
+        lent.add(*borrowed, code)
 
-    labels, derived, suggestions = _fall_back(matrix, origins, word_index, ids, side, sources, names, plan, others)
+    labels, derived, suggestions = _fall_back(matrix, origins, word_index, ids, lent, sources, names, plan, others)
     em = EmbeddingMatrix(
         matrix,
         word_index,
@@ -332,12 +332,9 @@ def _rows_of(source, words, room, places, candidates, name, on_error):
     matrix = room(dim, name)
     matrix[places[found]] = rows
     extra = sorted(candidates([word for word, one in zip(words, found.tolist()) if not one]))
-    side = {}
-    if extra:
-        rows, theirs, _ = _look_up(source, extra, name, report)
-        side = dict(zip([word for word, one in zip(extra, theirs.tolist()) if one], rows.astype(matrix.dtype)))
+    rows, theirs, _ = _look_up(source, extra, name, report) if extra else (matrix[:0], found[:0], dim)
     report.log()
-    return matrix, found, side, report
+    return matrix, found, (list(compress(extra, theirs.tolist())), rows.astype(matrix.dtype)), report
 
 
 def _look_up(source, words, name, report):
@@ -370,7 +367,30 @@ def _look_up(source, words, name, report):
     return rows[good], found, dim
 
 
-def _fall_back(matrix, origins, word_index, ids, side, sources, names, plan, others):
+class _Lent:
+    """Rows of words that are not in the vocabulary: `number` is a dict word → n, `codes[n]` the source that it came from."""
+
+    def __init__(self):
+        self.number, self.codes, self._rows = {}, [], []
+
+    def add(self, words, rows, code):
+        self.number.update(zip(words, range(len(self.codes), len(self.codes) + len(words))))
+        self.codes += [code] * len(words)
+        self._rows.append(rows)
+
+    def rows_of(self, words, word_index, matrix):
+        """The rows of `words`, `(len(words), dim)`; those of the vocabulary out of its matrix."""
+        if len(self._rows) > 1:
+            self._rows = [np.concatenate(self._rows)]
+        n, number = len(matrix), self.number
+        places = np.array([n + number[word] if word in number else word_index[word] for word in words])
+        rows, mine = np.empty((len(words), matrix.shape[1]), matrix.dtype), places < n
+        rows[mine] = matrix[places[mine]]
+        rows[~mine] = self._rows[0][places[~mine] - n]
+        return rows
+
+
+def _fall_back(matrix, origins, word_index, ids, lent, sources, names, plan, others):
     """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 
     Returns:
@@ -380,13 +400,14 @@ def _fall_back(matrix, origins, word_index, ids, side, sources, names, plan, oth
     missing = list(compress(word_index, (origins[ids] == _OOV).tolist()))
     if not missing or not (plan.names or others):
         return labels, {}, {}
-    known = {*word_index}.difference(compress(word_index, (origins[ids] <= _OOV).tolist())).union(side)
+    known = {*word_index}.difference(compress(word_index, (origins[ids] <= _OOV).tolist())).union(lent.number)
     subwords = next(((source, name) for source, name in zip(sources, names) if _has_subwords(source)), None)
 
     def name_of(words):
         if len(names) == 1:
             return names[0]
-        codes = [side[word][1] if word in side else origins[word_index[word]] for word in words]
+        number = lent.number
+        codes = [lent.codes[number[word]] if word in number else origins[word_index[word]] for word in words]
         return " + ".join(dict.fromkeys(names[code - len(_ORIGINS)] for code in codes))
 
     derived, origin_of, lenders = {}, {}, {}
@@ -404,15 +425,10 @@ def _fall_back(matrix, origins, word_index, ids, side, sources, names, plan, oth
     for number, words in lenders.items():
         for start in range(0, len(words), _AT_ONCE):
             some = words[start : start + _AT_ONCE]
-            rows = [
-                side[lender][0] if lender in side else matrix[word_index[lender]]
-                for word in some
-                for lender in derived[word].words
-            ]
-            rows = np.reshape(rows, (len(some), number, -1))
-            matrix[[word_index[word] for word in some]] = (
-                rows.mean(axis=1, dtype=np.float64) if number > 1 else rows[:, 0]
-            )
+            rows = lent.rows_of([lender for word in some for lender in derived[word].words], word_index, matrix)
+            if number > 1:
+                rows = rows.reshape(len(some), number, -1).mean(axis=1, dtype=np.float64)
+            matrix[[word_index[word] for word in some]] = rows
     origins[[word_index[word] for word in origin_of]] = list(origin_of.values())
 
     missing = [word for word in missing if word not in derived]

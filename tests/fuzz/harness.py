@@ -59,7 +59,7 @@ def _read(path, wanted, encoding, on_error, lenders=None):
             words, rows, report = list(sink.index), sink.vectors(), file.report
         else:
             places = np.arange(len(wanted))
-            matrix, found, side, report = select_rows(
+            matrix, found, lent, report = select_rows(
                 path,
                 wanted,
                 lambda dim: np.zeros((len(wanted), dim), np.float32),
@@ -68,8 +68,8 @@ def _read(path, wanted, encoding, on_error, lenders=None):
                 encoding=encoding,
                 on_error=on_error,
             )
-            words = [word for word, there in zip(wanted, found) if there] + list(side)
-            rows = np.concatenate([matrix[found], *(row[None] for row in side.values())])
+            words = [word for word, there in zip(wanted, found) if there] + lent[0]
+            rows = np.concatenate([matrix[found], lent[1]])
     except ValueError as error:
         if type(error) is not ValueError or str(path) not in str(error):
             raise BrokenError(f"{type(error).__name__}: {error}") from error

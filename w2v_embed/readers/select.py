@@ -27,26 +27,25 @@ def select_rows(path, words, matrix_of, places, *, lenders=None, encoding="utf-8
         encoding, on_error, progress: as for `load_vectors`.
 
     Returns:
-        (the array, bool array `(len(words),)`: which words were found, dict other word → row, the `DamageReport`).
+        (the array; bool array `(len(words),)`: which words were found; (list of other words, their rows); the `DamageReport`).
     """
     with Opened(path, words, lenders=lenders, encoding=encoding, on_error=on_error) as opened:
         sink = _Rows(words, matrix_of(opened.reader.dim), np.asarray(places), opened.side, lenders)
         opened.run(sink, progress, log=False)
-        side = sink.side_rows()
+        lent = sink.side_rows()
         if opened.passed is not None and sink.count < len(words):
-            side = _go_back(opened, list(lenders(sink.missing())), sink.matrix)
+            lent = _go_back(opened, list(lenders(sink.missing())), sink.matrix)
     opened.report.log()
-    return sink.matrix, sink.found[: len(words)], side, opened.report
+    return sink.matrix, sink.found[: len(words)], lent, opened.report
 
 
 def _go_back(opened, words, like):
-    """dict word → row of those of `words` that were passed over; rows as in the matrix `like`."""
+    """Those of `words` that were passed over, and their rows, as in the matrix `like`."""
     words, records = opened.passed_over(words)
-    if not words:
-        return {}
     sink = _Rows(words, np.empty((len(words), like.shape[1]), like.dtype), np.arange(len(words)))
-    opened.go_back(words, records, sink)
-    return {word: row for word, row, there in zip(words, sink.matrix, sink.found.tolist()) if there}
+    if words:
+        opened.go_back(words, records, sink)
+    return list(compress(words, sink.found.tolist())), sink.matrix[sink.found]
 
 
 class _Rows:
@@ -118,5 +117,5 @@ class _Rows:
         return np.fromiter((self.side[number] in needed for number in numbers.tolist()), np.bool_, len(numbers))
 
     def side_rows(self):
-        """dict word → row of the side words that were found and kept."""
-        return dict(zip([self.side[number] for number in self.kept[: self.n_kept].tolist()], self.rows))
+        """The side words that were found and kept, and their rows."""
+        return [self.side[number] for number in self.kept[: self.n_kept].tolist()], self.rows[: self.n_kept]
