@@ -2,6 +2,7 @@
 
 import gzip
 import itertools
+import pickle
 import re
 import unicodedata
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from tests.conftest import same_bits, use_hot, write_binary, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.fallbacks import FINDS, NAMES, Derivation, Fallbacks
-from w2v_embed.readers import opened, select
+from w2v_embed.readers import WordSet, opened, select
 
 
 @pytest.fixture(autouse=True)
@@ -164,17 +165,32 @@ def test_candidates_hold_all_that_resolve_may_want(name):
     plan = Fallbacks(["lower", name])
     words = ["中國人民", "ＡＢc", "New-York 3", "##ing", "Ġthe", "2024", "中a国", "a\nB", "", " "]
 
-    class Everything:
-        def __init__(self):
-            self.asked = set()
+    asked = set()
 
-        def __contains__(self, word):
-            self.asked.add(word)
-            return False
+    class Noting(WordSet):
+        def has_stretches(self, buf, begins, ends):
+            asked.update(bytes(buf[begin:end]).decode() for begin, end in zip(begins, ends))
+            return super().has_stretches(buf, begins, ends)
 
-    known = Everything()
-    plan.resolve(words, known)
-    assert known.asked - set(words) <= plan.candidates(words) | {""}
+    known = Noting.of([])
+    assert plan.resolve(words, known).groups == []
+    assert asked
+    assert asked - set(words) <= plan.candidates(words) | {""}
+
+
+@pytest.mark.parametrize("kind", ["text", "packed"])
+def test_a_word_that_only_shares_its_key_is_no_lender(tmp_path, monkeypatch, hot, kind):
+    """Where the set of keys says yes to every word, what a file has is found out word by word."""
+    monkeypatch.setattr(hot, "are_in", lambda keys, some: np.ones(len(keys), np.bool_))
+    path = write_text(tmp_path / "v.txt", rows := rows_of(["the", "new", "york", "ABC"]))
+    if kind == "packed":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    index = ["<pad>", "The", "New-York", "abc", "qq-rr", "QQ", "new"]
+    em = build_matrix(path, index, fallbacks=["lower", "parts"], suggest=True)
+    assert em.derived == {"The": Derivation("lower", ("the",)), "New-York": Derivation("lower+parts", ("new", "york"))}
+    assert em.coverage.missing == ["abc", "qq-rr", "QQ"]
+    assert em.coverage.suggestions == {"upper": ["abc"]}
+    assert same_bits(em.matrix[1], np.array(rows["the"], np.float32))
 
 
 def test_order_is_the_users(tmp_path):
@@ -196,9 +212,14 @@ def test_a_step_builds_on_all_before_it(tmp_path):
 
 
 def test_of_equally_few_parts_the_longer_comes_first():
-    plan = Fallbacks(["parts"])
-    assert plan.resolve(["中国人"], {"中", "国人", "中国", "人"})[0].words == ("中国", "人")
-    assert plan.resolve(["中国人民"], {"中", "国人民", "中国", "人", "民"})[0].words == ("中", "国人民")
+    def parts(word, known):
+        return Fallbacks(["parts"]).resolve([word], WordSet.of(known)).groups
+
+    assert parts("中国人", ["中", "国人", "中国", "人"]) == [("parts", {0: ("中国", "人")})]
+    assert parts("中国人民", ["中", "国人民", "中国", "人", "民"]) == [("parts", {0: ("中", "国人民")})]
+    assert parts("中国人民", ["中国", "人民", "中", "国人", "民"]) == [("parts", {0: ("中国", "人民")})]
+    assert parts("中国人", ["中国人", "中国", "人"]) == [("parts", {0: ("中国", "人")})]
+    assert parts("中国人", ["中", "国", "人"]) == []
 
 
 def test_chinese(tmp_path):
@@ -301,10 +322,9 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
     read = []
 
     class Noting(opened.Excerpt):
-        def _read(self, view):
-            got = super()._read(view)
-            read.append(bytes(view[:got]))
-            return got
+        def __init__(self, source, reader, begins, stops):
+            super().__init__(source, reader, begins, stops)
+            read.extend(source.path.read_bytes()[begin:stop] for begin, stop in zip(begins, stops))
 
     monkeypatch.setattr(opened, "Excerpt", Noting)
     for write, odd in ((write_text, "New York"), (write_binary, "New")):
@@ -342,13 +362,13 @@ def test_of_narrow_files_the_places_are_not_kept(tmp_path, monkeypatch):
 
 def test_a_file_that_shrinks_while_it_is_read_is_explained(tmp_path, monkeypatch):
     path = write_text(tmp_path / "v.txt", rows_of(["the", "cat"]))
-    passed_over = opened.Opened.passed_over
+    go_back = opened.Opened.go_back
 
-    def shrink(self, words):
+    def shrink(self, words, sink):
         path.write_bytes(path.read_bytes()[:20])
-        return passed_over(self, words)
+        return go_back(self, words, sink)
 
-    monkeypatch.setattr(opened.Opened, "passed_over", shrink)
+    monkeypatch.setattr(opened.Opened, "go_back", shrink)
     with pytest.raises(ValueError, match="v.txt has become shorter while it was read. Wait until it is written"):
         build_matrix(path, ["<pad>", "CAT"], fallbacks=["lower"])
 
@@ -396,6 +416,14 @@ def test_suggestions(tmp_path):
     assert "1 missing word: found in UPPER CASE (--fallback upper)" in em.coverage.summary()
     assert build_matrix(path, ["The"]).coverage.suggestions == {}
     assert set(FINDS) == set(NAMES) - {"subwords"}
+
+
+def test_a_matrix_can_be_pickled(tmp_path):
+    path = write_text(tmp_path / "v.txt", rows_of(["the", "new"]))
+    em = build_matrix(path, ["<pad>", "The", "NEW"], fallbacks=["lower"], suggest=True)
+    back = pickle.loads(pickle.dumps(em))
+    assert back.derived == em.derived == {"The": Derivation("lower", ("the",)), "NEW": Derivation("lower", ("new",))}
+    assert same_bits(back.matrix, em.matrix)
 
 
 def test_saved_with_everything(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.conftest import same_bits, use_hot, write_binary
 from w2v_embed import build_matrix, load_vectors
 from w2v_embed.readers import kernels, plain
+from w2v_embed.readers.keys import stretches_of
 
 WHITE = " \t\n\r\x0b\x0c"
 words = st.text(
@@ -171,10 +172,11 @@ def test_scans_agree_on_any_bytes(lines, dim, some, every):
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found, odd = np.zeros((50, 5), np.int64), np.zeros((50, 3), np.int64)
-        passed = np.zeros((50 if every else 0, 4), np.int64)
-        *rest, n, n_odd, n_passed = hot.scan_text(buf, 0, len(block), dim, hot.make_table(wanted), found, odd, passed)
-        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist(), passed[:n_passed].tolist()))
+        noted, table = np.zeros((50 if every else 0, 4), np.int64), hot.make_table(wanted)
+        *rest, n, n_odd, n_noted = hot.scan_text(buf, 0, len(block), dim, table, found, odd, noted, 1 << 40)
+        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist(), noted[:n_noted].tolist()))
     assert results[0] == results[1]
+    assert not every or n_noted == rest[1] - rest[2] - n_odd
 
 
 @settings(max_examples=300, deadline=None)
@@ -184,21 +186,123 @@ def test_binary_scans_agree_on_any_bytes(block, dim, every):
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
         found = np.zeros((200, 5), np.int64)
-        passed = np.zeros((200 if every else 0, 4), np.int64)
+        noted = np.zeros((200 if every else 0, 4), np.int64)
         table = hot.make_table([b"w"] if every else [])
-        *rest, n, n_passed = hot.scan_binary(buf, len(block), dim, table, found, passed)
+        *rest, n, n_noted = hot.scan_binary(buf, len(block), dim, table, found, noted, 1 << 40)
         rows, exact = np.zeros((n, dim), np.float32), np.zeros(n, np.bool_)
         hot.parse_binary(buf, found[:n], rows, exact)
-        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist(), passed[:n_passed].tolist()))
+        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist(), noted[:n_noted].tolist()))
     assert results[0] == results[1]
+    assert not every or n_noted == rest[1]
 
 
 @given(st.lists(st.binary(max_size=12), max_size=20))
 def test_keys_are_fnv_1a(words):
-    begins = np.cumsum([0, *map(len, words)])
-    keys = [hot.keys_of(np.frombuffer(b"".join(words), np.uint8), begins).tolist() for hot in (kernels, plain)]
+    ends = np.cumsum([0, *map(len, words)])
+    buf = np.frombuffer(b"".join(words), np.uint8)
+    keys = [hot.keys_of(buf, ends[:-1], ends[1:]).tolist() for hot in (kernels, plain)]
     assert keys[0] == keys[1]
-    assert kernels.keys_of(np.frombuffer(b"foobar", np.uint8), np.array([0, 6]))[0] == 0x85944171F73967E8 - (1 << 64)
+    key = kernels.keys_of(np.frombuffer(b"foobar", np.uint8), np.array([0]), np.array([6]))[0]
+    assert key == 0x85944171F73967E8 - (1 << 64)
+
+
+@given(st.lists(st.text(max_size=6) | st.sampled_from(["", "\n", "a\nb", "\ud800", "a" * 300]), max_size=30))
+def test_words_as_stretches(words):
+    """All words are encoded at once, also those that hold what parts them."""
+    buf, begins, ends = stretches_of(words)
+    got = [bytes(buf[begin:end]) for begin, end in zip(begins, ends)]
+    assert got == [word.encode("utf-8", "surrogatepass") for word in words]
+
+
+KEYS = st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(-2, 2) | st.sampled_from([1 << 32, 5 << 32, -(1 << 32)])
+
+
+@given(st.lists(KEYS, max_size=40), st.lists(KEYS, max_size=40), st.integers(0, 40))
+def test_sets_of_keys(some, others, cut):
+    some, others = np.array(some, np.int64), np.array(others, np.int64)
+    asked = np.concatenate([some, others])
+    for hot in (kernels, plain):
+        there = hot.are_in(asked, hot.make_set([some[:cut], some[cut:]]))
+        assert there[: len(some)].all()
+        same = (lambda keys: keys) if hot is plain else _upper_half
+        assert set(same(asked[there])) <= set(same(some))
+
+
+def _upper_half(keys):
+    """What kernels compare; 0 goes with 1."""
+    return np.maximum(keys.view(np.uint64) >> np.uint64(32), 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("number", [1, 2, 3, 9])
+def test_means_of_rows(number, dtype):
+    rng = np.random.default_rng(number)
+    matrix, more = rng.normal(size=(40, 7)).astype(dtype), rng.normal(size=(30, 7)).astype(dtype)
+    targets = np.arange(20, 40)
+    places = rng.choice([*range(20), *range(40, 70)], (20, number))
+    both = np.concatenate([matrix, more])
+    expected = both[places].mean(axis=1, dtype=np.float64).astype(dtype)
+    for hot in (kernels, plain):
+        result = matrix.copy()
+        hot.mean_rows(result, more, places, targets)
+        assert same_bits(result[20:], expected)
+        assert same_bits(result[:20], matrix[:20])
+
+
+def test_records_that_lie_apart(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(1, 101)))
+    begins, stops = np.array([90, 0, 5]), np.array([100, 3, 5])
+    for hot in (kernels, plain):
+        with open(path, "rb", buffering=0) as file:
+
+            def read(begins, stops, newlines, size, hot=hot, file=file):
+                buf = np.zeros(size, np.uint8)
+                return hot.read_records(file.fileno(), begins, stops, newlines, buf), bytes(buf)
+
+            assert read(begins, stops, True, 20) == (16, bytes([*range(91, 101), 10, 1, 2, 3, 10, 10]) + bytes(4))
+            assert read(begins, stops, False, 20) == (13, bytes([*range(91, 101), 1, 2, 3]) + bytes(7))
+            assert read(begins, stops, True, 12)[0] == -1  # no room
+            assert read(begins, stops + 1, False, 20)[0] == -1  # the file ends before
+            assert read(np.array([200]), np.array([201]), False, 20)[0] == -1
+
+
+FIELDS = [
+    "0.5",
+    "-0.123456",
+    "1",
+    "-1e-3",
+    "0.12345678",
+    "9.123456789012345",
+    "7.",
+    "0.1234567",
+    "+0.5",
+    "12.5",
+    "1e-400",
+]
+ODD_FIELDS = ["0.12345678901234567890123", "x", "0.1x", "0.12345678x", "-", "1e", "0.1\x01"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(FIELDS * 3 + ODD_FIELDS), min_size=3, max_size=3), min_size=1, max_size=5),
+    st.sampled_from([" ", "\t"]),
+    st.sampled_from([0, 64]),
+)
+def test_lines_are_parsed_as_if_each_were_alone(lines, blank, room):
+    """Kernels go through two lines at a time; numbers of all lengths stand next to each other, and up to the buffer's end."""
+    block = "".join(f"w{blank}{blank.join(fields)}\n" for fields in lines).encode()
+    buf = np.frombuffer(block + bytes(room), np.uint8)
+    begins = np.cumsum([0, *(len(line) + 1 for line in block.split(b"\n")[:-1])])
+    found = np.array([(0, k, begins[k], begins[k] + 1, begins[k + 1] - 1) for k in range(len(lines))])
+    rows, exact = np.full((len(lines), 3), 9, np.float32), np.zeros(len(lines), np.bool_)
+    kernels.parse_text(buf, found, rows, exact)
+    for fields, row, unsure in zip(lines, rows, exact):
+        if not unsure:
+            assert not set(fields) & set(ODD_FIELDS[1:])
+            assert same_bits(row, np.array([float(field) for field in fields]).astype(np.float32))
+    if all(field in FIELDS[:-1] for fields in lines for field in fields):
+        assert not exact.any()
 
 
 def test_scans_stop_where_their_output_is_full():

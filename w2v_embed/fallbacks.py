@@ -7,18 +7,21 @@ Fallbacks work in the order in which they were given, and build on each other: (
 "iphone" (nfkc+lower). A word takes the first form that is known.
 """
 
-import itertools
 import re
 import unicodedata
+from itertools import chain, compress, zip_longest
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_ONLY = re.compile(f"[{_HAN}]+")
+_HAN_LINES = re.compile(f"^[{_HAN}]+$", re.MULTILINE)
 _RUNS = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")  # what lies between punctuation, and between Chinese and other scripts
 _LONGEST_RUN = 24  # characters; a longer stretch of Chinese is no word
 _LONGEST_PART = 6
+_NO_WAY = 1 << 62
 _DIGIT = re.compile("[0-9]")
 _MARKERS = re.compile(r"^(?:##|[▁Ġ]+)", re.MULTILINE)  # BERT's, SentencePiece's, GPT-2's
 
@@ -35,6 +38,35 @@ class Derivation(NamedTuple):
     words: tuple
 
 
+class Resolution:
+    """Which of some words get a row, and from which.
+
+    Attributes:
+        words: list of the words.
+        groups: list of (fallback, dict position in `words` → tuple of the words that lend).
+    """
+
+    def __init__(self, words, groups):
+        self.words, self.groups = words, groups
+
+    def derived(self):
+        """dict word → `Derivation`."""
+        return {self.words[k]: Derivation(how, lenders) for how, hits in self.groups for k, lenders in hits.items()}
+
+    def lenders(self):
+        """The words that lend, one by one, some of them many times."""
+        return chain.from_iterable(chain.from_iterable(hits.values() for _, hits in self.groups))
+
+    def found(self):
+        """The words that get a row."""
+        return [self.words[k] for k in sorted(chain.from_iterable(hits for _, hits in self.groups))]
+
+    def missing(self):
+        """The words that get none."""
+        found = set().union(*(hits for _, hits in self.groups))
+        return [word for k, word in enumerate(self.words) if k not in found]
+
+
 class Fallbacks:
     """An ordered choice of fallbacks.
 
@@ -47,9 +79,10 @@ class Fallbacks:
         ImportError: "simplified" and "traditional" need OpenCC.
 
     Example:
+        >>> from w2v_embed.readers import WordSet
         >>> plan = Fallbacks(["lower", "parts"])
-        >>> plan.resolve(["The", "New-York", "qwxyz"], {"the", "new", "york"})
-        {0: Derivation(fallback='lower', words=('the',)), 1: Derivation(fallback='lower+parts', words=('new', 'york'))}
+        >>> plan.resolve(["The", "New-York", "qwxyz"], WordSet.of(["the", "new", "york"])).derived()["New-York"]
+        Derivation(fallback='lower+parts', words=('new', 'york'))
     """
 
     def __init__(self, fallbacks):
@@ -61,62 +94,57 @@ class Fallbacks:
         self._steps = [_step(fallback) for fallback in self.given]
         self.names = [step.name for step in self._steps]
         self.cacheable = not any(isinstance(step, _Callable) for step in self._steps)
-        self._last = None
         self.needs_subwords = any(isinstance(step, _Subwords) for step in self._steps)
 
     def candidates(self, words):
         """All words that could lend one of `words` a row, as a set."""
         candidates = set()
-        for step, variants in self._run(words):
-            forms = [form for _, form, _ in variants]
-            candidates |= step.candidates(forms if isinstance(step, _Form) else words + forms)
+        for step, spellings in self._steps_of(words):
+            for _, forms in spellings:
+                candidates |= step.candidates(list(forms.values()))
         candidates.discard("")
         return candidates
 
     def resolve(self, words, known):
-        """The words that get a row: dict position in `words` → `Derivation`. `known` holds the words that have one."""
-        found = {}
-        for step, variants in self._run(words):
-            if not isinstance(step, _Form):
-                variants = [*((k, word, "") for k, word in enumerate(words)), *variants]
-            variants = [variant for variant in variants if variant[0] not in found]
-            for (k, _, label), sources in zip(variants, step.sources([form for _, form, _ in variants], known)):
-                if sources is not None and k not in found:
-                    found[k] = Derivation(label if isinstance(step, _Form) else _chain(label, step), sources)
-        return {k: found[k] for k in sorted(found)}
+        """The `Resolution`, where `known` is the `WordSet` of the words that have a row."""
+        groups, found = [], set()
+        for step, spellings in self._steps_of(words, found):
+            for label, forms in spellings:
+                sources = step.sources(list(forms.values()), known)
+                hits = {k: lenders for k, lenders in zip(forms, sources) if lenders is not None and k not in found}
+                if hits:
+                    groups.append((label if isinstance(step, _Form) else _chain(label, step), hits))
+                    found.update(hits)
+        return Resolution(words, groups)
 
-    def _run(self, words):
-        """As `_steps_of`; the last result is kept, since `candidates` and `resolve` mostly ask for the same words."""
-        if self._last is None or self._last[0] != words:
-            self._last = list(words), list(self._steps_of(words))
-        return self._last[1]
+    def _steps_of(self, words, found=()):
+        """For each step the spellings in the order in which they are tried, some words' at a time: (label, dict position in
+        `words` → form).
 
-    def _steps_of(self, words):
-        """For each step the spellings (position of the word, form, label) in the order in which they are tried.
-
-        A step that respells yields its own ones, another step all those before it; the words as they are come on top.
+        A step that respells yields its new ones, another step the words as they are and all spellings so far. Words whose
+        positions are in `found` by then are left out.
         """
-        variants, tried = [], set()
+        spellings, left = [("", dict(enumerate(words)))], len(words)
         for step in self._steps:
+            if len(words) - len(found) < left:
+                left = len(words) - len(found)
+                spellings = [
+                    (label, {k: form for k, form in forms.items() if k not in found}) for label, forms in spellings
+                ]
             if not isinstance(step, _Form):
-                yield step, variants
+                yield step, spellings
                 continue
-            new = []
-            for changed in step.change(words):
-                if changed is not words:
-                    new += [(k, form, step.name) for k, (form, word) in enumerate(zip(changed, words)) if form != word]
-            forms = [form for _, form, _ in variants]
-            for changed in step.change(forms) if forms else ():
-                if changed is not forms:
-                    pairs = zip(variants, changed)
-                    new += [(k, form, _chain(label, step)) for (k, old, label), form in pairs if form != old]
-            fresh = []
-            for k, form, label in new:
-                if form and form != words[k] and (k, form) not in tried:
-                    tried.add((k, form))
-                    fresh.append((k, form, label))
-            variants = variants + fresh
-            yield step, fresh
+            changes = [step.change(_chain(label, step), forms) for label, forms in spellings]
+            # all changes of the words as they are come before those of their other spellings
+            changes = [*changes[0], *filter(None, chain.from_iterable(zip_longest(*changes[1:])))]
+            first = len(spellings)
+            for label, forms in changes:
+                for _, others in spellings:
+                    if forms and others:
+                        forms = {k: form for k, form in forms.items() if others.get(k) != form}
+                if forms:
+                    spellings.append((label, forms))
+            yield step, spellings[first:]
 
 
 def _chain(label, step):
@@ -132,8 +160,14 @@ class _Form:
     def __init__(self, name, *changes):
         self.name, self._changes = name, changes
 
-    def change(self, words):
-        """For each change the list of the changed words."""
+    def change(self, label, forms):
+        """For each change (label, the forms that it changes). `forms` is a dict position → form."""
+        words = list(forms.values())
+        changed = self._changed(words) if words else []
+        return [(label, _differing(forms, words, new)) for new in changed]
+
+    def _changed(self, words):
+        """For each change the list of all words after it."""
         return [_at_once(change, words) for change in self._changes]
 
     def candidates(self, forms):
@@ -141,7 +175,13 @@ class _Form:
 
     def sources(self, forms, known):
         """For each form the words whose rows make its row, or None."""
-        return [(form,) if there else None for form, there in zip(forms, map(known.__contains__, forms))]
+        return [(form,) if there else None for form, there in zip(forms, known.has(forms).tolist())]
+
+
+def _differing(forms, words, changed):
+    if changed is words:
+        return {}
+    return {k: new for k, old, new in zip(forms, words, changed) if new != old and new}
 
 
 def _at_once(change, words):
@@ -155,7 +195,7 @@ def _at_once(change, words):
 
 
 def _fold_digits(digit):
-    return lambda text: _DIGIT.sub(digit, text)
+    return lambda text: _DIGIT.sub(digit, text) if any(digit in text for digit in "0123456789") else text
 
 
 def _without_markers(text):
@@ -180,7 +220,7 @@ class _Callable(_Form):
         super().__init__(getattr(function, "__name__", type(function).__name__))
         self._function = function
 
-    def change(self, words):
+    def _changed(self, words):
         answers = [self._answers(word) for word in words]
         for place in range(max(map(len, answers), default=0)):
             yield [answer[place] if place < len(answer) else word for word, answer in zip(words, answers)]
@@ -207,11 +247,9 @@ class _Characters:
         return set(_HAN_ONLY.findall("\n".join(set("".join(forms)))))
 
     def sources(self, forms, known):
-        known = {character for character in self.candidates(forms) if character in known}
-        return [
-            tuple(form) if len(form) > 1 and known.issuperset(form) and _HAN_ONLY.fullmatch(form) else None
-            for form in forms
-        ]
+        characters = sorted(self.candidates(forms))
+        known = set(compress(characters, known.has(characters).tolist()))
+        return [tuple(form) if len(form) > 1 and known.issuperset(form) else None for form in forms]
 
 
 class _Parts:
@@ -230,7 +268,7 @@ class _Parts:
         for run in runs:
             if 2 < len(run) <= _LONGEST_RUN and run >= "\u3400" and _is_chinese(run):
                 chinese.setdefault(len(run), []).append(run)
-        candidates = runs.union(*itertools.chain(*chinese.values()))
+        candidates = runs.union(*chain(*chinese.values()))
         for n, some in chinese.items():
             for length in range(2, min(n, _LONGEST_PART + 1)):
                 for begin in range(n - length + 1):
@@ -238,24 +276,27 @@ class _Parts:
         return candidates
 
     def sources(self, forms, known):
-        runs_of = [(form,) if _is_chinese(form) else _RUNS.findall(form) for form in forms]
-        cuts = _cut({run for runs in runs_of for run in runs if len(run) <= _LONGEST_RUN and _is_chinese(run)}, known)
-        return [self._of_runs(form, runs, cuts, known) for form, runs in zip(forms, runs_of)]
+        whole = set(_HAN_LINES.findall("\n".join(forms)))  # among others the forms that are one Chinese run
+        runs_of = {form: _RUNS.findall(form) for form in forms if form not in whole}
+        inner = list({run for form, runs in runs_of.items() for run in runs if run != form})
+        there = set(compress(inner, known.has(inner).tolist()))
+        cuts = _cut(whole.union(filter(_is_chinese, inner)), known)
+        sources = []
+        for form in forms:
+            parts = self._of_runs(form, runs_of[form], cuts, there) if form in runs_of else cuts.get(form, ())
+            sources.append(parts if len(parts) > 1 and (len(parts) < len(form) or form in runs_of) else None)
+        return sources
 
-    def _of_runs(self, form, runs, cuts, known):
+    def _of_runs(self, form, runs, cuts, there):
         parts = []
         for run in runs:
-            count, stops = cuts.get(run, (0, ()))
-            if run != form and run in known:
+            if run != form and run in there:
                 parts.append(run)
-            elif 0 < count <= len(run) and (count < len(run) or len(runs) > 1):
-                begin = 0
-                while begin < len(run):
-                    parts.append(run[begin : stops[begin]])
-                    begin = stops[begin]
+            elif run in cuts:
+                parts += cuts[run]
             else:
-                return None
-        return tuple(parts) if len(parts) > 1 and max(map(len, parts)) > 1 else None
+                return ()
+        return tuple(parts) if max(map(len, parts), default=0) > 1 else ()
 
 
 def _is_chinese(run):
@@ -263,24 +304,34 @@ def _is_chinese(run):
 
 
 def _cut(runs, known):
-    """dict run → how many known words it takes at least, longer ones first (more than its length: there are none that make it),
-    and where a word that begins at each of its characters ends.
+    """dict run → the known words that make it, as few as can be, longer ones first; without the runs that none make.
 
-    All runs of one length are cut at once.
+    All runs of one length are cut at once; their parts are looked for without making strings of them.
     """
     cuts, of_length = {}, {}
     for run in runs:
-        of_length.setdefault(len(run), []).append(run)
+        if 2 <= len(run) <= _LONGEST_RUN:
+            of_length.setdefault(len(run), []).append(run)
     for n, some in of_length.items():
-        fewest, ends = np.full((n + 1, len(some)), n + 1), np.zeros((n, len(some)), np.int64)
-        fewest[n] = 0
-        for begin in reversed(range(n)):
-            for end in range(min(n, begin + _LONGEST_PART), begin, -1):
-                if end - begin < n:
-                    there = map(known.__contains__, [run[begin:end] for run in some])
-                    better = np.fromiter(there, np.bool_, len(some)) & (fewest[end] + 1 < fewest[begin])
-                    fewest[begin, better], ends[begin, better] = fewest[end, better] + 1, end
-        cuts.update(zip(some, zip(fewest[0].tolist(), ends.T.tolist())))
+        stretches = [(begin, end) for end in range(1, n + 1) for begin in range(max(0, end - _LONGEST_PART), end)]
+        stretches = [(begin, end) for begin, end in reversed(stretches) if end - begin < n]
+        buf = np.frombuffer("".join(some).encode(), np.uint8)
+        at = np.append(np.flatnonzero(buf & 0xC0 != 0x80), len(buf))  # where characters begin
+        at = at[np.arange(len(some)) * n + np.arange(n + 1)[:, None]]
+        begins, ends = np.array(stretches).T
+        there = known.has_stretches(buf, at[begins].ravel(), at[ends].ravel()).reshape(len(stretches), len(some))
+        # Of the runs from each character on: how many parts at least, and in the low bits, the last character's lowest, where
+        # these end. Of equally many the lowest bits are those of the longest first part.
+        best = np.full((n + 1, len(some)), _NO_WAY)
+        best[n] = 0
+        for (begin, end), these in zip(stretches, there):
+            one_more = best[end] + ((1 << _LONGEST_RUN) + (1 << n - end))
+            np.minimum(best[begin], one_more, out=best[begin], where=these)
+        for way in np.unique(best[0]).tolist():
+            if way < _NO_WAY:
+                ends = [end for end in range(1, n + 1) if way >> n - end & 1]
+                these = [some[k] for k in np.flatnonzero(best[0] == way).tolist()]
+                cuts.update(zip(these, map(itemgetter(*map(slice, [0, *ends], ends)), these)))
     return cuts
 
 

@@ -2,15 +2,16 @@
 
 import logging
 from collections import Counter
+from contextlib import ExitStack
 from functools import cached_property, partial
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
 
 from .coverage import Coverage
 from .fallbacks import FINDS, Derivation, Fallbacks
-from .readers import select_rows
+from .readers import HeldRows, Selection, WordSet, hot_loops, plain
 from .readers.damage import DamageReport
 from .vocabulary import read_vocabulary
 
@@ -18,7 +19,6 @@ logger = logging.getLogger("w2v_embed")
 
 _UNUSED, _PADDING, _OOV = range(3)  # codes of `_origin`; higher ones are sources
 _ORIGINS = ("unused", "padding", "oov")
-_AT_ONCE = 1024  # words whose means are taken together
 _DTYPES = ("float16", "float32", "float64")
 
 
@@ -58,7 +58,7 @@ class EmbeddingMatrix:
         self.word_index = dict(word_index)
         self.padding_row = padding_row
         self.damage = list(damage)
-        self.derived = dict(derived or {})
+        self._derived = derived if callable(derived) else partial(dict, derived or {})
         self._suggestions = dict(suggestions or {})
         self._sources = tuple(sources)
         if self.matrix.ndim != 2:
@@ -87,6 +87,10 @@ class EmbeddingMatrix:
     @property
     def oov_rows(self):
         return np.flatnonzero(self._origins == _OOV)
+
+    @cached_property
+    def derived(self):
+        return self._derived()
 
     @cached_property
     def coverage(self):
@@ -260,7 +264,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
     others = [name for name in FINDS if name not in plan.names and _works(name)] if suggest else []
     wide = Fallbacks([*plan.given, *others]) if others else plan
 
-    matrix, damage, lent = None, [], _Lent()
+    matrix, lenders = None, []
 
     def room(dim, name):
         if matrix is None:
@@ -272,26 +276,37 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         return matrix
 
     def candidates(words):
-        return wide.candidates(words).difference(word_index, lent.number)
+        return wide.candidates(words).difference(word_index, *(lender.held.number for lender in lenders))
 
-    for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
-        words = list(compress(word_index, (origins[ids] == _OOV).tolist()))
-        if not words and matrix is not None:
-            break
-        places = ids[origins[ids] == _OOV]
-        if isinstance(source, (str, Path)):
-            reading = {"encoding": encoding, "on_error": on_error, "progress": progress}
-            lenders = candidates if wide.names else None
-            matrix, found, borrowed, report = select_rows(
-                source, words, partial(room, name=name), places, lenders=lenders, **reading
-            )
-        else:
-            matrix, found, borrowed, report = _rows_of(source, words, room, places, candidates, name, on_error)
-        damage.append(report)
-        origins[places[found]] = code
-        lent.add(*borrowed, code)
-
-    labels, derived, suggestions = _fall_back(matrix, origins, word_index, ids, lent, sources, names, plan, others)
+    with ExitStack() as stack:
+        for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
+            words = list(compress(word_index, (origins[ids] == _OOV).tolist()))
+            if not words and matrix is not None:
+                break
+            places = ids[origins[ids] == _OOV]
+            matrix_of = partial(room, name=name)
+            if isinstance(source, (str, Path)):
+                lender = Selection(
+                    source,
+                    words,
+                    matrix_of,
+                    places,
+                    candidates=candidates if wide.names else None,
+                    encoding=encoding,
+                    on_error=on_error,
+                    progress=progress,
+                )
+                stack.enter_context(lender)
+            else:
+                lender = _SelectionInMemory(source, words, matrix_of, places, candidates, name, on_error)
+            matrix = lender.matrix
+            origins[places[lender.found]] = code
+            lenders.append(lender)
+        labels, derived, suggestions = _fall_back(
+            matrix, origins, word_index, ids, lenders, sources, names, plan, others
+        )
+    for lender in lenders:
+        lender.report.log()
     em = EmbeddingMatrix(
         matrix,
         word_index,
@@ -300,7 +315,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         derived=derived,
         suggestions=suggestions,
         padding_row=vocabulary.padding_row,
-        damage=damage,
+        damage=[lender.report for lender in lenders],
     )
     if not (origins > _OOV).any():
         logger.warning("none of the %d words was found in %s", len(em.coverage.missing), ", ".join(names))
@@ -325,16 +340,21 @@ def _has_subwords(source):
     return len(getattr(source, "vectors_ngrams", ())) > 0
 
 
-def _rows_of(source, words, room, places, candidates, name, on_error):
-    """As `select_rows`, out of an object in memory."""
-    report = DamageReport(name, on_error)
-    rows, found, dim = _look_up(source, words, name, report)
-    matrix = room(dim, name)
-    matrix[places[found]] = rows
-    extra = sorted(candidates([word for word, one in zip(words, found.tolist()) if not one]))
-    rows, theirs, _ = _look_up(source, extra, name, report) if extra else (matrix[:0], found[:0], dim)
-    report.log()
-    return matrix, found, (list(compress(extra, theirs.tolist())), rows.astype(matrix.dtype)), report
+class _SelectionInMemory:
+    """As `Selection`, out of an object in memory."""
+
+    def __init__(self, source, words, matrix_of, places, candidates, name, on_error):
+        self.report = DamageReport(name, on_error)
+        rows, self.found, dim = _look_up(source, words, name, self.report)
+        self.matrix = matrix_of(dim)
+        self.matrix[places[self.found]] = rows
+        extra = sorted(candidates(list(compress(words, (~self.found).tolist()))))
+        rows, found, _ = _look_up(source, extra, name, self.report) if extra else (rows[:0], self.found[:0], dim)
+        self.held = HeldRows(list(compress(extra, found.tolist())), rows.astype(self.matrix.dtype))
+        self.lend, self._words = self.held.lend, words
+
+    def word_keys(self):
+        return self.held.word_keys(compress(self._words, self.found.tolist()))
 
 
 def _look_up(source, words, name, report):
@@ -367,77 +387,93 @@ def _look_up(source, words, name, report):
     return rows[good], found, dim
 
 
-class _Lent:
-    """Rows of words that are not in the vocabulary: `number` is a dict word → n, `codes[n]` the source that it came from."""
+class _RowPool:
+    """The rows that the sources have: those of the vocabulary out of the matrix, others as they are asked for."""
 
-    def __init__(self):
-        self.number, self.codes, self._rows = {}, [], []
+    def __init__(self, matrix, origins, word_index, lenders):
+        self._matrix, self._origins, self._word_index, self._lenders = matrix, origins.copy(), word_index, lenders
+        self._place = {}  # of each word that was fetched: its row, those of `_more` counted on from the matrix's
+        self._more, self._codes = [], []  # arrays of other words' rows, and for each row the code of its source
 
-    def add(self, words, rows, code):
-        self.number.update(zip(words, range(len(self.codes), len(self.codes) + len(words))))
-        self.codes += [code] * len(words)
-        self._rows.append(rows)
+    def words(self):
+        """The `WordSet` of all words that have a row."""
+        return WordSet([keys for lender in self._lenders for keys in lender.word_keys()])
 
-    def rows_of(self, words, word_index, matrix):
-        """The rows of `words`, `(len(words), dim)`; those of the vocabulary out of its matrix."""
-        if len(self._rows) > 1:
-            self._rows = [np.concatenate(self._rows)]
-        n, number = len(matrix), self.number
-        places = np.array([n + number[word] if word in number else word_index[word] for word in words])
-        rows, mine = np.empty((len(words), matrix.shape[1]), matrix.dtype), places < n
-        rows[mine] = matrix[places[mine]]
-        rows[~mine] = self._rows[0][places[~mine] - n]
-        return rows
+    def fetch(self, words):
+        """Get the rows of `words` where they are not yet here; returns the list of those that no source has."""
+        words = set(words).difference(self._place)
+        others, nowhere = words.difference(self._word_index), []
+        for word in words - others:
+            index = self._word_index[word]
+            if self._origins[index] > _OOV:
+                self._place[word] = index
+            else:
+                nowhere.append(word)
+        left = list(others)
+        for code, lender in enumerate(self._lenders, len(_ORIGINS)):
+            got, rows = lender.lend(left) if left else ([], self._matrix[:0])
+            first = len(self._matrix) + len(self._codes)
+            self._place.update(zip(got, range(first, first + len(got))))
+            self._codes += [code] * len(got)
+            self._more.append(rows)
+            left = [word for word in left if word not in self._place]
+        return nowhere + left
+
+    def lend(self, words, targets):
+        """Make each row `targets[k]` of the matrix the mean of the rows of `words[k]`, tuples of one length."""
+        if len(self._more) > 1:
+            self._more = [np.concatenate(self._more)]
+        places = np.fromiter(map(self._place.__getitem__, chain.from_iterable(words)), np.int64)
+        hot = plain if self._matrix.dtype == np.float16 else hot_loops(0)[0]  # numba knows no half precision
+        hot.mean_rows(self._matrix, self._more[0], places.reshape(len(words), -1), targets)
+
+    def name_of(self, words, names):
+        """The names of the sources that have the rows of `words`."""
+        n = len(self._matrix)
+        places = [self._place[word] for word in words]
+        codes = [self._codes[place - n] if place >= n else self._origins[place] for place in places]
+        return " + ".join(dict.fromkeys(names[code - len(_ORIGINS)] for code in codes))
 
 
-def _fall_back(matrix, origins, word_index, ids, lent, sources, names, plan, others):
+def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, others):
     """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 
     Returns:
-        (label (source, fallback or None) of each origin, dict word → `Derivation`, dict fallback → words that it would find).
+        (label (source, fallback or None) of each origin, what makes the dict word → `Derivation`, dict fallback → words that it
+        would find).
     """
     labels = [(name, None) for name in names]
-    missing = list(compress(word_index, (origins[ids] == _OOV).tolist()))
+    mask = origins[ids] == _OOV
+    missing, places = list(compress(word_index, mask.tolist())), ids[mask]
     if not missing or not (plan.names or others):
-        return labels, {}, {}
-    known = {*word_index}.difference(compress(word_index, (origins[ids] <= _OOV).tolist())).union(lent.number)
-    subwords = next(((source, name) for source, name in zip(sources, names) if _has_subwords(source)), None)
+        return labels, dict, {}
+    have = _RowPool(matrix, origins, word_index, lenders)
+    known = have.words()
+    while True:
+        resolution = plan.resolve(missing, known)
+        left = resolution.missing()
+        would = {name: Fallbacks([*plan.given, name]).resolve(left, known) for name in others}
+        nowhere = have.fetch(chain(resolution.lenders(), *(other.lenders() for other in would.values())))
+        if not nowhere:
+            break
+        known.deny(nowhere)
 
-    def name_of(words):
-        if len(names) == 1:
-            return names[0]
-        number = lent.number
-        codes = [lent.codes[number[word]] if word in number else origins[word_index[word]] for word in words]
-        return " + ".join(dict.fromkeys(names[code - len(_ORIGINS)] for code in codes))
-
-    derived, origin_of, lenders = {}, {}, {}
     codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
-    for k, derivation in plan.resolve(missing, known).items():
-        word = missing[k]
-        if derivation.words:
-            name = name_of(derivation.words)
-            lenders.setdefault(len(derivation.words), []).append(word)
-        else:
-            source, name = subwords
-            matrix[word_index[word]] = source.get_vector(word)
-        derived[word] = derivation
-        origin_of[word] = codes.setdefault((name, derivation.fallback), len(codes) + len(_ORIGINS))
-    for number, words in lenders.items():
-        for start in range(0, len(words), _AT_ONCE):
-            some = words[start : start + _AT_ONCE]
-            rows = lent.rows_of([lender for word in some for lender in derived[word].words], word_index, matrix)
-            if number > 1:
-                rows = rows.reshape(len(some), number, -1).mean(axis=1, dtype=np.float64)
-            matrix[[word_index[word] for word in some]] = rows
-    origins[[word_index[word] for word in origin_of]] = list(origin_of.values())
-
-    missing = [word for word in missing if word not in derived]
-    would = {}
-    for name in others:
-        found = Fallbacks([*plan.given, name]).resolve(missing, known)
-        if found:
-            would[name] = [missing[k] for k in found]
-    return list(codes), derived, would
+    for fallback, hits in resolution.groups:
+        own = [names[0]] * len(hits) if len(names) == 1 else [have.name_of(lenders, names) for lenders in hits.values()]
+        alike = {}  # (names of the sources, number of words that lend) → positions
+        for k, how in zip(hits, zip(own, map(len, hits.values()))):
+            alike.setdefault(how, []).append(k)
+        for (name, number), several in alike.items():
+            targets = places[several]
+            if number:
+                have.lend([hits[k] for k in several], targets)
+            else:
+                source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
+                matrix[targets] = [source.get_vector(missing[k]) for k in several]
+            origins[targets] = codes.setdefault((name, fallback), len(codes) + len(_ORIGINS))
+    suggestions = {name: other.found() for name, other in would.items() if other.groups}
+    return list(codes), resolution.derived, suggestions
 
 
 def _fill_oov(em, unknown_rows, oov, seed):

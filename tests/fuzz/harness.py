@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.readers import blocks, detect, kernels, opened, plain
+from w2v_embed.readers import blocks, detect, kernels, keys, opened, plain
+from w2v_embed.readers.keys import WordSet
 from w2v_embed.readers.load import _Collection
-from w2v_embed.readers.select import select_rows
+from w2v_embed.readers.select import Selection
 
 PICKED = ["a", "b", "中国", "the", "word", "x y", "", "\xa0"]
 LENDERS = {"A", "c", "国", "1", "x  y", "\t", "\ufeffa", "zz"}  # read for the words that are missing
@@ -31,7 +32,7 @@ def check(case, path):
     on_error = ("raise", "skip")[switches & 1]
     encoding = _ENCODINGS[switches >> 3 & 3]
     wanted = PICKED if switches >> 5 & 1 else None
-    lenders = (lambda missing: LENDERS) if switches >> 6 & 1 else None
+    lends = bool(switches >> 6 & 1)
     logging.getLogger("w2v_embed").setLevel(logging.ERROR)
     old = detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS
     detect.HEAD = opened.HEAD = _HEADS[switches >> 1 & 3]
@@ -39,17 +40,18 @@ def check(case, path):
     try:
         results = []
         for hot in (kernels, plain):
-            opened.hot_loops = lambda size, hot=hot: (hot, 1)
-            results.append(_read(path, wanted, encoding, on_error, lenders))
+            opened.hot_loops = keys.hot_loops = lambda size, hot=hot: (hot, 1)
+            results.append(_read(path, wanted, encoding, on_error, lends))
         if results[0] != results[1]:
             raise BrokenError(f"the kernels gave {results[0]}\nthe plain loops gave {results[1]}")
         if wanted and results[0][0] == "read":
             _compare_with_whole(results[0], _read(path, None, encoding, on_error))
     finally:
         detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS = old
+        keys.hot_loops = opened.hot_loops
 
 
-def _read(path, wanted, encoding, on_error, lenders=None):
+def _read(path, wanted, encoding, on_error, lends=False):
     """("read", dim, rows as bytes by word, damage) or ("refused", message)"""
     try:
         if wanted is None:
@@ -59,17 +61,23 @@ def _read(path, wanted, encoding, on_error, lenders=None):
             words, rows, report = list(sink.index), sink.vectors(), file.report
         else:
             places = np.arange(len(wanted))
-            matrix, found, lent, report = select_rows(
+            with Selection(
                 path,
                 wanted,
                 lambda dim: np.zeros((len(wanted), dim), np.float32),
                 places,
-                lenders=lenders,
+                candidates=(lambda missing: LENDERS) if lends else None,
                 encoding=encoding,
                 on_error=on_error,
-            )
-            words = [word for word, there in zip(wanted, found) if there] + lent[0]
-            rows = np.concatenate([matrix[found], lent[1]])
+            ) as file:
+                words = [word for word, there in zip(wanted, file.found) if there]
+                rows, report = file.matrix[file.found], file.report
+                if lends and not file.found.all():
+                    others, more = file.lend(sorted(LENDERS))
+                    words, rows = words + others, np.concatenate([rows, more])
+                    known = WordSet(file.word_keys())
+                    if not known.has(words).all():
+                        raise BrokenError(f"{words} were found, but not all are said to be there: {known.has(words)}")
     except ValueError as error:
         if type(error) is not ValueError or str(path) not in str(error):
             raise BrokenError(f"{type(error).__name__}: {error}") from error

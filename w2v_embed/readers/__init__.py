@@ -1,6 +1,9 @@
 """Files → vectors for the words that are wanted: formats, compression, damage."""
 
+from . import plain
+from .hot import hot_loops
+from .keys import WordSet
 from .load import load_vectors
-from .select import select_rows
+from .select import HeldRows, Selection
 
-__all__ = ["load_vectors", "select_rows"]
+__all__ = ["HeldRows", "Selection", "WordSet", "hot_loops", "load_vectors", "plain"]

@@ -30,9 +30,11 @@ class BinaryReader(BlockReader):
 
     def cut(self, scratch, ended):
         """Up to the last whole record. Only words are looked at, so it is no loss that one thread at a time does this."""
-        position, scratch.records, scratch.n_found, scratch.n_passed = self.hot.scan_binary(
-            scratch.buf, scratch.filled, self.dim, self.table, scratch.found, scratch.passed
+        noted = self.room_for_notes(scratch)
+        position, scratch.records, scratch.n_found, n_noted = self.hot.scan_binary(
+            scratch.buf, scratch.filled, self.dim, self.table, scratch.found, noted, scratch.offset
         )
+        scratch.notes.take(n_noted)
         if ended and scratch.bytes[position : scratch.filled].strip(b"\n"):
             scratch.broken = Damage(
                 "truncated",

@@ -11,10 +11,11 @@ from .detect import looks_like, reads_as
 
 # Bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time.
 _PADDING = 64
-_BLOCK = 1 << 20
+_BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
 # After these the plain loops give way to the compiled ones: a packed file can be longer than it seems.
 _PLAIN_BYTES = 1 << 24
+_NOTES = 1 << 15  # rows of an array of `Notes`
 
 
 @dataclass
@@ -30,29 +31,50 @@ class Block:
     words: list | None  # all words, where all are wanted
     rows: np.ndarray
     damage: Damages
-    # int64 (n, 4): key of the word, record, first byte and end of the records that are not wanted; None where nobody asks
-    passed: np.ndarray | None = None
+
+
+class Notes:
+    """Where records lie, as one worker notes them in passing: rows (key of the word, record in its block, first byte, end)."""
+
+    def __init__(self):
+        self._arrays, self._used = [np.empty((0, 4), np.int64)], 0
+
+    def room(self, n):
+        """At least `n` rows that are free."""
+        if self._used + n > len(self._arrays[-1]):
+            self._arrays[-1] = self._arrays[-1][: self._used]
+            self._arrays.append(np.empty((max(n, _NOTES), 4), np.int64))
+            self._used = 0
+        return self._arrays[-1][self._used :]
+
+    def take(self, n):
+        """Keep the first `n` of them."""
+        self._used += n
+
+    def arrays(self):
+        """All rows, in a list of arrays."""
+        return [*self._arrays[:-1], self._arrays[-1][: self._used]]
 
 
 class Scratch:
     """One worker's memory."""
 
-    def __init__(self, dim, least_bytes, size, every):
-        self._record = dim, least_bytes, every
+    def __init__(self, dim, least_bytes, size):
+        self._record = dim, least_bytes
         self.allocate(size)
-        self.offset = self.filled = self.end = self.records = self.blank = self.n_found = self.n_passed = 0
+        self.notes = Notes()
+        self.offset = self.filled = self.end = self.records = self.blank = self.n_found = 0
         self.broken = None
 
     def allocate(self, size):
         """Buffers for blocks of `size` bytes; what was in them is gone."""
-        dim, least_bytes, every = self._record
+        dim, least_bytes = self._record
         self.bytes = bytearray(size + _PADDING)
         self.buf = np.frombuffer(self.bytes, np.uint8)
         self.size = size
         most = size // least_bytes + 1
         self.found = np.empty((most, 5), np.int64)
         self.odd = np.empty((size // 2 + 2, 3), np.int64)
-        self.passed = np.empty((most if every else 0, 4), np.int64)
         self.rows = np.empty((most, dim), np.float32)
         self.exact = np.empty(most, np.bool_)
 
@@ -69,7 +91,10 @@ class BlockReader:
         told_encoding: of the words in the file, for messages.
         hot: the module of hot loops, `kernels` or `plain`.
         first_only: whether only the first damage of a block is of interest.
-        every: whether blocks tell what was passed over.
+        every: whether all records are noted, also those that are not wanted.
+
+    Attributes:
+        notes: list of the workers' `Notes`.
     """
 
     unit = "record"
@@ -77,7 +102,7 @@ class BlockReader:
     def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only, every=False):
         self.source, self.layout, self.dim = source, layout, layout.dim
         self.wanted, self.encoding, self.told_encoding, self.first_only = wanted, encoding, told_encoding, first_only
-        self.every = every
+        self.every, self.notes = every, []
         self._use(hot)
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
@@ -89,7 +114,13 @@ class BlockReader:
 
     def scratch(self):
         """Memory for one worker."""
-        return Scratch(self.dim, self.least_bytes, self._size, self.every)
+        scratch = Scratch(self.dim, self.least_bytes, self._size)
+        self.notes.append(scratch.notes)
+        return scratch
+
+    def room_for_notes(self, scratch):
+        """Rows for as many notes as there can be records in a block; none where nobody asks for them."""
+        return scratch.notes.room(len(scratch.found)) if self.every else np.empty((0, 4), np.int64)
 
     # ── one thread at a time ──
 
@@ -157,25 +188,22 @@ class BlockReader:
             words = self._words(scratch, found, damage)
         where, begins, targets, rows = found[:, 1], found[:, 2], found[:, 0], scratch.rows[: len(found)]
 
-        unsure = np.flatnonzero(scratch.exact[: len(found)])
-        keep = np.ones(len(found), np.bool_)
-        for k in unsure.tolist():
+        bad = [k for k, word in enumerate(words) if word is None] if words and None in words else []
+        for k in np.flatnonzero(scratch.exact[: len(found)]).tolist():
             _, row, wrong = self.read_exactly(scratch, int(where[k]), int(begins[k]), int(found[k, 4]))
             if wrong:
-                keep[k] = False
+                bad.append(k)
                 damage.add(wrong)
                 if self.first_only:
                     break
             else:
                 rows[k] = row
-        if words is not None and None in words:
-            keep &= np.array([word is not None for word in words])
-        if not keep.all():
+        if bad:
+            keep = np.ones(len(found), np.bool_)
+            keep[bad] = False
             where, begins, targets, rows = where[keep], begins[keep], targets[keep], rows[keep]
             words = words and [word for word, good in zip(words, keep) if good]
         block = Block(scratch.offset, scratch.records, scratch.blank, where, begins, targets, words, rows, damage)
-        if self.every:
-            block.passed = scratch.passed[: scratch.n_passed].copy()
         if len(odd):
             self._add_odd(scratch, odd, block)
         return block
@@ -202,7 +230,7 @@ class BlockReader:
 
     def _add_odd(self, scratch, odd, block):
         """Read the odd records, and put the good ones at their places in the block."""
-        extra, passed = [], []
+        extra = []
         for record, begin, stop in map(np.ndarray.tolist, odd):
             word, row, wrong = self.read_exactly(scratch, record, begin, stop)
             if not wrong:
@@ -215,14 +243,13 @@ class BlockReader:
                 block.damage.add(wrong)
                 if self.first_only:
                     break
-            elif target >= 0:
+                continue
+            if target >= 0:
                 extra.append((record, begin, target, word, row))
-            elif self.every:
-                key = self.hot.keys_of(np.frombuffer(word, np.uint8), np.array([0, len(word)]))[0]
-                passed.append((key, record, begin, stop))
-        if passed:
-            both = np.concatenate([block.passed, np.array(passed)])
-            block.passed = both[np.argsort(both[:, 1])]
+            if self.every:
+                key = self.hot.keys_of(np.frombuffer(word, np.uint8), np.array([0]), np.array([len(word)]))[0]
+                scratch.notes.room(1)[0] = key, record, scratch.offset + begin, scratch.offset + stop
+                scratch.notes.take(1)
         if not extra:
             return
         records, begins, targets, words, rows = zip(*extra)

@@ -69,6 +69,10 @@ class Source:
             self._file.close()
             raise
 
+    def fileno(self):
+        """The number of the open file."""
+        return self._file.fileno()
+
     def _open(self, threads):
         # Each library is imported by the files that need it: together they would cost more than NumPy.
         if self.compression is None:
@@ -265,52 +269,6 @@ class Transcoded:
                 "UTF-16 without a byte order mark."
             ) from error
         return text.encode("utf-8", "surrogatepass")
-
-
-class Excerpt:
-    """Some stretches of a file that is not packed, one after the other, as a source.
-
-    Args:
-        source: the `Source`.
-        begins, stops: lists of the first byte and the end of each stretch.
-        end: bytes to put after each.
-    """
-
-    damage = None
-
-    def __init__(self, source, begins, stops, end=b""):
-        self.path = source.path
-        self._file, self._end = source._file, end
-        self._stretches = zip(begins, stops)
-        self._at = self._stop = 0  # what is left of the present stretch
-        self._ends = b""  # and of what comes after it
-
-    def readinto(self, view):
-        """As `Source.readinto`."""
-        n = 0
-        while n < len(view):
-            if self._at < self._stop:
-                n += self._read(view[n : n + self._stop - self._at])
-            elif self._ends:
-                view[n : n + 1], self._ends = self._ends[:1], self._ends[1:]
-                n += 1
-            else:
-                stretch = next(self._stretches, None)
-                if stretch is None:
-                    break
-                self._at, self._stop = stretch
-                self._ends = self._end
-        return n
-
-    def _read(self, view):
-        self._file.seek(self._at)
-        got = self._file.readinto(view)
-        if not got:
-            raise ValueError(
-                f"{self.path} has become shorter while it was read. Wait until it is written, and try again."
-            )
-        self._at += got
-        return got
 
 
 codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

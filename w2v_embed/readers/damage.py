@@ -38,17 +38,19 @@ class Damages:
     """What is wrong in one block: of each kind the first things one by one (`each`), the others counted (`more`)."""
 
     def __init__(self):
-        self.each = []
-        self.more = Counter()
-        self._kept = Counter()
+        self.each, self.more, self._kept = [], {}, {}
+
+    def __bool__(self):
+        return bool(self.each)
 
     def add(self, wrong):
         """Take one more `Damage`."""
-        self._kept[wrong.kind] += 1
-        if self._kept[wrong.kind] <= _KEPT:
+        kept = self._kept.get(wrong.kind, 0)
+        if kept < _KEPT:
             self.each.append(wrong)
+            self._kept[wrong.kind] = kept + 1
         else:
-            self.more[wrong.kind] += 1
+            self.more[wrong.kind] = self.more.get(wrong.kind, 0) + 1
 
 
 @dataclass

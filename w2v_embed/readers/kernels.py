@@ -5,11 +5,15 @@ A kernel is handed one block of the file: `buf`, a uint8 array whose first `end`
 not judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
 """
 
+import os
+
 import numba as nb
 import numpy as np
 
-_compiled = nb.njit(nogil=True, cache=True)
-_inlined = nb.njit(nogil=True, cache=True, inline="always")
+from . import plain
+
+_compiled = nb.njit(nogil=True, cache=True, error_model="numpy")
+_inlined = nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
 
 NEWLINE, SPACE, TAB, PLUS, MINUS, POINT, ZERO = b"\n \t+-.0"
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -80,42 +84,83 @@ def _look_up(buf, start, stop, key, blob, begins, slots):
     return np.int64(-1)
 
 
-def keys_of(buf, begins):
-    """The FNV-1a hashes of the words `buf[begins[k]:begins[k + 1]]`, as int64."""
-    keys = np.empty(len(begins) - 1, np.int64)
-    _keys_of(buf, begins, keys)
-    return keys
+# ── sets of words, by their keys ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @_compiled
-def _keys_of(buf, begins, keys):
+def keys_of(buf, begins, ends):
+    """The FNV-1a hashes of the words `buf[begins[k]:ends[k]]`, as int64."""
+    keys = np.empty(len(begins), np.int64)
     for k in range(len(keys)):
         key = _FNV_BASIS
-        for p in range(begins[k], begins[k + 1]):
+        for p in range(begins[k], ends[k]):
             key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
         keys[k] = np.int64(key)
+    return keys
+
+
+def make_set(keys):
+    """The set of the int64 keys in a list of arrays, for `are_in`.
+
+    A hash table that holds 32 bits of each key, 0 where a slot is free: half the memory, and of the keys that are not in the
+    set hardly one in 10^9 is taken for one that is. Small sets are sparse: fewer steps a question.
+    """
+    n = sum(map(len, keys))
+    slots = np.zeros(1 << max(3 * n // 2, min(16 * n, 1 << 17)).bit_length(), np.int32)
+    for some in keys:
+        _add_keys(slots, some)
+    return slots
+
+
+@_compiled
+def _add_keys(slots, keys):
+    for k in range(len(keys)):
+        slot, mark = _slot_of(keys[k], slots)
+        slots[slot] = mark
+
+
+@_compiled
+def are_in(keys, slots):
+    """For each of the int64 `keys` whether it is in a set that `make_set` made."""
+    there = np.empty(len(keys), np.bool_)
+    for k in range(len(keys)):
+        slot, mark = _slot_of(keys[k], slots)
+        there[k] = slots[slot] == mark
+    return there
+
+
+@_inlined
+def _slot_of(key, slots):
+    """The slot that holds a key's mark, or the free one where it would go; the mark."""
+    mask = len(slots) - 1
+    high = np.uint64(key) >> np.uint64(32)
+    mark = np.int32(high) if high != 0 else np.int32(1)
+    slot = np.int64(np.uint64(key) ^ high) & mask
+    while slots[slot] != 0 and slots[slot] != mark:
+        slot = (slot + 1) & mask
+    return slot, mark
 
 
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_text(buf, start, end, dim, table, found, odd, passed):
+def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
     begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
-    Where `passed` has rows, regular lines that are not wanted go there: hash of the word, line, begin and end. Stops early
-    where one of the three is full. Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, of
-    `passed`).
+    Where `noted` has rows, all regular lines go there, wanted or not: hash of the word, line, begin and end (plus `offset`).
+    Stops early where one of the three is full. Returns (position reached, lines, blank ones among them, rows of `found`, of
+    `odd`, of `noted`).
     """
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, passed)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, noted, offset)
 
 
 @_compiled
-def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, passed):
-    line = blank = n_found = n_odd = n_passed = 0
+def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, noted, offset):
+    line = blank = n_found = n_odd = n_noted = 0
     p = start
-    while p < end and n_found < len(found) and n_odd < len(odd) and (n_passed < len(passed) or len(passed) == 0):
+    while p < end and n_found < len(found) and n_odd < len(odd) and (n_noted < len(noted) or len(noted) == 0):
         begin = p
         key = _FNV_BASIS
         while p < end and buf[p] > SPACE:
@@ -139,10 +184,10 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, pass
                 row = found[n_found]
                 row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, stop
                 n_found += 1
-            elif len(passed) > 0:
-                row = passed[n_passed]
-                row[0], row[1], row[2], row[3] = np.int64(key), line, begin, stop
-                n_passed += 1
+            if len(noted) > 0:
+                row = noted[n_noted]
+                row[0], row[1], row[2], row[3] = np.int64(key), line, offset + begin, offset + stop
+                n_noted += 1
         elif stop > begin:
             row = odd[n_odd]
             row[0], row[1], row[2] = line, begin, stop
@@ -150,7 +195,7 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, pass
         else:
             blank += 1
         line += 1
-    return p, line, blank, n_found, n_odd, n_passed
+    return p, line, blank, n_found, n_odd, n_noted
 
 
 @_compiled
@@ -191,31 +236,87 @@ def _line_end(buf, buf8, p, end):
     return np.int64(-1), blanks
 
 
-@_compiled
 def parse_text(buf, found, rows, exact):
     """Parse the numbers of the lines in `found` into `rows`; `exact[k]` is set where row k must be read the exact way."""
-    for k in range(len(found)):
-        p, stop = found[k, 3], found[k, 4]
-        row = rows[k]
+    eight = np.ndarray(max(len(buf) - 7, 0), np.uint64, buf, strides=(1,))  # the 8 bytes from each place on
+    _parse_text(buf, eight, found, rows, exact)
+
+
+@_compiled
+def _parse_text(buf, eight, found, rows, exact):
+    """Two lines at a time: where a number begins is known only when the one before it has been read, and meanwhile the
+    processor goes on with the other line. (Where they are odd in number, the last one goes with itself.)
+    """
+    for k in range(0, len(found), 2):
+        j = min(k + 1, len(found) - 1)
+        p, stop = np.uintp(found[k, 3]), np.uintp(found[k, 4])
+        q, end = np.uintp(found[j, 3]), np.uintp(found[j, 4])
+        room = max(stop, end) + 20 <= len(buf)  # for `eight`
         good = True
-        control = False  # whether a control character stands where a space should
-        for column in range(len(row)):
-            control |= (buf[p] != SPACE) & (buf[p] != TAB)
-            value, p, good = _parse_float(buf, p + 1, stop)
-            if not good:
-                break
-            row[column] = value
-        exact[k] = control or not good or p != stop
+        for column in range(rows.shape[1]):
+            short = False
+            if room:
+                start = eight[p]
+                fraction = p + _before_digits(start)
+                value, width, short = _parse_short(start, eight[fraction], eight[fraction + np.uintp(8)])
+                start = eight[q]
+                fraction_too = q + _before_digits(start)
+                value_too, width_too, short_too = _parse_short(
+                    start, eight[fraction_too], eight[fraction_too + np.uintp(8)]
+                )
+                short &= short_too & (fraction + width <= stop) & (fraction_too + width_too <= end)
+            if short:
+                p, q = fraction + width, fraction_too + width_too
+            else:
+                value, p, good = _parse_field(buf, p, stop)
+                value_too, q, good_too = _parse_field(buf, q, end)
+                if not (good and good_too):
+                    good = False
+                    break
+            rows[k, column] = value
+            rows[j, column] = value_too
+        exact[k] = exact[j] = not good or p != stop or q != end
 
 
 @_inlined
-def _eight(buf, p):
-    """The bytes p … p + 7, the first lowest. (Unsigned indexes: LLVM makes one load of the eight.)"""
-    u = np.uintp(p)
-    w = np.uint64(0)
-    for k in range(8):
-        w |= np.uint64(buf[u + np.uintp(k)]) << np.uint64(8 * k)
-    return w
+def _before_digits(start):
+    """The width of what comes before the digits after the point in ` 0.12` or ` -0.1`, the lowest byte first."""
+    return np.uintp(3) + np.uintp(np.uint8(start >> np.uint64(8)) == MINUS)
+
+
+@_inlined
+def _parse_short(start, w, more):
+    """A number of one digit, a point and up to 15 digits, as nearly all are in vector files.
+
+    `start` are its first bytes with the space before it, `w` the 8 after its point, `more` the next 8. Returns (value, how many
+    digits follow the point, whether it is such a number and the value is exact).
+    """
+    negative = np.uint8(start >> np.uint64(8)) == MINUS
+    number = start >> (np.uint64(16) if negative else np.uint64(8))
+    mantissa = (number & np.uint64(255)) - np.uint64(ZERO)
+    good = (np.uint8(start) == SPACE) & (mantissa <= np.uint64(9)) & (np.uint8(number >> np.uint64(8)) == POINT)
+    digits = w ^ _ZEROS
+    width = _digits(digits)
+    mantissa = mantissa * _INT_POW10[np.uintp(width)] + _number(digits, width)
+    if width < 8:
+        value = np.float32(np.float64(mantissa) / _POW10[np.uintp(width)])
+        good &= np.uint8(w >> np.uint64(8 * width)) <= SPACE
+    else:
+        digits = more ^ _ZEROS
+        width = _digits(digits)
+        mantissa = mantissa * _INT_POW10[np.uintp(width)] + _number(digits, width)
+        value, exact = _to_float32(mantissa, -8 - width)
+        good &= exact & (width < 8)
+        good &= np.uint8(more >> np.uint64(8 * (width & 7))) <= SPACE
+        width += 8
+    return -value if negative else value, np.uintp(width), good
+
+
+@_compiled
+def _parse_field(buf, p, stop):
+    """The blank at p and the number behind it → (value, where it ends, whether the value is exact, and the blank one)."""
+    value, q, good = _parse_float(buf, np.int64(p) + 1, np.int64(stop))
+    return value, np.uintp(q), good and (buf[p] == SPACE or buf[p] == TAB)
 
 
 @_inlined
@@ -240,34 +341,9 @@ def _number(w, width):
     ) >> np.uint64(32)
 
 
-@_inlined
-def _parse_float(buf, p, stop):
-    """The number that begins at p and reaches to a blank or to `stop` → (value, where it ends, whether the value is exact)."""
-    negative = p < stop and buf[p] == MINUS
-    q = p + negative
-    # Nearly every number of a vector file is a digit, a point and up to 16 digits: those are read 8 at a time. All bytes looked
-    # at are in `buf`; what stands at `stop` is no digit, so no number reaches over it.
-    if q + 18 <= len(buf) and q + 1 < stop and buf[q + 1] == POINT and np.uint8(buf[q] - ZERO) <= 9:
-        mantissa = np.uint64(buf[q] - ZERO)
-        q += 2
-        w = _eight(buf, q) ^ _ZEROS
-        width = _digits(w)
-        mantissa = mantissa * _INT_POW10[width] + _number(w, width)
-        if width == 8:
-            w = _eight(buf, q + 8) ^ _ZEROS
-            more = _digits(w)
-            mantissa = mantissa * _INT_POW10[more] + _number(w, more)
-            width += more
-        q += width
-        if width < 16 and buf[q] <= SPACE:
-            value, good = _to_float32(mantissa, -width)
-            return -value if negative else value, q, good
-    return _parse_any_float(buf, p, stop)
-
-
 @_compiled
-def _parse_any_float(buf, p, stop):
-    """`_parse_float` for signs, any number of digits and exponents."""
+def _parse_float(buf, p, stop):
+    """Any number that begins at p and reaches to a blank or to `stop` → (value, where it ends, whether the value is exact)."""
     negative = False
     if p < stop and (buf[p] == MINUS or buf[p] == PLUS):
         negative = buf[p] == MINUS
@@ -347,20 +423,20 @@ def join_words(buf, found, out):
 # ── word2vec binary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_binary(buf, end, dim, table, found, passed):
+def scan_binary(buf, end, dim, table, found, noted, offset=0):
     """Records (newlines, word, space, `dim` float32) of `buf[:end]` → those that are wanted, as rows of `found`.
 
-    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. Where
-    `passed` has rows, those that are not wanted go there: hash of the word, record, begin and end. Stops where one of the two
-    is full or a record is not whole. Returns (position reached, records, rows of `found`, of `passed`).
+    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. Where `noted` has
+    rows, all records go there, wanted or not: hash of the word, record, begin and end (plus `offset`). Stops where one of the
+    two is full or a record is not whole. Returns (position reached, records, rows of `found`, of `noted`).
     """
-    return _scan_binary(buf, end, dim, *table, found, passed)
+    return _scan_binary(buf, end, dim, *table, found, noted, offset)
 
 
 @_compiled
-def _scan_binary(buf, end, dim, blob, begins, slots, found, passed):
-    position = record = n_found = n_passed = 0
-    while n_found < len(found) and (n_passed < len(passed) or len(passed) == 0):
+def _scan_binary(buf, end, dim, blob, begins, slots, found, noted, offset):
+    position = record = n_found = n_noted = 0
+    while n_found < len(found) and (n_noted < len(noted) or len(noted) == 0):
         p = position
         while p < end and buf[p] == NEWLINE:
             p += 1
@@ -377,13 +453,13 @@ def _scan_binary(buf, end, dim, blob, begins, slots, found, passed):
             row = found[n_found]
             row[0], row[1], row[2], row[3], row[4] = word, record, begin, p, stop
             n_found += 1
-        elif len(passed) > 0:
-            row = passed[n_passed]
-            row[0], row[1], row[2], row[3] = np.int64(key), record, begin, stop
-            n_passed += 1
+        if len(noted) > 0:
+            row = noted[n_noted]
+            row[0], row[1], row[2], row[3] = np.int64(key), record, offset + begin, offset + stop
+            n_noted += 1
         record += 1
         position = stop
-    return position, record, n_found, n_passed
+    return position, record, n_found, n_noted
 
 
 def parse_binary(buf, found, rows, exact):
@@ -399,3 +475,55 @@ def _parse_binary(buf, found, rows8, rows32, exact):
         for column in range(rows32.shape[1]):
             odd |= (rows32[k, column] & np.uint32(0x7F800000)) == np.uint32(0x7F800000)
         exact[k] = odd
+
+
+# ── rows of other words ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@_compiled
+def mean_rows(matrix, more, places, targets):
+    """Make each row `targets[k]` of `matrix` the mean of the rows `places[k]`, those of `more` counted on from the matrix's."""
+    total = np.empty(matrix.shape[1])
+    number = places.shape[1]
+    for k in range(len(targets)):
+        total[:] = 0.0
+        for place in places[k]:
+            row = matrix[place] if place < len(matrix) else more[place - len(matrix)]
+            for column in range(len(total)):
+                total[column] += row[column]
+        target = matrix[targets[k]]
+        for column in range(len(total)):
+            target[column] = total[column] / number
+
+
+# ── records that lie apart ───────────────────────────────────────────────────────────────────────────────────────────────
+
+# Of the C library. It does not move the file's position, so that several threads can read.
+_pread = nb.types.ExternalFunction("pread", nb.int64(nb.int32, nb.types.voidptr, nb.uint64, nb.int64))
+
+
+@_compiled
+def _read_records(file, begins, stops, newlines, buf):
+    """Read the bytes `begins[k]:stops[k]` of an open file, whose number is `file`, into `buf`, each with a newline after it if
+    `newlines`.
+
+    Returns how many bytes are in `buf`; −1 where the file has fewer bytes, or there is no room for them.
+    """
+    n = 0
+    for k in range(len(begins)):
+        at, stop = begins[k], stops[k]
+        if n + stop - at >= len(buf):
+            return -1
+        while at < stop:
+            got = _pread(file, buf[n:].ctypes, np.uint64(stop - at), at)
+            if got <= 0:
+                return -1
+            n += got
+            at += got
+        if newlines:
+            buf[n] = NEWLINE
+            n += 1
+    return n
+
+
+read_records = plain.read_records if os.name == "nt" else _read_records  # Windows has no pread

@@ -1,26 +1,23 @@
 """One open vector file: what it is, and the run through it."""
 
 import codecs
-import os
-import sys
-from itertools import compress
+from functools import cached_property
 
 import numpy as np
 
 from ..progress import reporter
 from .binary import BinaryReader
-from .compression import Excerpt, Source, Transcoded
+from .compression import Source, Transcoded
 from .damage import DamageReport, place
 from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
+from .excerpt import Excerpt
+from .hot import cores, hot_loops, threads_for
+from .keys import keys_of
 from .relay import relay
 from .table import open_table
 from .text import TextReader
 
-_MOST_THREADS = 8
-# Unpacked bytes from which on numba is worth its import (half a second). Python alone reads some 50 MB/s.
-_WORTH_NUMBA = 1 << 24
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
-_WORTH_THREADS = 1 << 22
 # Noting where a record lies takes 32 bytes: too much beside records of fewer numbers than these, of which there can be many.
 _LEAST_NUMBERS = 50
 
@@ -31,19 +28,19 @@ class Opened:
     Args:
         path: the file.
         wanted: list of the words that are looked for, without repetition; None for all.
-        lenders: callable, list of wanted words → set of other words, which are needed where those are not found.
+        candidates: callable, list of wanted words → set of other words that may be needed where those are not found.
         format, encoding, on_error, trust: as for `load_vectors`.
 
     Attributes:
         report: the `DamageReport`.
         layout, reader: the `Layout`, and the `BlockReader` (or `TableReader`) that follows it.
         records: how many lines or records have been read.
-        side: list of the lenders that are looked for in the same run, as if they were wanted, with numbers behind those.
-        passed: the records that were not wanted, so that `go_back` can read those of lenders; None where it cannot, see `side`.
+        side: list of the candidates that are looked for in the same run, as if they were wanted, with numbers behind those.
+        goes_back: whether instead a run notes where each record lies, for `go_back`.
     """
 
     def __init__(
-        self, path, wanted=None, *, lenders=None, format=None, encoding="utf-8", on_error="raise", trust=False
+        self, path, wanted=None, *, candidates=None, format=None, encoding="utf-8", on_error="raise", trust=False
     ):
         self.report = DamageReport(str(path), on_error)
         try:
@@ -51,15 +48,15 @@ class Opened:
             utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-        self.records, self.side, self.passed = 0, [], None
-        self.source = Source(path, _cores())
+        self.records, self.side, self.goes_back, self._blocks = 0, [], False, []
+        self.source = Source(path, cores())
         try:
-            self._recognise(wanted, lenders, format, "utf-8" if utf8 else encoding, trust)
+            self._recognise(wanted, candidates, format, "utf-8" if utf8 else encoding, trust)
         except BaseException:
             self.source.close()
             raise
 
-    def _recognise(self, wanted, lenders, format, encoding, trust):
+    def _recognise(self, wanted, candidates, format, encoding, trust):
         stream, head, told_encoding = self.source, _head_of(self.source), encoding
         if encoding != "utf-8" and format in (None, "text") and not kind_of(head):
             self._check_not_utf8(head, encoding)
@@ -69,12 +66,12 @@ class Opened:
         if not head and self.source.damage:
             raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
         layout = detect(head, self.source.path, size, format)
-        if lenders is not None:
-            plain = stream is self.source and self.source.compression is None
-            if plain and not isinstance(layout, str) and layout.dim >= _LEAST_NUMBERS:
-                self.passed = []
+        if candidates is not None:
+            at_any_place = stream is self.source and self.source.compression is None and not isinstance(layout, str)
+            if at_any_place and encoding == "utf-8" and layout.dim >= _LEAST_NUMBERS:
+                self.goes_back = True
             else:
-                self.side = list(lenders(wanted))
+                self.side = list(candidates(wanted))
                 wanted = [*wanted, *self.side]
         if isinstance(layout, str):
             self._open_table(layout, wanted, encoding, trust)
@@ -93,7 +90,7 @@ class Opened:
         hot, self.threads = hot_loops(self.source.usual_unpacked_size())
         self._encodings = encoding, told_encoding
         self._hot = hot
-        self.reader = self._reader_of(stream, head, wanted, every=self.passed is not None)
+        self.reader = self._reader_of(stream, head, wanted, every=self.goes_back)
 
     def _reader_of(self, stream, head, wanted, every=False):
         reader = BinaryReader if self.layout.kind == "binary" else TextReader
@@ -151,13 +148,11 @@ class Opened:
             nonlocal data
             stop, again = sink.add(block)
             self._report(block, again, stop, lambda wrong: (self.records + wrong.record, block.offset + wrong.byte))
-            if block.passed is not None:
-                block.passed[:, 1] += self.records
-                block.passed[:, 2:] += block.offset
-                self.passed.append(block.passed)
+            self._blocks.append((block.offset, self.records))
             self.records += block.records
             data += block.records - block.blank
-            tell(self.source.position(), sink.count)
+            if progress:
+                tell(self.source.position(), sink.count)
             return stop is not None
 
         try:
@@ -170,28 +165,26 @@ class Opened:
         if log:
             self.report.log()
 
-    def passed_over(self, words):
-        """Which of `words` have been passed over by a run.
+    @cached_property
+    def noted_keys(self):
+        """List of int64 arrays: the keys of all words that a run has met."""
+        return [np.ascontiguousarray(some[:, 0]) for some in self._noted()]
 
-        Returns:
-            (list of those words, int64 array (n, 4) of their records as in `Block.passed`, in the order of the file). A record
-            may be that of another word.
-        """
-        passed = np.concatenate(self.passed or [np.zeros((0, 4), np.int64)])
-        names = self._encoded(words)
-        begins = np.cumsum([0, *map(len, names)])
-        keys = self._hot.keys_of(np.frombuffer(b"".join(names), np.uint8), begins)
-        low = np.zeros(1 << 20, np.bool_)  # most records are ruled out by the lowest bits of their key
-        low[keys & len(low) - 1] = True
-        records = passed[low[passed[:, 0] & len(low) - 1]]
-        records = records[np.isin(records[:, 0], keys)]
-        return list(compress(words, np.isin(keys, records[:, 0]).tolist())), records
+    def _noted(self):
+        return [some for notes in self.reader.notes for some in notes.arrays()]
 
-    def go_back(self, words, records, sink):
-        """Read what `passed_over` returned, and hand it to `sink`, as `run` does."""
-        lines = b"" if self.layout.kind == "binary" else b"\n"
-        excerpt = Excerpt(self.source, records[:, 2].tolist(), records[:, 3].tolist(), lines)
-        reader = self._reader_of(excerpt, b"", words)
+    def go_back(self, words, sink):
+        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does."""
+        wanted = self._hot.make_set([keys_of(words)])
+        there = [self._hot.are_in(keys, wanted) for keys in self.noted_keys]
+        records = np.concatenate([some[these] for some, these in zip(self._noted(), there)])
+        if not len(records):
+            return
+        records = records[np.argsort(records[:, 2])]
+        offsets, before = np.array(self._blocks).T
+        records[:, 1] += before[np.searchsorted(offsets, records[:, 2], side="right") - 1]
+        reader = self._reader_of(self.source, b"", words)
+        excerpt = Excerpt(self.source, reader, *np.ascontiguousarray(records[:, 2:].T))
         done = 0
 
         def commit(block):
@@ -202,10 +195,12 @@ class Opened:
             return stop is not None
 
         size = int((records[:, 3] - records[:, 2]).sum())
-        relay(reader, commit, self.threads if size >= _WORTH_THREADS else 1)
+        relay(excerpt, commit, min(self.threads, threads_for(size)))
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""
+        if not (block.damage or again):
+            return
         for wrong in sorted(block.damage.each + again.each, key=lambda wrong: wrong.record):
             if stop is None or wrong.record <= stop:
                 record, byte = where(wrong)
@@ -213,7 +208,8 @@ class Opened:
                 spot = place(unit, self.reader.first_record + record, None if unit == "row" else byte)
                 self.report.add(wrong.kind, wrong.message, spot)
         if stop is None:
-            self.report.counts.update(block.damage.more + again.more)
+            self.report.counts.update(block.damage.more)
+            self.report.counts.update(again.more)
 
     def __enter__(self):
         return self
@@ -222,23 +218,7 @@ class Opened:
         self.source.close()
 
 
-def hot_loops(size):
-    """The module of hot loops for a file of about `size` unpacked bytes, and how many threads shall run them."""
-    if size < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
-        from . import plain
-
-        return plain, 1
-    from . import kernels
-
-    return kernels, _cores() if size >= _WORTH_THREADS else 1
-
-
 def _head_of(stream):
     head = bytearray(HEAD)
     with memoryview(head) as view:
         return bytes(head[: stream.readinto(view)])
-
-
-def _cores():
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, _MOST_THREADS)

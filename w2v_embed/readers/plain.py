@@ -1,11 +1,14 @@
 """The functions of `kernels.py` in Python and NumPy: for small files, where importing numba costs more, and as their oracle."""
 
-from itertools import pairwise
+import os
+import threading
 
 import numpy as np
 
+_AT_ONCE = 256
+_SEEKING = threading.Lock()
 _TAB, _NEWLINE, _SPACE = 9, 10, 32
-_FNV_BASIS, _FNV_PRIME, _64_BITS = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
+_FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
 def make_table(words):
@@ -13,28 +16,40 @@ def make_table(words):
     return {word: k for k, word in enumerate(words)}
 
 
-def keys_of(buf, begins):
-    """As `kernels.keys_of`."""
-    return np.array([_key_of(buf[begin:stop].tobytes()) for begin, stop in pairwise(begins.tolist())], np.int64)
+def keys_of(buf, begins, ends):
+    """As `kernels.keys_of`: the first bytes of all words, then the second ones of those that have one, and so on."""
+    keys = np.full(len(begins), _FNV_BASIS)
+    left, at = np.arange(len(begins)), np.asarray(begins)
+    while len(left):
+        more = at < ends[left]
+        left, at = left[more], at[more]
+        keys[left] = (keys[left] ^ buf[at]) * _FNV_PRIME
+        at = at + 1
+    return keys.view(np.int64)
 
 
-def _key_of(word):
-    key = _FNV_BASIS
-    for byte in word:
-        key = (key ^ byte) * _FNV_PRIME & _64_BITS
-    return key - (key >> 63 << 64)
+def make_set(keys):
+    """As `kernels.make_set`, for the `are_in` below."""
+    return np.unique(np.concatenate(keys))
 
 
-def scan_text(buf, start, end, dim, table, found, odd, passed):
+def are_in(keys, some):
+    """As `kernels.are_in`."""
+    if not len(some):
+        return np.zeros(len(keys), np.bool_)
+    return some[np.minimum(np.searchsorted(some, keys), len(some) - 1)] == keys
+
+
+def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
     """As `kernels.scan_text`."""
     block = buf[start:end]
     blanks = np.flatnonzero(block <= _SPACE)
     newline_at = np.flatnonzero(block[blanks] == _NEWLINE)  # index into `blanks` of each line's last one
     data = block.tobytes()
     blanks, newline_at = blanks.tolist(), newline_at.tolist()
-    begin = first = line = blank = n_found = n_odd = n_passed = 0
+    begin = first = line = blank = n_found = n_odd = n_noted = 0
     for last in newline_at:
-        if n_found == len(found) or n_odd == len(odd) or 0 < len(passed) == n_passed:
+        if n_found == len(found) or n_odd == len(odd) or 0 < len(noted) == n_noted:
             break
         stop = newline = blanks[last]
         inside = last - first
@@ -47,9 +62,9 @@ def scan_text(buf, start, end, dim, table, found, odd, passed):
             if word >= 0:
                 found[n_found] = word, line, start + begin, start + word_end, start + stop
                 n_found += 1
-            elif len(passed):
-                passed[n_passed] = _key_of(data[begin:word_end]), line, start + begin, start + stop
-                n_passed += 1
+            if len(noted):
+                noted[n_noted] = start + word_end, line, start + begin, start + stop
+                n_noted += 1
         elif stop > begin:
             odd[n_odd] = line, start + begin, start + stop
             n_odd += 1
@@ -57,7 +72,9 @@ def scan_text(buf, start, end, dim, table, found, odd, passed):
             blank += 1
         line += 1
         begin, first = newline + 1, last + 1
-    return start + begin, line, blank, n_found, n_odd, n_passed
+    noted[:n_noted, 0] = keys_of(buf, noted[:n_noted, 2], noted[:n_noted, 0])
+    noted[:n_noted, 2:] += offset
+    return start + begin, line, blank, n_found, n_odd, n_noted
 
 
 def parse_text(buf, found, rows, exact):
@@ -82,11 +99,11 @@ def join_words(buf, found, out):
     return len(words)
 
 
-def scan_binary(buf, end, dim, table, found, passed):
+def scan_binary(buf, end, dim, table, found, noted, offset=0):
     """As `kernels.scan_binary`."""
     data = buf[:end].tobytes()
-    position = record = n_found = n_passed = 0
-    while n_found < len(found) and (n_passed < len(passed) or len(passed) == 0):
+    position = record = n_found = n_noted = 0
+    while n_found < len(found) and (n_noted < len(noted) or len(noted) == 0):
         begin = position
         while begin < end and data[begin] == _NEWLINE:
             begin += 1
@@ -98,12 +115,14 @@ def scan_binary(buf, end, dim, table, found, passed):
         if word >= 0:
             found[n_found] = word, record, begin, word_end, stop
             n_found += 1
-        elif len(passed):
-            passed[n_passed] = _key_of(data[begin:word_end]), record, begin, stop
-            n_passed += 1
+        if len(noted):
+            noted[n_noted] = word_end, record, begin, stop
+            n_noted += 1
         record += 1
         position = stop
-    return position, record, n_found, n_passed
+    noted[:n_noted, 0] = keys_of(buf, noted[:n_noted, 2], noted[:n_noted, 0])
+    noted[:n_noted, 2:] += offset
+    return position, record, n_found, n_noted
 
 
 def parse_binary(buf, found, rows, exact):
@@ -111,3 +130,36 @@ def parse_binary(buf, found, rows, exact):
     for k, (_, _, _, word_end, stop) in enumerate(found.tolist()):
         rows[k] = np.frombuffer(buf[word_end + 1 : stop].tobytes(), "<f4")
         exact[k] = not np.isfinite(rows[k]).all()
+
+
+def mean_rows(matrix, more, places, targets):
+    """As `kernels.mean_rows`, for all floating types; some rows at a time, which stay in the cache."""
+    n = len(matrix)
+    for start in range(0, len(targets), _AT_ONCE):
+        some = places[start : start + _AT_ONCE]
+        total = np.zeros((len(some), matrix.shape[1]))
+        for column in some.T:
+            inside = column < n
+            total[inside] += matrix[column[inside]]
+            total[~inside] += more[column[~inside] - n]
+        matrix[targets[start : start + _AT_ONCE]] = total / some.shape[1]
+
+
+def read_records(file, begins, stops, newlines, buf):
+    """As `kernels.read_records`."""
+    n = 0
+    with _SEEKING:
+        for at, stop in zip(begins.tolist(), stops.tolist()):
+            if n + stop - at >= len(buf):
+                return -1
+            os.lseek(file, at, os.SEEK_SET)
+            while at < stop:
+                data = os.read(file, stop - at)
+                if not data:
+                    return -1
+                buf[n : n + len(data)] = np.frombuffer(data, np.uint8)
+                n, at = n + len(data), at + len(data)
+            if newlines:
+                buf[n] = _NEWLINE
+                n += 1
+    return n

@@ -5,54 +5,97 @@ from itertools import compress
 import numpy as np
 
 from .damage import Damage, Damages
+from .keys import keys_of
 from .opened import Opened
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 
 
-def select_rows(path, words, matrix_of, places, *, lenders=None, encoding="utf-8", on_error="raise", progress=None):
-    """Stream `path`, and write the vectors of `words` into a matrix; stop as soon as all are found.
+class Selection:
+    """The rows of some words, out of a file that is streamed once, and a way to those of other words. Use it in a `with`.
 
-    Rows of other words, which fallbacks need for the words that are not found, are read too. Where the file can be read at any
-    place, it is noted where each word lies, and after the run only the rows that are needed are read. Out of a packed or narrow
-    file all rows that might be needed are collected in the same run. Memory for them is bounded by
-    what they can still be needed for: where room runs out, rows that only words found by now would have used are dropped.
+    The rows are written into a matrix; reading stops as soon as all are found. Fallbacks need rows of other words, for the
+    words that are not found. Where the file can be read at any place, the run notes where each word lies, and `lend` reads the
+    rows that it is asked for. Out of a packed or narrow file the rows of all candidates are collected in the same run. Memory
+    for them is bounded by what they can still be needed for: where room runs out, rows that only words found by now would have
+    used are dropped.
 
     Args:
         path: a file of any format that `load_vectors` reads without being told to trust it.
         words: list of str without repetition.
         matrix_of: callable, dim → the array `(rows, dim)` to fill.
         places: for each word its row of the array.
-        lenders: callable, list of words not found → set of the other words that may lend them a row.
+        candidates: callable, list of words not found → set of the other words that may lend them a row; None: none are needed.
         encoding, on_error, progress: as for `load_vectors`.
 
-    Returns:
-        (the array; bool array `(len(words),)`: which words were found; (list of other words, their rows); the `DamageReport`).
+    Attributes:
+        matrix: the array.
+        found: bool array `(len(words),)`: which words were found.
+        report: the `DamageReport`.
+        held: the `HeldRows` of the candidates that were collected.
     """
-    with Opened(path, words, lenders=lenders, encoding=encoding, on_error=on_error) as opened:
-        sink = _Rows(words, matrix_of(opened.reader.dim), np.asarray(places), opened.side, lenders)
-        opened.run(sink, progress, log=False)
-        lent = sink.side_rows()
-        if opened.passed is not None and sink.count < len(words):
-            lent = _go_back(opened, list(lenders(sink.missing())), sink.matrix)
-    opened.report.log()
-    return sink.matrix, sink.found[: len(words)], lent, opened.report
+
+    def __init__(
+        self, path, words, matrix_of, places, *, candidates=None, encoding="utf-8", on_error="raise", progress=None
+    ):
+        self._words = words
+        self._opened = Opened(path, words, candidates=candidates, encoding=encoding, on_error=on_error)
+        try:
+            sink = _Rows(words, matrix_of(self._opened.reader.dim), np.asarray(places), self._opened.side, candidates)
+            self._opened.run(sink, progress, log=False)
+        except BaseException:
+            self._opened.source.close()
+            raise
+        self.matrix, self.found, self.report = sink.matrix, sink.found[: len(words)], self._opened.report
+        self.held = HeldRows(*sink.side_rows())
+
+    def word_keys(self):
+        """List of int64 arrays: the keys (see `keys`) of the words that were found, and of those that `lend` may find."""
+        if self._opened.goes_back:
+            return self._opened.noted_keys
+        return self.held.word_keys(compress(self._words, self.found.tolist()))
+
+    def lend(self, words):
+        """The rows of those of `words` that are in the file and undamaged: (list of these words, array of their rows)."""
+        if not self._opened.goes_back:
+            return self.held.lend(words)
+        sink = _Rows(words, np.empty((len(words), self.matrix.shape[1]), self.matrix.dtype), np.arange(len(words)))
+        self._opened.go_back(words, sink)
+        if sink.count == len(words):
+            return words, sink.matrix
+        return list(compress(words, sink.found.tolist())), sink.matrix[sink.found]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._opened.source.close()
 
 
-def _go_back(opened, words, like):
-    """Those of `words` that were passed over, and their rows, as in the matrix `like`."""
-    words, records = opened.passed_over(words)
-    sink = _Rows(words, np.empty((len(words), like.shape[1]), like.dtype), np.arange(len(words)))
-    if words:
-        opened.go_back(words, records, sink)
-    return list(compress(words, sink.found.tolist())), sink.matrix[sink.found]
+class HeldRows:
+    """Rows in memory, to be lent as by `Selection`.
+
+    Args:
+        words: list of str.
+        rows: array `(len(words), dim)`.
+    """
+
+    def __init__(self, words, rows):
+        self.number, self._rows = {word: k for k, word in enumerate(words)}, rows
+
+    def word_keys(self, others):
+        return [keys_of([*self.number, *others])]
+
+    def lend(self, words):
+        words = [word for word in words if word in self.number]
+        return words, self._rows[[self.number[word] for word in words]]
 
 
 class _Rows:
     """Fills the rows of the wanted words. The first of two equal words counts."""
 
-    def __init__(self, words, matrix, places, side=(), lenders=None):
-        self.words, self.matrix, self.places, self.side, self.lenders = words, matrix, places, side, lenders
+    def __init__(self, words, matrix, places, side=(), candidates=None):
+        self.words, self.matrix, self.places, self.side, self.candidates = words, matrix, places, side, candidates
         self.found = np.zeros(len(words) + len(side), np.bool_)
         self.count = 0
         # Of the side rows: the numbers of their words, and the rows, of which the first `n_kept` are in use.
@@ -63,24 +106,33 @@ class _Rows:
         self.n_kept = 0
 
     def add(self, block):
-        new = np.flatnonzero(~self.found[block.targets])
-        _, first = np.unique(block.targets[new], return_index=True)
-        new = np.sort(new[first])
-        targets = block.targets[new]
+        """As a sink of `Opened.run`. Only one thread at a time can be here: the usual block must be quick."""
+        new, again = self._first_of_equal(block)
+        targets, rows, where = block.targets[new], block.rows[new], block.where[new]
         self.found[targets] = True
-        inside = targets < len(self.words)
-        self.matrix[self.places[targets[inside]]] = block.rows[new[inside]]
-        self.count += int(inside.sum())
-        if not inside.all():
-            self._keep(targets[~inside] - len(self.words), block.rows[new[~inside]])
-        again = Damages()
-        if len(new) < len(block.targets):
-            for k in np.setdiff1d(np.arange(len(block.targets)), new).tolist():
-                message = f"the word {self._word(block.targets[k])!r} stands here again"
-                again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
-        done = self.count == len(self.words)
-        last = new[inside][-1:]
-        return (int(block.where[last[0]]) if len(last) else -1) if done else None, again
+        if self.side:
+            inside = targets < len(self.words)
+            self._keep(targets[~inside] - len(self.words), rows[~inside])
+            targets, rows, where = targets[inside], rows[inside], where[inside]
+        self.matrix[self.places[targets]] = rows
+        self.count += len(targets)
+        if self.count < len(self.words):
+            return None, again
+        return int(where[-1]) if len(where) else -1, again
+
+    def _first_of_equal(self, block):
+        """The rows of words that were not found before, as an index; the `Damages`: those that were."""
+        again, targets = Damages(), block.targets
+        new = ~self.found[targets]
+        if new.all() and len(set(targets.tolist())) == len(targets):
+            return slice(None), again
+        new = np.flatnonzero(new)
+        _, first = np.unique(targets[new], return_index=True)
+        new = np.sort(new[first])
+        for k in np.setdiff1d(np.arange(len(targets)), new).tolist():
+            message = f"the word {self._word(targets[k])!r} stands here again"
+            again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+        return new, again
 
     def _word(self, target):
         return self.words[target] if target < len(self.words) else self.side[target - len(self.words)]
@@ -106,7 +158,7 @@ class _Rows:
     def _sweep(self):
         """Drop the side rows that no missing word can use; returns the set of the words that are still of use."""
         missing = self.missing()
-        needed = self.lenders(missing) if missing else set()
+        needed = self.candidates(missing) if missing else set()
         stay = np.flatnonzero(self._are_in(self.kept[: self.n_kept], needed))
         self.n_kept = len(stay)
         self.kept[: self.n_kept] = self.kept[stay]

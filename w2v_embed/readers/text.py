@@ -40,9 +40,11 @@ class TextReader(BlockReader):
 
     def scan(self, scratch):
         """Find the block's lines."""
-        _, scratch.records, scratch.blank, n, n_odd, scratch.n_passed = self.hot.scan_text(
-            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, scratch.passed
+        noted = self.room_for_notes(scratch)
+        _, scratch.records, scratch.blank, n, n_odd, n_noted = self.hot.scan_text(
+            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, noted, scratch.offset
         )
+        scratch.notes.take(n_noted)
         return scratch.found[:n], scratch.odd[:n_odd]
 
     def parse(self, scratch, found):
