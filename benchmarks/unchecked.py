@@ -16,7 +16,7 @@ def install(path):
     kernels.scan_text = scan_text
 
 
-def scan_text(buf, start, end, dim, table, found, odd, noted, offset):
+def scan_text(buf, start, end, dim, table, found, odd, notes, offset):
     """As `kernels.scan_text`, but no field is counted and no line is odd."""
     return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, *table, found)
 

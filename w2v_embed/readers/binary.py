@@ -30,9 +30,9 @@ class BinaryReader(BlockReader):
 
     def cut(self, scratch, ended):
         """Up to the last whole record. Only words are looked at, so it is no loss that one thread at a time does this."""
-        noted = self.room_for_notes(scratch)
+        notes = self.room_for_notes(scratch)
         position, scratch.records, scratch.n_found, n_noted = self.hot.scan_binary(
-            scratch.buf, scratch.filled, self.dim, self.table, scratch.found, noted, scratch.offset
+            scratch.buf, scratch.filled, self.dim, self.table, scratch.found, notes, scratch.offset
         )
         scratch.notes.take(n_noted)
         if ended and scratch.bytes[position : scratch.filled].strip(b"\n"):
@@ -43,6 +43,12 @@ class BinaryReader(BlockReader):
                 position,
             )
         return scratch.filled if ended else position
+
+    def records_in(self, data):
+        """How many records `data` holds."""
+        found = np.empty((len(data) // self.least_bytes + 1, 5), np.int64)
+        buf = np.frombuffer(data, np.uint8)
+        return self.hot.scan_binary(buf, len(buf), self.dim, self.hot.make_table([]), found)[1]
 
     def scan(self, scratch):
         """What `cut` has found."""

@@ -15,7 +15,7 @@ _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
 # After these the plain loops give way to the compiled ones: a packed file can be longer than it seems.
 _PLAIN_BYTES = 1 << 24
-_NOTES = 1 << 15  # rows of an array of `Notes`
+_NOTES = 1 << 16  # in an array of `Notes`
 
 
 @dataclass
@@ -34,26 +34,29 @@ class Block:
 
 
 class Notes:
-    """Where records lie, as one worker notes them in passing: rows (key of the word, record in its block, first byte, end)."""
+    """Where records lie, as one worker notes them in passing: arrays `(2, n)` of the words' keys, and of places.
+
+    A place is the first byte and the length in one number, see `kernels.scan_text`.
+    """
 
     def __init__(self):
-        self._arrays, self._used = [np.empty((0, 4), np.int64)], 0
+        self._arrays, self._used = [np.empty((2, 0), np.int64)], 0
 
     def room(self, n):
-        """At least `n` rows that are free."""
-        if self._used + n > len(self._arrays[-1]):
-            self._arrays[-1] = self._arrays[-1][: self._used]
-            self._arrays.append(np.empty((max(n, _NOTES), 4), np.int64))
+        """Room for `n` more, at least."""
+        if self._used + n > self._arrays[-1].shape[1]:
+            self._arrays[-1] = self._arrays[-1][:, : self._used]
+            self._arrays.append(np.empty((2, max(n, _NOTES)), np.int64))
             self._used = 0
-        return self._arrays[-1][self._used :]
+        return self._arrays[-1][:, self._used :]
 
     def take(self, n):
-        """Keep the first `n` of them."""
+        """Keep the first `n` of what was written there."""
         self._used += n
 
     def arrays(self):
-        """All rows, in a list of arrays."""
-        return [*self._arrays[:-1], self._arrays[-1][: self._used]]
+        """All of them, in a list of arrays."""
+        return [*self._arrays[:-1], self._arrays[-1][:, : self._used]]
 
 
 class Scratch:
@@ -119,8 +122,8 @@ class BlockReader:
         return scratch
 
     def room_for_notes(self, scratch):
-        """Rows for as many notes as there can be records in a block; none where nobody asks for them."""
-        return scratch.notes.room(len(scratch.found)) if self.every else np.empty((0, 4), np.int64)
+        """Room for as many notes as there can be records in a block; none where nobody asks for them."""
+        return scratch.notes.room(len(scratch.found)) if self.every else plain.NO_NOTES
 
     # ── one thread at a time ──
 
@@ -248,7 +251,7 @@ class BlockReader:
                 extra.append((record, begin, target, word, row))
             if self.every:
                 key = self.hot.keys_of(np.frombuffer(word, np.uint8), np.array([0]), np.array([len(word)]))[0]
-                scratch.notes.room(1)[0] = key, record, scratch.offset + begin, scratch.offset + stop
+                scratch.notes.room(1)[:, 0] = key, (scratch.offset + begin) << plain.LENGTH_BITS | (stop - begin)
                 scratch.notes.take(1)
         if not extra:
             return

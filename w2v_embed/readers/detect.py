@@ -119,7 +119,7 @@ def sample_words(head, layout):
     if layout.kind == "binary":
         found = np.empty((_SAMPLE, 5), np.int64)
         buf = np.frombuffer(head, np.uint8)[layout.begin :]
-        _, _, n, _ = plain.scan_binary(buf, len(buf), layout.dim, {}, found, found[:0])
+        _, _, n, _ = plain.scan_binary(buf, len(buf), layout.dim, {}, found)
         return [buf[begin:stop].tobytes() for _, _, begin, stop, _ in found[:n].tolist()]
     lines = head[layout.begin :].split(b"\n", _SAMPLE)[:_SAMPLE]
     return [fields[0] for fields in (line.split(None, 1) for line in lines) if len(fields) == 2]

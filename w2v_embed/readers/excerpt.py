@@ -10,13 +10,16 @@ class Excerpt:
         source: the `Source`, of a file that is not packed.
         reader: the `BlockReader` that turns them into rows.
         begins, stops: int64 arrays of the first byte and the end of each record.
+
+    Attributes:
+        size: bytes of all of them.
     """
 
     def __init__(self, source, reader, begins, stops):
         self._source, self._reader, self._begins, self._stops = source, reader, begins, stops
         self._newlines = reader.unit == "line"
         self._sizes = np.cumsum([0, *(stops - begins + self._newlines).tolist()])
-        self._next = 0
+        self.size, self._next = int(self._sizes[-1]), 0
 
     def scratch(self):
         """Memory for one worker."""

@@ -26,6 +26,7 @@ _OVER_NINE = np.uint64(0x7676767676767676)  # 0x7F - 9 in each byte
 _SEVEN = np.uint64(7)
 _STRIDE = 32  # 8-byte words looked at between two questions "was there a newline?"
 
+LENGTH_BITS = plain.LENGTH_BITS
 _FNV_BASIS = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
 
@@ -144,23 +145,23 @@ def _slot_of(key, slots):
 # ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
+def scan_text(buf, start, end, dim, table, found, odd, notes=plain.NO_NOTES, offset=0):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
     begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
-    Where `noted` has rows, all regular lines go there, wanted or not: hash of the word, line, begin and end (plus `offset`).
-    Stops early where one of the three is full. Returns (position reached, lines, blank ones among them, rows of `found`, of
-    `odd`, of `noted`).
+    Where `notes`, two arrays, have room, all regular lines go there, wanted or not: the word's hash to the first, and to the
+    second `offset` + begin, shifted left by `LENGTH_BITS`, plus the length. Stops early where one of the three is full.
+    Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, numbers in each of `notes`).
     """
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, noted, offset)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, *notes, offset)
 
 
 @_compiled
-def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, noted, offset):
+def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, keys, places, offset):
     line = blank = n_found = n_odd = n_noted = 0
     p = start
-    while p < end and n_found < len(found) and n_odd < len(odd) and (n_noted < len(noted) or len(noted) == 0):
+    while p < end and n_found < len(found) and n_odd < len(odd) and (n_noted < len(keys) or len(keys) == 0):
         begin = p
         key = _FNV_BASIS
         while p < end and buf[p] > SPACE:
@@ -184,9 +185,8 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, note
                 row = found[n_found]
                 row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, stop
                 n_found += 1
-            if len(noted) > 0:
-                row = noted[n_noted]
-                row[0], row[1], row[2], row[3] = np.int64(key), line, offset + begin, offset + stop
+            if len(keys) > 0:
+                keys[n_noted], places[n_noted] = np.int64(key), (offset + begin) << LENGTH_BITS | (stop - begin)
                 n_noted += 1
         elif stop > begin:
             row = odd[n_odd]
@@ -423,20 +423,20 @@ def join_words(buf, found, out):
 # ── word2vec binary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def scan_binary(buf, end, dim, table, found, noted, offset=0):
+def scan_binary(buf, end, dim, table, found, notes=plain.NO_NOTES, offset=0):
     """Records (newlines, word, space, `dim` float32) of `buf[:end]` → those that are wanted, as rows of `found`.
 
-    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. Where `noted` has
-    rows, all records go there, wanted or not: hash of the word, record, begin and end (plus `offset`). Stops where one of the
-    two is full or a record is not whole. Returns (position reached, records, rows of `found`, of `noted`).
+    Rows of `found`: word index, record, begin of the word, its end, end of the vector; records count from 0. `notes` as in
+    `scan_text`. Stops where one of the two is full or a record is not whole. Returns (position reached, records, rows of
+    `found`, numbers in each of `notes`).
     """
-    return _scan_binary(buf, end, dim, *table, found, noted, offset)
+    return _scan_binary(buf, end, dim, *table, found, *notes, offset)
 
 
 @_compiled
-def _scan_binary(buf, end, dim, blob, begins, slots, found, noted, offset):
+def _scan_binary(buf, end, dim, blob, begins, slots, found, keys, places, offset):
     position = record = n_found = n_noted = 0
-    while n_found < len(found) and (n_noted < len(noted) or len(noted) == 0):
+    while n_found < len(found) and (n_noted < len(keys) or len(keys) == 0):
         p = position
         while p < end and buf[p] == NEWLINE:
             p += 1
@@ -453,9 +453,8 @@ def _scan_binary(buf, end, dim, blob, begins, slots, found, noted, offset):
             row = found[n_found]
             row[0], row[1], row[2], row[3], row[4] = word, record, begin, p, stop
             n_found += 1
-        if len(noted) > 0:
-            row = noted[n_noted]
-            row[0], row[1], row[2], row[3] = np.int64(key), record, offset + begin, offset + stop
+        if len(keys) > 0:
+            keys[n_noted], places[n_noted] = np.int64(key), (offset + begin) << LENGTH_BITS | (stop - begin)
             n_noted += 1
         record += 1
         position = stop

@@ -1,7 +1,6 @@
 """One open vector file: what it is, and the run through it."""
 
 import codecs
-from functools import cached_property
 
 import numpy as np
 
@@ -13,12 +12,13 @@ from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
 from .excerpt import Excerpt
 from .hot import cores, hot_loops, threads_for
 from .keys import keys_of
+from .plain import LENGTH_BITS
 from .relay import relay
 from .table import open_table
 from .text import TextReader
 
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
-# Noting where a record lies takes 32 bytes: too much beside records of fewer numbers than these, of which there can be many.
+# Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.
 _LEAST_NUMBERS = 50
 
 
@@ -68,7 +68,7 @@ class Opened:
         layout = detect(head, self.source.path, size, format)
         if candidates is not None:
             at_any_place = stream is self.source and self.source.compression is None and not isinstance(layout, str)
-            if at_any_place and encoding == "utf-8" and layout.dim >= _LEAST_NUMBERS:
+            if at_any_place and encoding == "utf-8" and layout.dim >= _LEAST_NUMBERS and size >> 63 - LENGTH_BITS == 0:
                 self.goes_back = True
             else:
                 self.side = list(candidates(wanted))
@@ -165,37 +165,36 @@ class Opened:
         if log:
             self.report.log()
 
-    @cached_property
-    def noted_keys(self):
-        """List of int64 arrays: the keys of all words that a run has met."""
-        return [np.ascontiguousarray(some[:, 0]) for some in self._noted()]
-
     def _noted(self):
         return [some for notes in self.reader.notes for some in notes.arrays()]
+
+    def noted_keys(self):
+        """List of int64 arrays: the keys of all words that a run has met."""
+        return [keys for keys, _ in self._noted()]
 
     def go_back(self, words, sink):
         """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does."""
         wanted = self._hot.make_set([keys_of(words)])
-        there = [self._hot.are_in(keys, wanted) for keys in self.noted_keys]
-        records = np.concatenate([some[these] for some, these in zip(self._noted(), there)])
-        if not len(records):
-            return
-        records = records[np.argsort(records[:, 2])]
-        offsets, before = np.array(self._blocks).T
-        records[:, 1] += before[np.searchsorted(offsets, records[:, 2], side="right") - 1]
+        places = np.concatenate([places[self._hot.are_in(keys, wanted)] for keys, places in self._noted()])
+        places.sort()
+        begins = places >> LENGTH_BITS
         reader = self._reader_of(self.source, b"", words)
-        excerpt = Excerpt(self.source, reader, *np.ascontiguousarray(records[:, 2:].T))
+        excerpt = Excerpt(self.source, reader, begins, begins + (places & (1 << LENGTH_BITS) - 1))
         done = 0
 
         def commit(block):
             nonlocal done
             stop, again = sink.add(block)
-            self._report(block, again, stop, lambda wrong: records[done + wrong.record, 1:3].tolist())
+            self._report(block, again, stop, lambda wrong: self._where(int(begins[done + wrong.record])))
             done += block.records
             return stop is not None
 
-        size = int((records[:, 3] - records[:, 2]).sum())
-        relay(excerpt, commit, min(self.threads, threads_for(size)))
+        relay(excerpt, commit, min(self.threads, threads_for(excerpt.size)))
+
+    def _where(self, byte):
+        """The record that begins at `byte`, and this."""
+        offset, records = next(block for block in reversed(self._blocks) if block[0] <= byte)
+        return records + self.reader.records_in(self.source.read_at(offset, byte - offset)), byte
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""

@@ -7,6 +7,8 @@ import numpy as np
 
 _AT_ONCE = 256
 _SEEKING = threading.Lock()
+LENGTH_BITS = 23  # of a note, see `kernels.scan_text`: more than the longest record takes
+NO_NOTES = np.empty((2, 0), np.int64)
 _TAB, _NEWLINE, _SPACE = 9, 10, 32
 _FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
@@ -40,8 +42,9 @@ def are_in(keys, some):
     return some[np.minimum(np.searchsorted(some, keys), len(some) - 1)] == keys
 
 
-def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
+def scan_text(buf, start, end, dim, table, found, odd, notes=NO_NOTES, offset=0):
     """As `kernels.scan_text`."""
+    keys, places = notes
     block = buf[start:end]
     blanks = np.flatnonzero(block <= _SPACE)
     newline_at = np.flatnonzero(block[blanks] == _NEWLINE)  # index into `blanks` of each line's last one
@@ -49,7 +52,7 @@ def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
     blanks, newline_at = blanks.tolist(), newline_at.tolist()
     begin = first = line = blank = n_found = n_odd = n_noted = 0
     for last in newline_at:
-        if n_found == len(found) or n_odd == len(odd) or 0 < len(noted) == n_noted:
+        if n_found == len(found) or n_odd == len(odd) or 0 < len(keys) == n_noted:
             break
         stop = newline = blanks[last]
         inside = last - first
@@ -62,8 +65,8 @@ def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
             if word >= 0:
                 found[n_found] = word, line, start + begin, start + word_end, start + stop
                 n_found += 1
-            if len(noted):
-                noted[n_noted] = start + word_end, line, start + begin, start + stop
+            if len(keys):
+                keys[n_noted], places[n_noted] = start + word_end, (start + begin) << LENGTH_BITS | (stop - begin)
                 n_noted += 1
         elif stop > begin:
             odd[n_odd] = line, start + begin, start + stop
@@ -72,8 +75,8 @@ def scan_text(buf, start, end, dim, table, found, odd, noted, offset=0):
             blank += 1
         line += 1
         begin, first = newline + 1, last + 1
-    noted[:n_noted, 0] = keys_of(buf, noted[:n_noted, 2], noted[:n_noted, 0])
-    noted[:n_noted, 2:] += offset
+    keys[:n_noted] = keys_of(buf, places[:n_noted] >> LENGTH_BITS, keys[:n_noted])
+    places[:n_noted] += offset << LENGTH_BITS
     return start + begin, line, blank, n_found, n_odd, n_noted
 
 
@@ -99,11 +102,12 @@ def join_words(buf, found, out):
     return len(words)
 
 
-def scan_binary(buf, end, dim, table, found, noted, offset=0):
+def scan_binary(buf, end, dim, table, found, notes=NO_NOTES, offset=0):
     """As `kernels.scan_binary`."""
+    keys, places = notes
     data = buf[:end].tobytes()
     position = record = n_found = n_noted = 0
-    while n_found < len(found) and (n_noted < len(noted) or len(noted) == 0):
+    while n_found < len(found) and (n_noted < len(keys) or len(keys) == 0):
         begin = position
         while begin < end and data[begin] == _NEWLINE:
             begin += 1
@@ -115,13 +119,13 @@ def scan_binary(buf, end, dim, table, found, noted, offset=0):
         if word >= 0:
             found[n_found] = word, record, begin, word_end, stop
             n_found += 1
-        if len(noted):
-            noted[n_noted] = word_end, record, begin, stop
+        if len(keys):
+            keys[n_noted], places[n_noted] = word_end, begin << LENGTH_BITS | (stop - begin)
             n_noted += 1
         record += 1
         position = stop
-    noted[:n_noted, 0] = keys_of(buf, noted[:n_noted, 2], noted[:n_noted, 0])
-    noted[:n_noted, 2:] += offset
+    keys[:n_noted] = keys_of(buf, places[:n_noted] >> LENGTH_BITS, keys[:n_noted])
+    places[:n_noted] += offset << LENGTH_BITS
     return position, record, n_found, n_noted
 
 

@@ -52,7 +52,7 @@ class Selection:
     def word_keys(self):
         """List of int64 arrays: the keys (see `keys`) of the words that were found, and of those that `lend` may find."""
         if self._opened.goes_back:
-            return self._opened.noted_keys
+            return self._opened.noted_keys()
         return self.held.word_keys(compress(self._words, self.found.tolist()))
 
     def lend(self, words):

@@ -38,11 +38,15 @@ class TextReader(BlockReader):
             return scratch.filled
         return scratch.bytes.rfind(b"\n", 0, scratch.filled) + 1
 
+    def records_in(self, data):
+        """How many lines `data` holds."""
+        return data.count(b"\n")
+
     def scan(self, scratch):
         """Find the block's lines."""
-        noted = self.room_for_notes(scratch)
+        notes = self.room_for_notes(scratch)
         _, scratch.records, scratch.blank, n, n_odd, n_noted = self.hot.scan_text(
-            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, noted, scratch.offset
+            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, notes, scratch.offset
         )
         scratch.notes.take(n_noted)
         return scratch.found[:n], scratch.odd[:n_odd]
