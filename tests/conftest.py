@@ -25,11 +25,11 @@ def hot(request, monkeypatch):
 
 def use_hot(name, monkeypatch):
     """Make the readers use one set of hot loops, and tiny blocks, so that small files have many."""
-    from w2v_embed import matrix
+    from w2v_embed import lending
     from w2v_embed.readers import blocks, kernels, keys, opened, plain
 
     module, threads = {"kernels": (kernels, 2), "plain": (plain, 1)}[name]
-    for user in (opened, keys, matrix):
+    for user in (opened, keys, lending):
         monkeypatch.setattr(user, "hot_loops", lambda size: (module, threads))
     monkeypatch.setattr(blocks, "_BLOCK", 256)
     return module

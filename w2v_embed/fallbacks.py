@@ -1,7 +1,7 @@
 """Fallbacks: where else to look for a word that the vectors do not have.
 
-Everything here is about words alone: which other words could lend a row (`candidates`), and which of them do (`resolve`). The
-rows themselves are read in one pass with those of the vocabulary, see `matrix`.
+Everything here is about words alone: which other words lend their rows (`resolve`), and which could, where that must be known
+beforehand (`candidates`). The rows themselves are read by `matrix`.
 
 Fallbacks work in the order in which they were given, and build on each other: ("nfkc", "lower") finds "ＩＰＨＯＮＥ" under
 "iphone" (nfkc+lower). A word takes the first form that is known.

@@ -4,14 +4,15 @@ import logging
 from collections import Counter
 from contextlib import ExitStack
 from functools import cached_property, partial
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 
 from .coverage import Coverage
 from .fallbacks import FINDS, Derivation, Fallbacks
-from .readers import HeldRows, Selection, WordSet, hot_loops, plain
+from .lending import RowPool, resolve
+from .readers import HeldRows, Selection
 from .readers.damage import DamageReport
 from .vocabulary import read_vocabulary
 
@@ -387,87 +388,33 @@ def _look_up(source, words, name, report):
     return rows[good], found, dim
 
 
-class _RowPool:
-    """The rows that the sources have: those of the vocabulary out of the matrix, others as they are asked for."""
-
-    def __init__(self, matrix, origins, word_index, lenders):
-        self._matrix, self._origins, self._word_index, self._lenders = matrix, origins.copy(), word_index, lenders
-        self._place = {}  # of each word that was fetched: its row, those of `_more` counted on from the matrix's
-        self._more, self._codes = [], []  # arrays of other words' rows, and for each row the code of its source
-
-    def words(self):
-        """The `WordSet` of all words that have a row."""
-        return WordSet([keys for lender in self._lenders for keys in lender.word_keys()])
-
-    def fetch(self, words):
-        """Get the rows of `words` where they are not yet here; returns the list of those that no source has."""
-        words = set(words).difference(self._place)
-        others, nowhere = words.difference(self._word_index), []
-        for word in words - others:
-            index = self._word_index[word]
-            if self._origins[index] > _OOV:
-                self._place[word] = index
-            else:
-                nowhere.append(word)
-        left = list(others)
-        for code, lender in enumerate(self._lenders, len(_ORIGINS)):
-            got, rows = lender.lend(left) if left else ([], self._matrix[:0])
-            first = len(self._matrix) + len(self._codes)
-            self._place.update(zip(got, range(first, first + len(got))))
-            self._codes += [code] * len(got)
-            self._more.append(rows)
-            left = [word for word in left if word not in self._place]
-        return nowhere + left
-
-    def lend(self, words, targets):
-        """Make each row `targets[k]` of the matrix the mean of the rows of `words[k]`, tuples of one length."""
-        if len(self._more) > 1:
-            self._more = [np.concatenate(self._more)]
-        places = np.fromiter(map(self._place.__getitem__, chain.from_iterable(words)), np.int64)
-        hot = plain if self._matrix.dtype == np.float16 else hot_loops(0)[0]  # numba knows no half precision
-        hot.mean_rows(self._matrix, self._more[0], places.reshape(len(words), -1), targets)
-
-    def name_of(self, words, names):
-        """The names of the sources that have the rows of `words`."""
-        n = len(self._matrix)
-        places = [self._place[word] for word in words]
-        codes = [self._codes[place - n] if place >= n else self._origins[place] for place in places]
-        return " + ".join(dict.fromkeys(names[code - len(_ORIGINS)] for code in codes))
-
-
 def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, others):
     """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 
     Returns:
-        (label (source, fallback or None) of each origin, what makes the dict word → `Derivation`, dict fallback → words that it
-        would find).
+        (label (source, fallback or None) of each origin; callable that makes the dict word → `Derivation`; dict fallback → words
+        that it would find).
     """
     labels = [(name, None) for name in names]
     mask = origins[ids] == _OOV
     missing, places = list(compress(word_index, mask.tolist())), ids[mask]
     if not missing or not (plan.names or others):
         return labels, dict, {}
-    have = _RowPool(matrix, origins, word_index, lenders)
-    known = have.words()
-    while True:
-        resolution = plan.resolve(missing, known)
-        left = resolution.missing()
-        would = {name: Fallbacks([*plan.given, name]).resolve(left, known) for name in others}
-        nowhere = have.fetch(chain(resolution.lenders(), *(other.lenders() for other in would.values())))
-        if not nowhere:
-            break
-        known.deny(nowhere)
+    pool = RowPool(matrix, word_index, missing, lenders, origins - len(_ORIGINS))
+    resolution, would = resolve(plan, others, missing, pool)
 
     codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
     for fallback, hits in resolution.groups:
-        own = [names[0]] * len(hits) if len(names) == 1 else [have.name_of(lenders, names) for lenders in hits.values()]
-        alike = {}  # (names of the sources, number of words that lend) → positions
+        own = names * len(hits)
+        if len(names) > 1:
+            own = [" + ".join(names[number] for number in pool.owners(lending)) for lending in hits.values()]
+        alike = {}  # (names of the sources, how many words lend) → positions
         for k, how in zip(hits, zip(own, map(len, hits.values()))):
             alike.setdefault(how, []).append(k)
-        for (name, number), several in alike.items():
+        for (name, count), several in alike.items():
             targets = places[several]
-            if number:
-                have.lend([hits[k] for k in several], targets)
+            if count:
+                pool.lend([hits[k] for k in several], targets)
             else:
                 source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
                 matrix[targets] = [source.get_vector(missing[k]) for k in several]
