@@ -392,8 +392,8 @@ def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, 
     """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 
     Returns:
-        (label (source, fallback or None) of each origin; callable that makes the dict word → `Derivation`; dict fallback → words
-        that it would find).
+        (label (source, fallback or None) of each origin; callable that makes the dict word → `Derivation`; dict fallback →
+        words that it would find).
     """
     labels = [(name, None) for name in names]
     mask = origins[ids] == _OOV
