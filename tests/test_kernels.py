@@ -196,6 +196,7 @@ def test_binary_scans_agree_on_any_bytes(block, dim, every):
     assert not every or n_noted == rest[1]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=12), max_size=20))
 def test_keys_are_fnv_1a(words):
     ends = np.cumsum([0, *map(len, words)])
