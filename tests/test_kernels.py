@@ -292,6 +292,7 @@ ODD_FIELDS = ["0.12345678901234567890123", "x", "0.1x", "0.12345678x", "-", "1e"
     st.sampled_from([" ", "\t"]),
     st.sampled_from([0, 64]),
 )
+@example([["1.2e-05", "0.5", "0.5"], ["0.5", "0.25", "1.2e-05"]], " ", 64)
 def test_lines_are_parsed_as_if_each_were_alone(lines, blank, room):
     """Kernels go through two lines at a time; numbers of all lengths stand next to each other, and up to the buffer's end."""
     block = "".join(f"w{blank}{blank.join(fields)}\n" for fields in lines).encode()
