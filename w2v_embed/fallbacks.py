@@ -1,7 +1,7 @@
 """Fallbacks: where else to look for a word that the vectors do not have.
 
 Everything here is about words alone: which other words lend their rows (`resolve`), and which could, where that must be known
-beforehand (`candidates`). The rows themselves are read by `matrix`.
+beforehand (`candidates`). The rows themselves come in `lending`.
 
 Fallbacks work in the order in which they were given, and build on each other: ("nfkc", "lower") finds "ＩＰＨＯＮＥ" under
 "iphone" (nfkc+lower). A word takes the first form that is known.
@@ -266,7 +266,7 @@ class _Parts:
         runs = set(_RUNS.findall("\n".join(forms)))
         chinese = {}  # length → the runs of it
         for run in runs:
-            if 2 < len(run) <= _LONGEST_RUN and run >= "\u3400" and _is_chinese(run):
+            if 2 < len(run) <= _LONGEST_RUN and _is_chinese(run):
                 chinese.setdefault(len(run), []).append(run)
         candidates = runs.union(*chain(*chinese.values()))
         for n, some in chinese.items():

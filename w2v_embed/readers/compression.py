@@ -152,11 +152,6 @@ class Source:
             self.damage = f"the {self.compression} stream is cut or damaged ({error})"
             return 0
 
-    def read_at(self, begin, size):
-        """Some bytes of the file as it lies on disk; the stream is lost."""
-        self._file.seek(begin)
-        return self._file.read(size)
-
     def position(self):
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
         if self.compression == "bzip2":

@@ -40,12 +40,16 @@ class Excerpt:
     def read(self, scratch):
         """Read them, as rows."""
         begins, stops = self._begins[scratch.stretches], self._stops[scratch.stretches]
-        scratch.filled = self._reader.hot.read_records(
-            self._source.fileno(), begins, stops, self._newlines, scratch.buf
-        )
-        if scratch.filled < 0:
-            raise ValueError(
-                f"{self._source.path} has become shorter while it was read. Wait until it is written, and try again."
-            )
+        scratch.filled = read_records(self._source, self._reader.hot, begins, stops, self._newlines, scratch.buf)
         scratch.end = self._reader.cut(scratch, True)
         return self._reader.read(scratch)
+
+
+def read_records(source, hot, begins, stops, newlines, buf):
+    """As `kernels.read_records`, of a `Source` that is not packed; a file that has become shorter is an error."""
+    filled = hot.read_records(source.fileno(), begins, stops, newlines, buf)
+    if filled < 0:
+        raise ValueError(
+            f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
+        )
+    return filled

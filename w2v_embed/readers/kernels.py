@@ -46,17 +46,15 @@ def make_table(words):
     begins = np.zeros(len(words) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=begins[1:])
     slots = np.full(1 << (2 * len(words)).bit_length() if words else 0, -1, np.int32)
-    _fill_slots(blob, begins, slots)
+    _fill_slots(keys_of(blob, begins[:-1], begins[1:]), slots)
     return blob, begins, slots
 
 
 @_compiled
-def _fill_slots(blob, begins, slots):
+def _fill_slots(keys, slots):
     mask = len(slots) - 1
-    for word in range(len(begins) - 1):
-        key = _FNV_BASIS
-        for p in range(begins[word], begins[word + 1]):
-            key = (key ^ np.uint64(blob[p])) * _FNV_PRIME
+    for word in range(len(keys)):
+        key = np.uint64(keys[word])
         slot = np.int64(key ^ (key >> np.uint64(32))) & mask
         while slots[slot] >= 0:
             slot = (slot + 1) & mask

@@ -9,7 +9,7 @@ from .binary import BinaryReader
 from .compression import Source, Transcoded
 from .damage import DamageReport, place
 from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
-from .excerpt import Excerpt
+from .excerpt import Excerpt, read_records
 from .hot import cores, hot_loops, threads_for
 from .keys import keys_of
 from .plain import LENGTH_BITS
@@ -194,7 +194,9 @@ class Opened:
     def _where(self, byte):
         """The record that begins at `byte`, and this."""
         offset, records = next(block for block in reversed(self._blocks) if block[0] <= byte)
-        return records + self.reader.records_in(self.source.read_at(offset, byte - offset)), byte
+        buf = np.empty(byte - offset + 1, np.uint8)
+        size = read_records(self.source, self._hot, np.array([offset]), np.array([byte]), False, buf)
+        return records + self.reader.records_in(buf[:size].tobytes()), byte
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""
