@@ -117,13 +117,14 @@ WORDS = st.text(LETTERS, min_size=1, max_size=6).filter(lambda word: not word.is
         lambda names: st.integers(1, len(names)).map(lambda n: names[:n])
     ),
     block=st.sampled_from([64, 200, 1 << 20]),
+    head=st.sampled_from([64, 1 << 18]),
     room=st.sampled_from([1, 1 << 20]),
     hot=st.sampled_from(["kernels", "plain"]),
     kind=st.sampled_from(["text", "binary", "packed"]),
     seed=st.integers(0, 9),
 )
 def test_each_row_is_what_its_provenance_says(
-    tmp_path_factory, in_file, wanted, fallbacks, block, room, hot, kind, seed
+    tmp_path_factory, in_file, wanted, fallbacks, block, head, room, hot, kind, seed
 ):
     rows = rows_of(in_file)
     path = tmp_path_factory.mktemp("v") / "v.txt"
@@ -135,6 +136,7 @@ def test_each_row_is_what_its_provenance_says(
     with pytest.MonkeyPatch.context() as patch:
         use_hot(hot, patch)
         patch.setattr("w2v_embed.readers.blocks._BLOCK", block)
+        patch.setattr(opened, "HEAD", head)
         patch.setattr(select, "_SIDE_BYTES", room)
         em = build_matrix(path, index, fallbacks=fallbacks, oov="normal", seed=seed)
         in_order = build_matrix(path, ["<pad>", *wanted], fallbacks=fallbacks, oov="normal", seed=seed)
@@ -185,10 +187,10 @@ def test_a_word_that_only_shares_its_key_is_no_lender(tmp_path, monkeypatch, hot
     path = write_text(tmp_path / "v.txt", rows := rows_of(["the", "new", "york", "ABC"]))
     if kind == "packed":
         path.write_bytes(gzip.compress(path.read_bytes()))
-    index = ["<pad>", "The", "New-York", "abc", "qq-rr", "QQ", "new"]
+    index = ["<pad>", "The", "New-York", "abc", "qq-rr", "QQ", "new", "ZZ", "zz"]
     em = build_matrix(path, index, fallbacks=["lower", "parts"], suggest=True)
     assert em.derived == {"The": Derivation("lower", ("the",)), "New-York": Derivation("lower+parts", ("new", "york"))}
-    assert em.coverage.missing == ["abc", "qq-rr", "QQ"]
+    assert em.coverage.missing == ["abc", "qq-rr", "QQ", "ZZ", "zz"]
     assert em.coverage.suggestions == {"upper": ["abc"]}
     assert same_bits(em.matrix[1], np.array(rows["the"], np.float32))
 
@@ -337,7 +339,8 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
 
 
 @pytest.mark.parametrize(("packed", "write"), [(False, write_text), (True, write_text), (False, write_binary)])
-def test_what_is_wrong_with_a_lender_is_said_with_its_place(tmp_path, hot, packed, write):
+def test_what_is_wrong_with_a_lender_is_said_with_its_place(tmp_path, monkeypatch, hot, packed, write):
+    monkeypatch.setattr(opened, "HEAD", 256)  # with less read beforehand, there are many blocks
     rows = {**{f"word{k}": [1, 2] for k in range(100)}, "the": [1, "nan"], **rows_of(["cat"], 2)}
     path = write(tmp_path / "v", {word: list(map(float, row)) for word, row in rows.items()})
     byte = path.read_bytes().index(b"the")
