@@ -1,5 +1,6 @@
 """Kernels, their plain twins and gensim hold each other: over generated files, number by number and byte by byte."""
 
+import itertools
 import struct
 
 import numpy as np
@@ -246,9 +247,23 @@ def test_means_of_rows(number, dtype):
     expected = both[places].mean(axis=1, dtype=np.float64).astype(dtype)
     for hot in (kernels, plain):
         result = matrix.copy()
-        hot.mean_rows(result, more, places, targets)
+        hot.mean_rows(result, more, places.ravel(), number * np.arange(21), targets)
         assert same_bits(result[20:], expected)
         assert same_bits(result[:20], matrix[:20])
+
+
+def test_means_of_rows_of_many_lengths():
+    """More than the plain loop takes at a time."""
+    rng = np.random.default_rng(0)
+    matrix, more = rng.normal(size=(700, 3)), rng.normal(size=(50, 3))
+    bounds = np.cumsum([0, *rng.integers(1, 6, 600)])
+    places = rng.choice([*range(100), *range(700, 750)], bounds[-1])
+    both = np.concatenate([matrix, more])
+    expected = np.array([both[places[begin:end]].mean(axis=0) for begin, end in itertools.pairwise(bounds)])
+    for hot in (kernels, plain):
+        result = matrix.copy()
+        hot.mean_rows(result, more, places, bounds, np.arange(100, 700))
+        assert same_bits(result[100:], expected)
 
 
 def test_records_that_lie_apart(tmp_path):
@@ -258,15 +273,70 @@ def test_records_that_lie_apart(tmp_path):
     for hot in (kernels, plain):
         with open(path, "rb", buffering=0) as file:
 
-            def read(begins, stops, newlines, size, hot=hot, file=file):
+            def read(begins, stops, size, hot=hot, file=file):
                 buf = np.zeros(size, np.uint8)
-                return hot.read_records(file.fileno(), begins, stops, newlines, buf), bytes(buf)
+                return hot.read_records(file.fileno(), begins, stops, buf), bytes(buf)
 
-            assert read(begins, stops, True, 20) == (16, bytes([*range(91, 101), 10, 1, 2, 3, 10, 10]) + bytes(4))
-            assert read(begins, stops, False, 20) == (13, bytes([*range(91, 101), 1, 2, 3]) + bytes(7))
-            assert read(begins, stops, True, 12)[0] == -1  # no room
-            assert read(begins, stops + 1, False, 20)[0] == -1  # the file ends before
-            assert read(np.array([200]), np.array([201]), False, 20)[0] == -1
+            assert read(begins, stops, 20) == (16, bytes([*range(91, 101), 10, 1, 2, 3, 10, 10]) + bytes(4))
+            assert read(begins, stops, 12)[0] == -1  # no room
+            assert read(begins, stops + 1, 20)[0] == -1  # the file ends before
+            assert read(np.array([200]), np.array([201]), 20)[0] == -1
+
+
+WORDS = [b"the", "\u4e2d\u56fd".encode(), b"a" * 300, b"cat"]
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("nearby", [1, 100, 1 << 17])
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_rows_of_records_that_lie_apart(tmp_path, monkeypatch, binary, nearby, system):
+    """Records of all kinds, in any order, few or many at a time, and as where the C library has no pread."""
+    monkeypatch.setattr(kernels, "_NEARBY", nearby)
+    if system == "nt":
+        monkeypatch.setattr(kernels, "read_records", plain.read_records)
+        monkeypatch.setattr(kernels, "_read_rows", kernels._read_rows.py_func)
+    rng = np.random.default_rng(0)
+    wanted, dim = WORDS[:3], 3
+    records, expected = [], []  # (bytes, number of the word or -1, row)
+    for k in rng.integers(len(WORDS), size=500).tolist():
+        row = rng.normal(size=dim).astype(np.float32)
+        if k == 3 and rng.random() < 0.5:
+            row[1] = np.nan
+        fields = b" ".join(b"%.9e" % x if np.isfinite(x) else b"nan" for x in row)
+        record = WORDS[k] + b" " + (row.tobytes() if binary else fields)
+        records.append(record)
+        expected.append((k if k < 3 else -1, row))
+    odd = [
+        b" " + bytes(4 * dim),
+        b"no blank here",
+        b"the " + bytes(4 * dim + 1),
+        b"the 1 2",
+        b"the 1 2 3 4",
+        b"the 1 x 3",
+    ]
+    for record in odd:
+        if not binary or len(record) >= 4 * dim + 1:
+            records.append(record)
+            expected.append((-1, None))
+    path = tmp_path / "file"
+    path.write_bytes(b"\n".join(records) + b"\n")
+    begins = np.cumsum([0, *(len(record) + 1 for record in records[:-1])])
+    order = rng.permutation(len(records))
+    begins, stops = begins[order], begins[order] + np.array(list(map(len, records)))[order]
+    for hot in (kernels, plain):
+        rows, targets = np.empty((len(records), dim), np.float32), np.empty(len(records), np.int64)
+        with open(path, "rb", buffering=0) as file:
+            table = hot.make_table(wanted)
+            assert hot.read_rows(file.fileno(), binary, begins, stops, table, rows, targets)
+            assert not hot.read_rows(file.fileno(), binary, begins, stops + 10_000, table, rows.copy(), targets.copy())
+        irregular = beside = 0
+        for got, row, k in zip(targets.tolist(), rows, order.tolist()):
+            if got >= 0:
+                assert got == expected[k][0]
+                assert same_bits(row, expected[k][1])
+            irregular += expected[k][0] < 0
+            beside += got < 0 <= expected[k][0]
+        assert beside <= (0 if binary or hot is plain else irregular)  # lines are parsed in pairs
 
 
 FIELDS = [

@@ -1,11 +1,12 @@
 """The rows of other words, for words that no source has: fallbacks say which, the sources lend them."""
 
-from itertools import chain
+from collections import defaultdict
+from itertools import chain, count, islice, repeat
 
 import numpy as np
 
 from .fallbacks import Fallbacks
-from .readers import WordSet, hot_loops, plain
+from .readers import WordSet, hot_loops, in_threads, plain, threads_for
 
 
 def resolve(plan, others, missing, pool):
@@ -37,14 +38,14 @@ class RowPool:
     Args:
         matrix: array `(rows, dim)` with the rows of the vocabulary's words.
         word_index: dict word → row.
-        missing: those of its words that have none.
         lenders: list of `Selection`s and the like, of which an earlier one wins.
-        owners: array `(rows,)`: which of them each row of the matrix is from.
+        owners: array `(rows,)`: which of them each row of the matrix is from; negative: it has none.
     """
 
-    def __init__(self, matrix, word_index, missing, lenders, owners):
-        self._matrix, self._word_index, self._missing, self._lenders = matrix, word_index, set(missing), lenders
-        self._place = {}  # of each word that was fetched: its row, those of `_more` counted on from the matrix's
+    def __init__(self, matrix, word_index, lenders, owners):
+        self._matrix, self._word_index, self._lenders = matrix, word_index, lenders
+        self._numbers = defaultdict(count().__next__)  # of words, as they come
+        self._places = np.empty(0, np.int64)  # of each number: the row, those of `_more` counted on from the matrix's
         self._owners, self._more = [owners], []  # of the rows of the matrix, then of `_more`, an array a lender
 
     def words(self):
@@ -52,31 +53,40 @@ class RowPool:
         return WordSet([keys for lender in self._lenders for keys in lender.word_keys()])
 
     def fetch(self, words):
-        """Get the rows of `words` where they are not yet here; returns the list of those that no source has."""
-        words = set(words).difference(self._place)
-        left = words.difference(self._word_index)
-        inside = words - left
-        self._place.update((word, self._word_index[word]) for word in inside - self._missing)
-        left = list(left)
+        """Get the rows of those of `words` that were not asked for before; returns the list of those that no source has."""
+        self._numbers_of(words)
+        new = list(islice(self._numbers, len(self._places), None))
+        places = np.fromiter(map(self._word_index.get, new, repeat(-1)), np.int64, len(new))
+        left = np.flatnonzero(places < 0)
+        places[self._owners[0][places] < 0] = -1  # words of the vocabulary without a row
         for number, lender in enumerate(self._lenders):
-            got, rows = lender.lend(left) if left else ([], self._matrix[:0])
+            got, rows = lender.lend([new[k] for k in left.tolist()]) if len(left) else (left, self._matrix[:0])
             first = sum(map(len, self._owners))
-            self._place.update(zip(got, range(first, first + len(got))))
+            places[left[got]] = np.arange(first, first + len(got))
             self._owners.append(np.full(len(got), number))
             self._more.append(rows)
-            left = [word for word in left if word not in self._place]
-        return [*left, *(inside & self._missing)]
+            left = np.delete(left, got)
+        self._places = np.concatenate([self._places, places])
+        return [new[k] for k in np.flatnonzero(places < 0).tolist()]
+
+    def _numbers_of(self, words):
+        return np.fromiter(map(self._numbers.__getitem__, words), np.int64)
 
     def lend(self, words, targets):
-        """Make each row `targets[k]` of the matrix the mean of the rows of `words[k]`, tuples of one length."""
-        if len(self._more) > 1:
-            self._more = [np.concatenate(self._more)]
-        places = np.fromiter(map(self._place.__getitem__, chain.from_iterable(words)), np.int64)
-        hot = plain if self._matrix.dtype == np.float16 else hot_loops(0)[0]  # numba knows no half precision
-        hot.mean_rows(self._matrix, self._more[0], places.reshape(len(words), -1), targets)
+        """Make each row `targets[k]` of the matrix the mean of the rows of `words[k]`, a list of tuples."""
+        matrix, more = self._matrix, np.concatenate(self._more) if len(self._more) > 1 else self._more[0]
+        places = self._places[self._numbers_of(chain.from_iterable(words))]
+        bounds = np.cumsum([0, *map(len, words)])
+        hot = plain if matrix.dtype == np.float16 else hot_loops(0)[0]  # numba knows no half precision
+
+        def work(part):
+            hot.mean_rows(matrix, more, places, bounds[part.start : part.stop + 1], targets[part])
+
+        in_threads(work, len(targets), threads_for(len(places) * more.strides[0]))
 
     def owners(self, words):
         """The numbers of the lenders that have the rows of `words`, each once."""
         if len(self._owners) > 1:
             self._owners = [np.concatenate(self._owners)]
-        return list(dict.fromkeys(int(self._owners[0][self._place[word]]) for word in words))
+        places = self._places[[self._numbers[word] for word in words]]
+        return list(dict.fromkeys(self._owners[0][places].tolist()))

@@ -400,25 +400,24 @@ def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, 
     missing, places = list(compress(word_index, mask.tolist())), ids[mask]
     if not missing or not (plan.names or others):
         return labels, dict, {}
-    pool = RowPool(matrix, word_index, missing, lenders, origins - len(_ORIGINS))
+    pool = RowPool(matrix, word_index, lenders, origins - len(_ORIGINS))
     resolution, would = resolve(plan, others, missing, pool)
 
     codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
+    borrowers, lending = [], []
     for fallback, hits in resolution.groups:
-        own = names * len(hits)
-        if len(names) > 1:
-            own = [" + ".join(names[number] for number in pool.owners(lending)) for lending in hits.values()]
-        alike = {}  # (names of the sources, how many words lend) → positions
-        for k, how in zip(hits, zip(own, map(len, hits.values()))):
-            alike.setdefault(how, []).append(k)
-        for (name, count), several in alike.items():
-            targets = places[several]
-            if count:
-                pool.lend([hits[k] for k in several], targets)
-            else:
-                source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
-                matrix[targets] = [source.get_vector(missing[k]) for k in several]
-            origins[targets] = codes.setdefault((name, fallback), len(codes) + len(_ORIGINS))
+        whose = names
+        if not any(hits.values()):  # no words lend: n-grams do
+            source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
+            matrix[places[list(hits)]] = [source.get_vector(missing[k]) for k in hits]
+            whose = [name]
+        else:
+            borrowers += hits
+            lending += hits.values()
+            if len(names) > 1:
+                whose = [" + ".join(names[number] for number in pool.owners(words)) for words in hits.values()]
+        origins[places[list(hits)]] = [codes.setdefault((name, fallback), len(codes) + len(_ORIGINS)) for name in whose]
+    pool.lend(lending, places[borrowers])
     suggestions = {name: other.found() for name, other in would.items() if other.groups}
     return list(codes), resolution.derived, suggestions
 

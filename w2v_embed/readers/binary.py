@@ -60,11 +60,15 @@ class BinaryReader(BlockReader):
         self.hot.parse_binary(scratch.buf, found, scratch.rows[: len(found)], exact)
         exact |= found[:, 2] == found[:, 3]  # no word
 
-    def read_exactly(self, scratch, record, begin, stop):
-        """Only a record without a word, or with a vector that is not finite, comes here."""
-        if stop - begin == 4 * self.dim + 1:
+    def read_exactly(self, buf, record, begin, stop):
+        """One record, with everything that can be wrong with it; results as of `text.read_line`."""
+        vector = stop - 4 * self.dim
+        if vector - 1 == begin:
             return None, None, Damage("empty word", "expected a word before the space, got none", record, begin)
-        row = scratch.buf[stop - 4 * self.dim : stop].view("<f4")
-        column = int((~np.isfinite(row)).argmax())
-        message = f"expected finite numbers, got {row[column]} (number {column + 1} of {self.dim})"
-        return None, None, Damage("not finite", message, record, begin)
+        row = buf[vector:stop].view("<f4")
+        finite = np.isfinite(row)
+        if not finite.all():
+            column = int((~finite).argmax())
+            message = f"expected finite numbers, got {row[column]} (number {column + 1} of {self.dim})"
+            return None, None, Damage("not finite", message, record, begin)
+        return buf[begin : vector - 1].tobytes(), row, None

@@ -176,7 +176,8 @@ class BlockReader:
     # ── many threads at a time ──
 
     @cached_property
-    def _target_of(self):
+    def target_of(self):
+        """dict wanted word → its number"""
         return {word: k for k, word in enumerate(self.wanted)}
 
     def read(self, scratch):
@@ -193,7 +194,7 @@ class BlockReader:
 
         bad = [k for k, word in enumerate(words) if word is None] if words and None in words else []
         for k in np.flatnonzero(scratch.exact[: len(found)]).tolist():
-            _, row, wrong = self.read_exactly(scratch, int(where[k]), int(begins[k]), int(found[k, 4]))
+            _, row, wrong = self.read_exactly(scratch.buf, int(where[k]), int(begins[k]), int(found[k, 4]))
             if wrong:
                 bad.append(k)
                 damage.add(wrong)
@@ -235,13 +236,13 @@ class BlockReader:
         """Read the odd records, and put the good ones at their places in the block."""
         extra = []
         for record, begin, stop in map(np.ndarray.tolist, odd):
-            word, row, wrong = self.read_exactly(scratch, record, begin, stop)
+            word, row, wrong = self.read_exactly(scratch.buf, record, begin, stop)
             if not wrong:
                 if self.wanted is None:
                     word, wrong = self._decode(word, record, begin)
                     target = 0
                 else:
-                    target = self._target_of.get(word, -1)
+                    target = self.target_of.get(word, -1)
             if wrong:
                 block.damage.add(wrong)
                 if self.first_only:

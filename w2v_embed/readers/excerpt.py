@@ -1,55 +1,59 @@
 """Some records of a file that can be read at any place."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from .blocks import Block
+from .damage import Damages
+from .hot import in_threads, threads_for
 
-class Excerpt:
-    """Blocks of records that lie apart, for `relay`.
+
+def read_apart(source, reader, begins, stops, threads):
+    """Records that lie apart, as one `Block`, in which they count from 0, with `begins` in the whole file.
 
     Args:
         source: the `Source`, of a file that is not packed.
-        reader: the `BlockReader` that turns them into rows.
+        reader: the `BlockReader` that turns records into rows.
         begins, stops: int64 arrays of the first byte and the end of each record.
-
-    Attributes:
-        size: bytes of all of them.
+        threads: how many threads may work.
     """
+    n = len(begins)
+    targets, rows = np.empty(n, np.int64), np.empty((n, reader.dim), np.float32)
+    binary = reader.unit == "record"
 
-    def __init__(self, source, reader, begins, stops):
-        self._source, self._reader, self._begins, self._stops = source, reader, begins, stops
-        self._newlines = reader.unit == "line"
-        self._sizes = np.cumsum([0, *(stops - begins + self._newlines).tolist()])
-        self.size, self._next = int(self._sizes[-1]), 0
-
-    def scratch(self):
-        """Memory for one worker."""
-        return self._reader.scratch()
-
-    def fill(self, scratch):
-        """Set the next records aside for a worker; False where there are none."""
-        first, sizes = self._next, self._sizes
-        if first == len(self._begins):
-            return False
-        self._next = max(first + 1, int(np.searchsorted(sizes, sizes[first] + scratch.size, side="right")) - 1)
-        size = int(sizes[self._next] - sizes[first])
-        if size > scratch.size:
-            scratch.allocate(size)
-        scratch.stretches = slice(first, self._next)
-        return True
-
-    def read(self, scratch):
-        """Read them, as rows."""
-        begins, stops = self._begins[scratch.stretches], self._stops[scratch.stretches]
-        scratch.filled = read_records(self._source, self._reader.hot, begins, stops, self._newlines, scratch.buf)
-        scratch.end = self._reader.cut(scratch, True)
-        return self._reader.read(scratch)
-
-
-def read_records(source, hot, begins, stops, newlines, buf):
-    """As `kernels.read_records`, of a `Source` that is not packed; a file that has become shorter is an error."""
-    filled = hot.read_records(source.fileno(), begins, stops, newlines, buf)
-    if filled < 0:
-        raise ValueError(
-            f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
+    def read(part):
+        return reader.hot.read_rows(
+            source.fileno(), binary, begins[part], stops[part], reader.table, rows[part], targets[part]
         )
-    return filled
+
+    if not all(in_threads(read, n, min(threads, threads_for(int((stops - begins).sum()))))):
+        raise _shorter(source)
+
+    damage = Damages()
+    for k in np.flatnonzero(targets < 0).tolist():
+        begin, stop = int(begins[k]), int(stops[k])
+        word, row, wrong = reader.read_exactly(read_stretch(source, reader.hot, begin, stop), k, 0, stop - begin)
+        if wrong:
+            damage.add(replace(wrong, byte=begin))
+            if reader.first_only:
+                break
+        else:
+            targets[k] = reader.target_of.get(word, -1)
+            rows[k] = row
+    where = np.flatnonzero(targets >= 0)
+    if len(where) < n:
+        begins, targets, rows = begins[where], targets[where], rows[where]
+    return Block(0, n, 0, where, begins, targets, None, rows, damage)
+
+
+def read_stretch(source, hot, begin, stop):
+    """The bytes from `begin` to `stop`, as uint8."""
+    buf = np.empty(stop - begin + 2, np.uint8)
+    if hot.read_records(source.fileno(), np.array([begin]), np.array([stop]), buf) < 0:
+        raise _shorter(source)
+    return buf[: stop - begin]
+
+
+def _shorter(source):
+    return ValueError(f"{source.path} has become shorter while it was read. Wait until it is written, and try again.")

@@ -26,6 +26,10 @@ _OVER_NINE = np.uint64(0x7676767676767676)  # 0x7F - 9 in each byte
 _SEVEN = np.uint64(7)
 _STRIDE = 32  # 8-byte words looked at between two questions "was there a newline?"
 
+_NEARBY = 1 << 17  # bytes that are worked on together: they stay in the cache
+_TOGETHER = 64  # records, at most
+_MARGIN = 64  # bytes of a buffer behind those in use
+
 LENGTH_BITS = plain.LENGTH_BITS
 _FNV_BASIS = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
@@ -102,10 +106,10 @@ def make_set(keys):
     """The set of the int64 keys in a list of arrays, for `are_in`.
 
     A hash table that holds 32 bits of each key, 0 where a slot is free: half the memory, and of the keys that are not in the
-    set hardly one in 10^9 is taken for one that is. Small sets are sparse: fewer steps a question.
+    set hardly one in 10^9 is taken for one that is. Sets are sparse, small ones more so: fewer steps a question.
     """
     n = sum(map(len, keys))
-    slots = np.zeros(1 << max(3 * n // 2, min(16 * n, 1 << 17)).bit_length(), np.int32)
+    slots = np.zeros(1 << max(2 * n, min(16 * n, 1 << 17)).bit_length(), np.int32)
     for some in keys:
         _add_keys(slots, some)
     return slots
@@ -236,8 +240,12 @@ def _line_end(buf, buf8, p, end):
 
 def parse_text(buf, found, rows, exact):
     """Parse the numbers of the lines in `found` into `rows`; `exact[k]` is set where row k must be read the exact way."""
-    eight = np.ndarray(max(len(buf) - 7, 0), np.uint64, buf, strides=(1,))  # the 8 bytes from each place on
-    _parse_text(buf, eight, found, rows, exact)
+    _parse_text(buf, _eight(buf), found, rows, exact)
+
+
+def _eight(buf):
+    """The 8 bytes from each place of `buf` on."""
+    return np.ndarray(max(len(buf) - 7, 0), np.uint64, buf, strides=(1,))
 
 
 @_compiled
@@ -478,16 +486,19 @@ def _parse_binary(buf, found, rows8, rows32, exact):
 
 
 @_compiled
-def mean_rows(matrix, more, places, targets):
-    """Make each row `targets[k]` of `matrix` the mean of the rows `places[k]`, those of `more` counted on from the matrix's."""
+def mean_rows(matrix, more, places, bounds, targets):
+    """Make each row `targets[k]` of `matrix` the mean of the rows `places[bounds[k]:bounds[k + 1]]`, one at least.
+
+    Places from the matrix's length on are those of `more`.
+    """
     total = np.empty(matrix.shape[1])
-    number = places.shape[1]
     for k in range(len(targets)):
         total[:] = 0.0
-        for place in places[k]:
+        for place in places[bounds[k] : bounds[k + 1]]:
             row = matrix[place] if place < len(matrix) else more[place - len(matrix)]
             for column in range(len(total)):
                 total[column] += row[column]
+        number = bounds[k + 1] - bounds[k]
         target = matrix[targets[k]]
         for column in range(len(total)):
             target[column] = total[column] / number
@@ -500,9 +511,8 @@ _pread = nb.types.ExternalFunction("pread", nb.int64(nb.int32, nb.types.voidptr,
 
 
 @_compiled
-def _read_records(file, begins, stops, newlines, buf):
-    """Read the bytes `begins[k]:stops[k]` of an open file, whose number is `file`, into `buf`, each with a newline after it if
-    `newlines`.
+def _read_records(file, begins, stops, buf):
+    """Read the bytes `begins[k]:stops[k]` of an open file, whose number is `file`, into `buf`, each with a newline after it.
 
     Returns how many bytes are in `buf`; −1 where the file has fewer bytes, or there is no room for them.
     """
@@ -517,10 +527,72 @@ def _read_records(file, begins, stops, newlines, buf):
                 return -1
             n += got
             at += got
-        if newlines:
-            buf[n] = NEWLINE
-            n += 1
+        buf[n] = NEWLINE
+        n += 1
     return n
 
 
 read_records = plain.read_records if os.name == "nt" else _read_records  # Windows has no pread
+
+
+def read_rows(file, binary, begins, stops, table, rows, targets):
+    """Records `begins[k]:stops[k]` of an open file → `rows[k]`, and to `targets[k]` the index of the word.
+
+    The index is −1 where the word is not wanted, or the record must be read the exact way. Some records at a time go through a
+    buffer that stays in the cache. Returns False where the file has fewer bytes.
+    """
+    buf = np.empty(max(_NEARBY, int((stops - begins).max(initial=0))) + _MARGIN, np.uint8)
+    views = buf, _eight(buf), rows, rows.view(np.uint8), rows.view(np.uint32)
+    return _read_rows(file, binary, begins, stops, *table, *views, targets)
+
+
+def _read_rows(file, binary, begins, stops, blob, word_begins, slots, buf, eight, rows, rows8, rows32, targets):
+    found = np.empty((_TOGETHER, 5), np.int64)
+    first = 0
+    while first < len(begins):
+        last, size = first, 0
+        while (
+            last < min(first + _TOGETHER, len(begins)) and size + stops[last] - begins[last] < len(buf) - _MARGIN // 2
+        ):
+            size += stops[last] - begins[last] + 1
+            last += 1
+        if read_records(file, begins[first:last], stops[first:last], buf) < 0:
+            return False
+        sizes = stops[first:last] - begins[first:last]
+        some, some8, some32 = rows[first:last], rows8[first:last], rows32[first:last]
+        _rows_of(buf, eight, binary, sizes, blob, word_begins, slots, found, some, some8, some32, targets[first:last])
+        first = last
+    return True
+
+
+if os.name != "nt":
+    _read_rows = _compiled(_read_rows)
+
+
+@_compiled
+def _rows_of(buf, eight, binary, sizes, blob, word_begins, slots, found, rows, rows8, rows32, targets):
+    """As `read_rows`, of records that lie in `buf` one behind the other, each with a newline after it."""
+    exact = np.empty(len(sizes), np.bool_)
+    begin = 0
+    for k in range(len(sizes)):
+        stop = begin + sizes[k]
+        key = _FNV_BASIS
+        p = begin
+        while p < stop and (buf[p] != SPACE if binary else buf[p] > SPACE):
+            key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
+            p += 1
+        good = p > begin
+        if binary and p + 1 + rows8.shape[1] != stop:  # the file is not any more what it was
+            good, p = False, stop - 1 - rows8.shape[1]
+        row = found[k]
+        row[0], row[1], row[2], row[3], row[4] = 0, k, begin, p, stop
+        targets[k] = _look_up(buf, begin, p, key, blob, word_begins, slots) if good else np.int64(-1)
+        begin = stop + 1
+    found = found[: len(sizes)]
+    if binary:
+        _parse_binary(buf, found, rows8, rows32, exact)
+    else:
+        _parse_text(buf, eight, found, rows, exact)
+    for k in range(len(sizes)):
+        if exact[k]:
+            targets[k] = -1

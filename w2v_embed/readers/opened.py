@@ -9,8 +9,8 @@ from .binary import BinaryReader
 from .compression import Source, Transcoded
 from .damage import DamageReport, place
 from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
-from .excerpt import Excerpt, read_records
-from .hot import cores, hot_loops, threads_for
+from .excerpt import read_apart, read_stretch
+from .hot import cores, hot_loops
 from .keys import keys_of
 from .plain import LENGTH_BITS
 from .relay import relay
@@ -173,30 +173,20 @@ class Opened:
         return [keys for keys, _ in self._noted()]
 
     def go_back(self, words, sink):
-        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does."""
+        """Read the records of those of `words` that a run has met, and hand them to `sink` as one block, as `run` does."""
         wanted = self._hot.make_set([keys_of(words)])
         places = np.concatenate([places[self._hot.are_in(keys, wanted)] for keys, places in self._noted()])
         places.sort()
         begins = places >> LENGTH_BITS
-        reader = self._reader_of(self.source, b"", words)
-        excerpt = Excerpt(self.source, reader, begins, begins + (places & (1 << LENGTH_BITS) - 1))
-        done = 0
-
-        def commit(block):
-            nonlocal done
-            stop, again = sink.add(block)
-            self._report(block, again, stop, lambda wrong: self._where(int(begins[done + wrong.record])))
-            done += block.records
-            return stop is not None
-
-        relay(excerpt, commit, min(self.threads, threads_for(excerpt.size)))
+        stops = begins + (places & (1 << LENGTH_BITS) - 1)
+        block = read_apart(self.source, self._reader_of(self.source, b"", words), begins, stops, self.threads)
+        stop, again = sink.add(block)
+        self._report(block, again, stop, lambda wrong: self._where(wrong.byte))
 
     def _where(self, byte):
         """The record that begins at `byte`, and this."""
         offset, records = next(block for block in reversed(self._blocks) if block[0] <= byte)
-        buf = np.empty(byte - offset + 1, np.uint8)
-        size = read_records(self.source, self._hot, np.array([offset]), np.array([byte]), False, buf)
-        return records + self.reader.records_in(buf[:size].tobytes()), byte
+        return records + self.reader.records_in(read_stretch(self.source, self._hot, offset, byte).tobytes()), byte
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""

@@ -136,20 +136,23 @@ def parse_binary(buf, found, rows, exact):
         exact[k] = not np.isfinite(rows[k]).all()
 
 
-def mean_rows(matrix, more, places, targets):
+def mean_rows(matrix, more, places, bounds, targets):
     """As `kernels.mean_rows`, for all floating types; some rows at a time, which stay in the cache."""
     n = len(matrix)
     for start in range(0, len(targets), _AT_ONCE):
-        some = places[start : start + _AT_ONCE]
-        total = np.zeros((len(some), matrix.shape[1]))
-        for column in some.T:
-            inside = column < n
-            total[inside] += matrix[column[inside]]
-            total[~inside] += more[column[~inside] - n]
-        matrix[targets[start : start + _AT_ONCE]] = total / some.shape[1]
+        begins = bounds[start : start + _AT_ONCE + 1]
+        numbers = np.diff(begins)
+        total = np.zeros((len(numbers), matrix.shape[1]))
+        for column in range(numbers.max()):
+            left = np.flatnonzero(numbers > column)
+            these = places[begins[left] + column]
+            inside = these < n
+            total[left[inside]] += matrix[these[inside]]
+            total[left[~inside]] += more[these[~inside] - n]
+        matrix[targets[start : start + _AT_ONCE]] = total / numbers[:, None]
 
 
-def read_records(file, begins, stops, newlines, buf):
+def read_records(file, begins, stops, buf):
     """As `kernels.read_records`."""
     n = 0
     with _SEEKING:
@@ -163,7 +166,24 @@ def read_records(file, begins, stops, newlines, buf):
                     return -1
                 buf[n : n + len(data)] = np.frombuffer(data, np.uint8)
                 n, at = n + len(data), at + len(data)
-            if newlines:
-                buf[n] = _NEWLINE
-                n += 1
+            buf[n] = _NEWLINE
+            n += 1
     return n
+
+
+def read_rows(file, binary, begins, stops, table, rows, targets):
+    """As `kernels.read_rows`."""
+    exact = np.empty(1, np.bool_)
+    for k, size in enumerate((stops - begins).tolist()):
+        buf = np.empty(size + 2, np.uint8)
+        if read_records(file, begins[k : k + 1], stops[k : k + 1], buf) < 0:
+            return False
+        data = buf[:size].tobytes()
+        word_end = data.find(b" ") if binary else next((p for p, byte in enumerate(data) if byte <= _SPACE), size)
+        targets[k] = -1
+        if word_end > 0 and (not binary or word_end + 1 + 4 * rows.shape[1] == size):
+            parse = parse_binary if binary else parse_text
+            parse(buf, np.array([[0, k, 0, word_end, size]]), rows[k : k + 1], exact)
+            if not exact[0]:
+                targets[k] = table.get(data[:word_end], -1)
+    return True

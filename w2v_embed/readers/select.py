@@ -56,14 +56,12 @@ class Selection:
         return self.held.word_keys(compress(self._words, self.found.tolist()))
 
     def lend(self, words):
-        """The rows of those of `words` that are in the file and undamaged: (list of these words, array of their rows)."""
+        """The rows of those of `words` that are in the file and undamaged: (their numbers in `words`, array of their rows)."""
         if not self._opened.goes_back:
             return self.held.lend(words)
-        sink = _Rows(words, np.empty((len(words), self.matrix.shape[1]), self.matrix.dtype), np.arange(len(words)))
+        sink = _Lent(words)
         self._opened.go_back(words, sink)
-        if sink.count == len(words):
-            return words, sink.matrix
-        return list(compress(words, sink.found.tolist())), sink.matrix[sink.found]
+        return sink.targets, sink.rows.astype(self.matrix.dtype, copy=False)
 
     def __enter__(self):
         return self
@@ -87,40 +85,26 @@ class HeldRows:
         return [keys_of([*self.number, *others])]
 
     def lend(self, words):
-        words = [word for word in words if word in self.number]
-        return words, self._rows[[self.number[word] for word in words]]
+        numbers = np.fromiter((self.number.get(word, -1) for word in words), np.int64, len(words))
+        got = np.flatnonzero(numbers >= 0)
+        return got, self._rows[numbers[got]]
 
 
-class _Rows:
-    """Fills the rows of the wanted words. The first of two equal words counts."""
+class _Found:
+    """Which of some words have been found. The first of two equal words counts.
 
-    def __init__(self, words, matrix, places, side=(), candidates=None):
-        self.words, self.matrix, self.places, self.side, self.candidates = words, matrix, places, side, candidates
+    Attributes:
+        words: list of the words; side: list of others that are wanted, too.
+        found: bool array, of the words and then of the side words.
+        count: how many of the words were found.
+    """
+
+    def __init__(self, words, side=()):
+        self.words, self.side = words, side
         self.found = np.zeros(len(words) + len(side), np.bool_)
         self.count = 0
-        # Of the side rows: the numbers of their words, and the rows, of which the first `n_kept` are in use.
-        dim = matrix.shape[1]
-        room = min(len(side), _SIDE_BYTES // (dim * matrix.itemsize) + 1)
-        self.kept = np.empty(room, np.int64)
-        self.rows = np.empty((room, dim), matrix.dtype)
-        self.n_kept = 0
 
-    def add(self, block):
-        """As a sink of `Opened.run`. Only one thread at a time can be here: the usual block must be quick."""
-        new, again = self._first_of_equal(block)
-        targets, rows, where = block.targets[new], block.rows[new], block.where[new]
-        self.found[targets] = True
-        if self.side:
-            inside = targets < len(self.words)
-            self._keep(targets[~inside] - len(self.words), rows[~inside])
-            targets, rows, where = targets[inside], rows[inside], where[inside]
-        self.matrix[self.places[targets]] = rows
-        self.count += len(targets)
-        if self.count < len(self.words):
-            return None, again
-        return int(where[-1]) if len(where) else -1, again
-
-    def _first_of_equal(self, block):
+    def first_of_equal(self, block):
         """The rows of words that were not found before, as an index; the `Damages`: those that were."""
         again, targets = Damages(), block.targets
         new = ~self.found[targets]
@@ -136,6 +120,50 @@ class _Rows:
 
     def _word(self, target):
         return self.words[target] if target < len(self.words) else self.side[target - len(self.words)]
+
+    def end(self, where):
+        """`where` are the records of the words that were found last: the last of them where no word is left, or None."""
+        if self.count < len(self.words):
+            return None
+        return int(where[-1]) if len(where) else -1
+
+
+class _Lent(_Found):
+    """Keeps the rows of the wanted words, which come in one block."""
+
+    def add(self, block):
+        """As a sink of `Opened.run`."""
+        new, again = self.first_of_equal(block)
+        self.targets, self.rows = block.targets[new], block.rows[new]
+        self.count = len(self.targets)
+        return self.end(block.where[new]), again
+
+
+class _Rows(_Found):
+    """Fills the rows of the wanted words in a matrix, and collects those of side words."""
+
+    def __init__(self, words, matrix, places, side, candidates):
+        super().__init__(words, side)
+        self.matrix, self.places, self.candidates = matrix, places, candidates
+        # Of the side rows: the numbers of their words, and the rows, of which the first `n_kept` are in use.
+        dim = matrix.shape[1]
+        room = min(len(side), _SIDE_BYTES // (dim * matrix.itemsize) + 1)
+        self.kept = np.empty(room, np.int64)
+        self.rows = np.empty((room, dim), matrix.dtype)
+        self.n_kept = 0
+
+    def add(self, block):
+        """As a sink of `Opened.run`. Only one thread at a time can be here: the usual block must be quick."""
+        new, again = self.first_of_equal(block)
+        targets, rows, where = block.targets[new], block.rows[new], block.where[new]
+        self.found[targets] = True
+        if self.side:
+            inside = targets < len(self.words)
+            self._keep(targets[~inside] - len(self.words), rows[~inside])
+            targets, rows, where = targets[inside], rows[inside], where[inside]
+        self.matrix[self.places[targets]] = rows
+        self.count += len(targets)
+        return self.end(where), again
 
     def missing(self):
         """List of the words not found so far."""

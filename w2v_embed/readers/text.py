@@ -55,9 +55,9 @@ class TextReader(BlockReader):
         """Parse the numbers of regular lines."""
         self.hot.parse_text(scratch.buf, found, scratch.rows[: len(found)], scratch.exact[: len(found)])
 
-    def read_exactly(self, scratch, record, begin, stop):
+    def read_exactly(self, buf, record, begin, stop):
         """One line by the book."""
-        return read_line(scratch.buf[begin:stop].tobytes(), self.dim, record, begin)
+        return read_line(buf[begin:stop].tobytes(), self.dim, record, begin)
 
 
 def read_line(line, dim, record=0, byte=0):
