@@ -175,7 +175,7 @@ def test_candidates_hold_all_that_resolve_may_want(name):
             return super().has_stretches(buf, begins, ends)
 
     known = Noting.of([])
-    assert plan.resolve(words, known).groups == []
+    assert plan.resolve(words, known).loans == []
     assert asked
     assert asked - set(words) <= plan.candidates(words) | {""}
 
@@ -215,13 +215,14 @@ def test_a_step_builds_on_all_before_it(tmp_path):
 
 def test_of_equally_few_parts_the_longer_comes_first():
     def parts(word, known):
-        return Fallbacks(["parts"]).resolve([word], WordSet.of(known)).groups
+        derived = Fallbacks(["parts"]).resolve([word], WordSet.of(known)).derived()
+        return derived[word].words if derived else None
 
-    assert parts("中国人", ["中", "国人", "中国", "人"]) == [("parts", {0: ("中国", "人")})]
-    assert parts("中国人民", ["中", "国人民", "中国", "人", "民"]) == [("parts", {0: ("中", "国人民")})]
-    assert parts("中国人民", ["中国", "人民", "中", "国人", "民"]) == [("parts", {0: ("中国", "人民")})]
-    assert parts("中国人", ["中国人", "中国", "人"]) == [("parts", {0: ("中国", "人")})]
-    assert parts("中国人", ["中", "国", "人"]) == []
+    assert parts("中国人", ["中", "国人", "中国", "人"]) == ("中国", "人")
+    assert parts("中国人民", ["中", "国人民", "中国", "人", "民"]) == ("中", "国人民")
+    assert parts("中国人民", ["中国", "人民", "中", "国人", "民"]) == ("中国", "人民")
+    assert parts("中国人", ["中国人", "中国", "人"]) == ("中国", "人")
+    assert parts("中国人", ["中", "国", "人"]) is None
 
 
 def test_chinese(tmp_path):

@@ -9,8 +9,7 @@ Fallbacks work in the order in which they were given, and build on each other: (
 
 import re
 import unicodedata
-from itertools import chain, compress, zip_longest
-from operator import itemgetter
+from itertools import accumulate, chain, compress, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -38,32 +37,57 @@ class Derivation(NamedTuple):
     words: tuple
 
 
+class Loans(NamedTuple):
+    """Rows that one fallback gets for some words, in columns: many small tuples would keep the garbage collector busy.
+
+    Attributes:
+        fallback: name of the fallback, or of a chain of them.
+        borrowers: list of the words' positions, among all that were to be resolved.
+        lenders: list of the words that lend their rows, those of one borrower after those of another.
+        counts: list of how many lend to each borrower.
+    """
+
+    fallback: str
+    borrowers: list
+    lenders: list
+    counts: list
+
+    def each(self, column):
+        """List of tuples, one a borrower, of what `column` has for each lender."""
+        ends = list(accumulate(self.counts))
+        return [tuple(column[begin:end]) for begin, end in zip([0, *ends], ends)]
+
+
 class Resolution:
     """Which of some words get a row, and from which.
 
     Attributes:
         words: list of the words.
-        groups: list of (fallback, dict position in `words` → tuple of the words that lend).
+        loans: list of `Loans`.
     """
 
-    def __init__(self, words, groups):
-        self.words, self.groups = words, groups
+    def __init__(self, words, loans):
+        self.words, self.loans = words, loans
 
     def derived(self):
         """dict word → `Derivation`."""
-        return {self.words[k]: Derivation(how, lenders) for how, hits in self.groups for k, lenders in hits.items()}
+        return {
+            self.words[k]: Derivation(some.fallback, lenders)
+            for some in self.loans
+            for k, lenders in zip(some.borrowers, some.each(some.lenders))
+        }
 
     def lenders(self):
         """The words that lend, one by one, some of them many times."""
-        return chain.from_iterable(chain.from_iterable(hits.values() for _, hits in self.groups))
+        return chain.from_iterable(some.lenders for some in self.loans)
 
     def found(self):
         """The words that get a row."""
-        return [self.words[k] for k in sorted(chain.from_iterable(hits for _, hits in self.groups))]
+        return [self.words[k] for k in sorted(chain.from_iterable(some.borrowers for some in self.loans))]
 
     def missing(self):
         """The words that get none."""
-        found = set().union(*(hits for _, hits in self.groups))
+        found = set().union(*(some.borrowers for some in self.loans))
         return [word for k, word in enumerate(self.words) if k not in found]
 
 
@@ -107,15 +131,20 @@ class Fallbacks:
 
     def resolve(self, words, known):
         """The `Resolution`, where `known` is the `WordSet` of the words that have a row."""
-        groups, found = [], set()
+        loans, found = [], set()
         for step, spellings in self._steps_of(words, found):
+            before = len(found)
             for label, forms in spellings:
-                sources = step.sources(list(forms.values()), known)
-                hits = {k: lenders for k, lenders in zip(forms, sources) if lenders is not None and k not in found}
-                if hits:
-                    groups.append((label if isinstance(step, _Form) else _chain(label, step), hits))
-                    found.update(hits)
-        return Resolution(words, groups)
+                if len(found) > before:
+                    forms = _left(forms, found)
+                there, lenders, counts = step.sources(list(forms.values()), known)
+                if there:
+                    positions = list(forms)
+                    borrowers = [positions[k] for k in there]
+                    found.update(borrowers)
+                    label = label if isinstance(step, _Form) else _chain(label, step)
+                    loans.append(Loans(label, borrowers, lenders, counts))
+        return Resolution(words, loans)
 
     def _steps_of(self, words, found=()):
         """For each step the spellings in the order in which they are tried, some words' at a time: (label, dict position in
@@ -128,9 +157,7 @@ class Fallbacks:
         for step in self._steps:
             if len(words) - len(found) < left:
                 left = len(words) - len(found)
-                spellings = [
-                    (label, {k: form for k, form in forms.items() if k not in found}) for label, forms in spellings
-                ]
+                spellings = [(label, _left(forms, found)) for label, forms in spellings]
             if not isinstance(step, _Form):
                 yield step, spellings
                 continue
@@ -145,6 +172,10 @@ class Fallbacks:
                 if forms:
                     spellings.append((label, forms))
             yield step, spellings[first:]
+
+
+def _left(forms, found):
+    return {k: form for k, form in forms.items() if k not in found}
 
 
 def _chain(label, step):
@@ -174,8 +205,9 @@ class _Form:
         return set(forms)
 
     def sources(self, forms, known):
-        """For each form the words whose rows make its row, or None."""
-        return [(form,) if there else None for form, there in zip(forms, known.has(forms).tolist())]
+        """Which forms get a row: (list of their numbers in `forms`; lenders and counts as in `Loans`)."""
+        there = np.flatnonzero(known.has(forms)).tolist()
+        return there, [forms[k] for k in there], [1] * len(there)
 
 
 def _differing(forms, words, changed):
@@ -249,7 +281,9 @@ class _Characters:
     def sources(self, forms, known):
         characters = sorted(self.candidates(forms))
         known = set(compress(characters, known.has(characters).tolist()))
-        return [tuple(form) if len(form) > 1 and known.issuperset(form) else None for form in forms]
+        there = [k for k, form in enumerate(forms) if len(form) > 1 and known.issuperset(form)]
+        found = [forms[k] for k in there]
+        return there, list("".join(found)), list(map(len, found))
 
 
 class _Parts:
@@ -276,43 +310,57 @@ class _Parts:
         return candidates
 
     def sources(self, forms, known):
-        whole = set(_HAN_LINES.findall("\n".join(forms)))  # among others the forms that are one Chinese run
-        runs_of = {form: _RUNS.findall(form) for form in forms if form not in whole}
-        inner = list({run for form, runs in runs_of.items() for run in runs if run != form})
-        there = set(compress(inner, known.has(inner).tolist()))
-        cuts = _cut(whole.union(filter(_is_chinese, inner)), known)
-        sources = []
-        for form in forms:
-            parts = self._of_runs(form, runs_of[form], cuts, there) if form in runs_of else cuts.get(form, ())
-            sources.append(parts if len(parts) > 1 and (len(parts) < len(form) or form in runs_of) else None)
-        return sources
+        lines = set(_HAN_LINES.findall("\n".join(forms)))
+        chinese = [k for k, form in enumerate(forms) if form in lines]  # and nothing else
+        there, lenders, counts = [], [], []
+        for cut, bounds in _cuts([forms[k] for k in chinese], known):
+            n = len(bounds) - 1
+            if n < bounds[-1]:  # not all are single characters
+                cut = [chinese[k] for k in cut]
+                parts = [None] * (n * len(cut))
+                for k, part in enumerate(map(slice, bounds, bounds[1:])):
+                    parts[k::n] = [forms[number][part] for number in cut]
+                there += cut
+                lenders += parts
+                counts += [n] * len(cut)
+        if len(chinese) < len(forms):
+            mixed = {k: _RUNS.findall(form) for k, form in enumerate(forms) if form not in lines}
+            for k, parts in self._of_runs({k: runs for k, runs in mixed.items() if runs != [forms[k]]}, known):
+                there.append(k)
+                lenders += parts
+                counts.append(len(parts))
+        return there, lenders, counts
 
-    def _of_runs(self, form, runs, cuts, there):
-        parts = []
-        for run in runs:
-            if run != form and run in there:
-                parts.append(run)
-            elif run in cuts:
-                parts += cuts[run]
-            else:
-                return ()
-        return tuple(parts) if max(map(len, parts), default=0) > 1 else ()
+    def _of_runs(self, runs_of, known):
+        """For each number of a form whose runs are known or can be cut: (the number, list of parts)."""
+        runs = list(set(chain.from_iterable(runs_of.values())))
+        parts_of = {run: [run] for run in compress(runs, known.has(runs).tolist())}
+        left = [run for run in runs if run not in parts_of and _is_chinese(run)]
+        for cut, bounds in _cuts(left, known):
+            parts = list(map(slice, bounds, bounds[1:]))
+            parts_of.update((left[k], [left[k][part] for part in parts]) for k in cut)
+        for k, runs in runs_of.items():
+            parts = list(chain.from_iterable(parts_of.get(run, ("",)) for run in runs))
+            if len(parts) > 1 and "" not in parts and max(map(len, parts)) > 1:
+                yield k, parts
 
 
 def _is_chinese(run):
     return run[:1] >= "\u3400" and _HAN_ONLY.fullmatch(run) is not None
 
 
-def _cut(runs, known):
-    """dict run → the known words that make it, as few as can be, longer ones first; without the runs that none make.
+def _cuts(runs, known):
+    """How a list of runs is cut into known words, as few as can be, longer ones first; without the runs that none make.
 
-    All runs of one length are cut at once; their parts are looked for without making strings of them.
+    All runs of one length are cut at once; their parts are looked for without making strings of them. Yields (list of the
+    numbers of some runs, list of the bounds of their parts).
     """
-    cuts, of_length = {}, {}
-    for run in runs:
-        if 2 <= len(run) <= _LONGEST_RUN:
-            of_length.setdefault(len(run), []).append(run)
-    for n, some in of_length.items():
+    lengths = np.fromiter(map(len, runs), np.int64, len(runs))
+    for n in range(2, min(lengths.max(initial=0), _LONGEST_RUN) + 1):
+        numbers = np.flatnonzero(lengths == n)
+        if not len(numbers):
+            continue
+        some = [runs[k] for k in numbers.tolist()]
         stretches = [(begin, end) for end in range(1, n + 1) for begin in range(max(0, end - _LONGEST_PART), end)]
         stretches = [(begin, end) for begin, end in reversed(stretches) if end - begin < n]
         buf = np.frombuffer("".join(some).encode(), np.uint8)
@@ -330,9 +378,7 @@ def _cut(runs, known):
         for way in np.unique(best[0]).tolist():
             if way < _NO_WAY:
                 ends = [end for end in range(1, n + 1) if way >> n - end & 1]
-                these = [some[k] for k in np.flatnonzero(best[0] == way).tolist()]
-                cuts.update(zip(these, map(itemgetter(*map(slice, [0, *ends], ends)), these)))
-    return cuts
+                yield numbers[best[0] == way].tolist(), [0, *ends]
 
 
 class _Subwords:
@@ -344,7 +390,7 @@ class _Subwords:
         return set()
 
     def sources(self, forms, known):
-        return [()] * len(forms)
+        return list(range(len(forms))), [], [0] * len(forms)
 
 
 # ── names ──

@@ -19,16 +19,17 @@ def resolve(plan, others, missing, pool):
         pool: the `RowPool`, which then has the rows.
 
     Returns:
-        (the `Resolution`, dict name of another fallback → `Resolution`)
+        (the `Resolution`; the pool's numbers of its lenders; dict name of another fallback → `Resolution`)
     """
     known = pool.words()
     while True:
         resolution = plan.resolve(missing, known)
         left = resolution.missing()
         would = {name: Fallbacks([*plan.given, name]).resolve(left, known) for name in others}
-        nowhere = pool.fetch(chain(resolution.lenders(), *(other.lenders() for other in would.values())))
+        lenders = chain(resolution.lenders(), *(other.lenders() for other in would.values()))
+        numbers, nowhere = pool.fetch(lenders)
         if not nowhere:
-            return resolution, would
+            return resolution, numbers, would
         known.deny(nowhere)
 
 
@@ -53,8 +54,12 @@ class RowPool:
         return WordSet([keys for lender in self._lenders for keys in lender.word_keys()])
 
     def fetch(self, words):
-        """Get the rows of those of `words` that were not asked for before; returns the list of those that no source has."""
-        self._numbers_of(words)
+        """Get the rows of `words` that were not asked for before.
+
+        Returns:
+            (int64 array of a number for each, by which the pool knows it; list of the new words that no source has)
+        """
+        numbers = np.fromiter(map(self._numbers.__getitem__, words), np.int64)
         new = list(islice(self._numbers, len(self._places), None))
         places = np.fromiter(map(self._word_index.get, new, repeat(-1)), np.int64, len(new))
         left = np.flatnonzero(places < 0)
@@ -67,16 +72,12 @@ class RowPool:
             self._more.append(rows)
             left = np.delete(left, got)
         self._places = np.concatenate([self._places, places])
-        return [new[k] for k in np.flatnonzero(places < 0).tolist()]
+        return numbers, [new[k] for k in np.flatnonzero(places < 0).tolist()]
 
-    def _numbers_of(self, words):
-        return np.fromiter(map(self._numbers.__getitem__, words), np.int64)
-
-    def lend(self, words, targets):
-        """Make each row `targets[k]` of the matrix the mean of the rows of `words[k]`, a list of tuples."""
+    def lend(self, numbers, counts, targets):
+        """Make each row `targets[k]` of the matrix the mean of the rows of the next `counts[k]` words, known by `numbers`."""
         matrix, more = self._matrix, np.concatenate(self._more) if len(self._more) > 1 else self._more[0]
-        places = self._places[self._numbers_of(chain.from_iterable(words))]
-        bounds = np.cumsum([0, *map(len, words)])
+        places, bounds = self._places[numbers], np.cumsum([0, *counts])
         hot = plain if matrix.dtype == np.float16 else hot_loops(0)[0]  # numba knows no half precision
 
         def work(part):
@@ -84,9 +85,6 @@ class RowPool:
 
         in_threads(work, len(targets), threads_for(len(places) * more.strides[0]))
 
-    def owners(self, words):
-        """The numbers of the lenders that have the rows of `words`, each once."""
-        if len(self._owners) > 1:
-            self._owners = [np.concatenate(self._owners)]
-        places = self._places[[self._numbers[word] for word in words]]
-        return list(dict.fromkeys(self._owners[0][places].tolist()))
+    def owners(self, numbers):
+        """The places in the list of lenders of those that have the rows of these words."""
+        return np.concatenate(self._owners)[self._places[numbers]]

@@ -401,24 +401,27 @@ def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, 
     if not missing or not (plan.names or others):
         return labels, dict, {}
     pool = RowPool(matrix, word_index, lenders, origins - len(_ORIGINS))
-    resolution, would = resolve(plan, others, missing, pool)
+    resolution, numbers, would = resolve(plan, others, missing, pool)
 
     codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
-    borrowers, lending = [], []
-    for fallback, hits in resolution.groups:
+    borrowers, counts = [], []
+    for loans in resolution.loans:
         whose = names
-        if not any(hits.values()):  # no words lend: n-grams do
+        if not loans.lenders:  # n-grams do it
             source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
-            matrix[places[list(hits)]] = [source.get_vector(missing[k]) for k in hits]
+            matrix[places[loans.borrowers]] = [source.get_vector(missing[k]) for k in loans.borrowers]
             whose = [name]
         else:
-            borrowers += hits
-            lending += hits.values()
             if len(names) > 1:
-                whose = [" + ".join(names[number] for number in pool.owners(words)) for words in hits.values()]
-        origins[places[list(hits)]] = [codes.setdefault((name, fallback), len(codes) + len(_ORIGINS)) for name in whose]
-    pool.lend(lending, places[borrowers])
-    suggestions = {name: other.found() for name, other in would.items() if other.groups}
+                first = sum(counts)
+                owners = loans.each(pool.owners(numbers[first : first + len(loans.lenders)]).tolist())
+                whose = [" + ".join(names[k] for k in dict.fromkeys(lent)) for lent in owners]
+            borrowers += loans.borrowers
+            counts += loans.counts
+        label = [codes.setdefault((name, loans.fallback), len(codes) + len(_ORIGINS)) for name in whose]
+        origins[places[loans.borrowers]] = label
+    pool.lend(numbers, counts, places[borrowers])
+    suggestions = {name: other.found() for name, other in would.items() if other.loans}
     return list(codes), resolution.derived, suggestions
 
 
