@@ -356,6 +356,33 @@ def test_what_is_wrong_with_a_lender_is_said_with_its_place(tmp_path, monkeypatc
     assert em.damage[0].counts == {"not finite": 1}
 
 
+@pytest.mark.parametrize("write", [write_text, write_binary])
+def test_lenders_that_stand_there_again_and_again(tmp_path, monkeypatch, hot, write):
+    """The first one counts, the damage is what it would be, were the words wanted themselves, and memory is bounded."""
+    sizes = []
+
+    def noting(source, reader, begins, *rest, read_apart=opened.read_apart):
+        sizes.append(len(begins))
+        return read_apart(source, reader, begins, *rest)
+
+    monkeypatch.setattr(opened, "read_apart", noting)
+    words = ["the", "cat", *["the"] * 50, "dog", *["the"] * 5, "is", *["the", "is"] * 9]
+    lines = [(word, RNG.normal(size=3).astype(np.float32).tolist()) for word in words]
+    lines[0][1][1] = np.nan
+    (tmp_path / "v").write_bytes(
+        b"".join((write(tmp_path / "one", dict([line])).read_bytes().split(b"\n", 1)[1]) for line in lines)
+    )
+    path = tmp_path / "v"
+    path.write_bytes(b"%d 3\n" % len(lines) + path.read_bytes())
+    em = build_matrix(path, ["<pad>", "THE", "dog", "IS"], fallbacks=["lower"], on_error="skip")
+    direct = build_matrix(path, ["<pad>", "the", "dog", "is"], on_error="skip")
+    assert same_bits(em.matrix, direct.matrix)
+    assert same_bits(em.matrix[1], np.array(lines[2][1], np.float32))
+    assert max(sizes) < 8 < sum(sizes)
+    assert em.damage[0].counts == {"not finite": 1, "duplicate word": 54}
+    assert em.damage[0].examples == direct.damage[0].examples
+
+
 def test_of_narrow_files_the_places_are_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(opened, "_LEAST_NUMBERS", 4)
     monkeypatch.setattr(opened.Opened, "go_back", None)

@@ -47,7 +47,7 @@ class RowPool:
         self._matrix, self._word_index, self._lenders = matrix, word_index, lenders
         self._numbers = defaultdict(count().__next__)  # of words, as they come
         self._places = np.empty(0, np.int64)  # of each number: the row, those of `_more` counted on from the matrix's
-        self._owners, self._more = [owners], []  # of the rows of the matrix, then of `_more`, an array a lender
+        self._owners, self._more = [owners], []  # of the rows of the matrix, then of `_more`
 
     def words(self):
         """The `WordSet` of all words that have a row."""
@@ -65,18 +65,19 @@ class RowPool:
         left = np.flatnonzero(places < 0)
         places[self._owners[0][places] < 0] = -1  # words of the vocabulary without a row
         for number, lender in enumerate(self._lenders):
-            got, rows = lender.lend([new[k] for k in left.tolist()]) if len(left) else (left, self._matrix[:0])
-            first = sum(map(len, self._owners))
-            places[left[got]] = np.arange(first, first + len(got))
-            self._owners.append(np.full(len(got), number))
-            self._more.append(rows)
-            left = np.delete(left, got)
+            for got, rows in lender.lend([new[k] for k in left.tolist()]):
+                first = sum(map(len, self._owners))
+                places[left[got]] = np.arange(first, first + len(got))
+                self._owners.append(np.full(len(got), number))
+                self._more.append(rows)
+            left = left[places[left] < 0]
         self._places = np.concatenate([self._places, places])
         return numbers, [new[k] for k in np.flatnonzero(places < 0).tolist()]
 
     def lend(self, numbers, counts, targets):
         """Make each row `targets[k]` of the matrix the mean of the rows of the next `counts[k]` words, known by `numbers`."""
-        matrix, more = self._matrix, np.concatenate(self._more) if len(self._more) > 1 else self._more[0]
+        matrix = self._matrix
+        more = self._more[0] if len(self._more) == 1 else np.concatenate([matrix[:0], *self._more])
         places, bounds = self._places[numbers], np.cumsum([0, *counts])
         hot = plain if matrix.dtype == np.float16 else hot_loops(0)[0]  # numba knows no half precision
 

@@ -397,9 +397,9 @@ def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, 
     """
     labels = [(name, None) for name in names]
     mask = origins[ids] == _OOV
-    missing, places = list(compress(word_index, mask.tolist())), ids[mask]
-    if not missing or not (plan.names or others):
+    if not mask.any() or not (plan.names or others):
         return labels, dict, {}
+    missing, places = list(compress(word_index, mask.tolist())), ids[mask]
     pool = RowPool(matrix, word_index, lenders, origins - len(_ORIGINS))
     resolution, numbers, would = resolve(plan, others, missing, pool)
 

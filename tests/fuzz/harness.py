@@ -74,8 +74,8 @@ def _read(path, wanted, encoding, on_error, lends=False):
                 rows, report = file.matrix[file.found], file.report
                 if lends and not file.found.all():
                     others = sorted(LENDERS)
-                    got, more = file.lend(others)
-                    words, rows = words + [others[k] for k in got.tolist()], np.concatenate([rows, more])
+                    for got, more in file.lend(others):
+                        words, rows = words + [others[k] for k in got.tolist()], np.concatenate([rows, more])
                     known = WordSet(file.word_keys())
                     if not known.has(words).all():
                         raise BrokenError(f"{words} were found, but not all are said to be there: {known.has(words)}")

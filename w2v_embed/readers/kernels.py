@@ -550,12 +550,12 @@ def _read_rows(file, binary, begins, stops, blob, word_begins, slots, buf, eight
     found = np.empty((_TOGETHER, 5), np.int64)
     first = 0
     while first < len(begins):
-        last, size = first, 0
-        while (
-            last < min(first + _TOGETHER, len(begins)) and size + stops[last] - begins[last] < len(buf) - _MARGIN // 2
-        ):
-            size += stops[last] - begins[last] + 1
+        last, size = first, stops[first] - begins[first]
+        while size <= len(buf) - _MARGIN and last < first + _TOGETHER:
             last += 1
+            if last == len(begins):
+                break
+            size += 1 + stops[last] - begins[last]
         if read_records(file, begins[first:last], stops[first:last], buf) < 0:
             return False
         sizes = stops[first:last] - begins[first:last]

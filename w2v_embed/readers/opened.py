@@ -173,15 +173,21 @@ class Opened:
         return [keys for keys, _ in self._noted()]
 
     def go_back(self, words, sink):
-        """Read the records of those of `words` that a run has met, and hand them to `sink` as one block, as `run` does."""
+        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does."""
         wanted = self._hot.make_set([keys_of(words)])
         places = np.concatenate([places[self._hot.are_in(keys, wanted)] for keys, places in self._noted()])
         places.sort()
         begins = places >> LENGTH_BITS
         stops = begins + (places & (1 << LENGTH_BITS) - 1)
-        block = read_apart(self.source, self._reader_of(self.source, b"", words), begins, stops, self.threads)
-        stop, again = sink.add(block)
-        self._report(block, again, stop, lambda wrong: self._where(wrong.byte))
+        reader = self._reader_of(self.source, b"", words)
+        most = 2 * len(words) + 1  # usually all; where words stand there again and again, memory is bounded
+        for first in range(0, len(begins), most):
+            some = slice(first, first + most)
+            block = read_apart(self.source, reader, begins[some], stops[some], self.threads)
+            stop, again = sink.add(block)
+            self._report(block, again, stop, lambda wrong: self._where(wrong.byte))
+            if stop is not None:
+                break
 
     def _where(self, byte):
         """The record that begins at `byte`, and this."""

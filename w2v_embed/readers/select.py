@@ -56,12 +56,12 @@ class Selection:
         return self.held.word_keys(compress(self._words, self.found.tolist()))
 
     def lend(self, words):
-        """The rows of those of `words` that are in the file and undamaged: (their numbers in `words`, array of their rows)."""
+        """The rows of those of `words` that are in the file and undamaged: list of (numbers of some words, array of rows)."""
         if not self._opened.goes_back:
             return self.held.lend(words)
         sink = _Lent(words)
         self._opened.go_back(words, sink)
-        return sink.targets, sink.rows.astype(self.matrix.dtype, copy=False)
+        return [(targets, rows.astype(self.matrix.dtype, copy=False)) for targets, rows in sink.lent]
 
     def __enter__(self):
         return self
@@ -87,7 +87,7 @@ class HeldRows:
     def lend(self, words):
         numbers = np.fromiter((self.number.get(word, -1) for word in words), np.int64, len(words))
         got = np.flatnonzero(numbers >= 0)
-        return got, self._rows[numbers[got]]
+        return [(got, self._rows[numbers[got]])]
 
 
 class _Found:
@@ -129,13 +129,23 @@ class _Found:
 
 
 class _Lent(_Found):
-    """Keeps the rows of the wanted words, which come in one block."""
+    """Keeps the rows of the wanted words.
+
+    Attributes:
+        lent: list of (numbers of some words, their rows), one a block.
+    """
+
+    def __init__(self, words):
+        super().__init__(words)
+        self.lent = []
 
     def add(self, block):
         """As a sink of `Opened.run`."""
         new, again = self.first_of_equal(block)
-        self.targets, self.rows = block.targets[new], block.rows[new]
-        self.count = len(self.targets)
+        targets = block.targets[new]
+        self.found[targets] = True
+        self.count += len(targets)
+        self.lent.append((targets, block.rows[new]))
         return self.end(block.where[new]), again
 
 
