@@ -294,7 +294,7 @@ def test_rows_of_records_that_lie_apart(tmp_path, monkeypatch, binary, nearby, s
     monkeypatch.setattr(kernels, "_NEARBY", nearby)
     if system == "nt":
         monkeypatch.setattr(kernels, "read_records", plain.read_records)
-        monkeypatch.setattr(kernels, "_read_rows", kernels._read_rows.py_func)
+        monkeypatch.setattr(kernels, "_read_rows", getattr(kernels._read_rows, "py_func", kernels._read_rows))
     rng = np.random.default_rng(0)
     wanted, dim = WORDS[:3], 3
     records, expected = [], []  # (bytes, number of the word or -1, row)

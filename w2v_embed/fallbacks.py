@@ -9,7 +9,7 @@ Fallbacks work in the order in which they were given, and build on each other: (
 
 import re
 import unicodedata
-from itertools import accumulate, chain, compress, zip_longest
+from itertools import chain, compress, islice, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +52,6 @@ class Loans(NamedTuple):
     lenders: list
     counts: list
 
-    def each(self, column):
-        """List of tuples, one a borrower, of what `column` has for each lender."""
-        ends = list(accumulate(self.counts))
-        return [tuple(column[begin:end]) for begin, end in zip([0, *ends], ends)]
-
 
 class Resolution:
     """Which of some words get a row, and from which.
@@ -71,10 +66,11 @@ class Resolution:
 
     def derived(self):
         """dict word → `Derivation`."""
+        lenders = self.lenders()
         return {
-            self.words[k]: Derivation(some.fallback, lenders)
+            self.words[k]: Derivation(some.fallback, tuple(islice(lenders, count)))
             for some in self.loans
-            for k, lenders in zip(some.borrowers, some.each(some.lenders))
+            for k, count in zip(some.borrowers, some.counts)
         }
 
     def lenders(self):

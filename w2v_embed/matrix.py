@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from contextlib import ExitStack
 from functools import cached_property, partial
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -404,22 +404,22 @@ def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, 
     resolution, numbers, would = resolve(plan, others, missing, pool)
 
     codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
+    owners = iter(pool.owners(numbers).tolist() if len(names) > 1 else ())
     borrowers, counts = [], []
     for loans in resolution.loans:
-        whose = names
         if not loans.lenders:  # n-grams do it
             source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
             matrix[places[loans.borrowers]] = [source.get_vector(missing[k]) for k in loans.borrowers]
             whose = [name]
         else:
-            if len(names) > 1:
-                first = sum(counts)
-                owners = loans.each(pool.owners(numbers[first : first + len(loans.lenders)]).tolist())
-                whose = [" + ".join(names[k] for k in dict.fromkeys(lent)) for lent in owners]
             borrowers += loans.borrowers
             counts += loans.counts
-        label = [codes.setdefault((name, loans.fallback), len(codes) + len(_ORIGINS)) for name in whose]
-        origins[places[loans.borrowers]] = label
+            whose = names
+            if len(names) > 1:
+                whose = [" + ".join(names[k] for k in dict.fromkeys(islice(owners, count))) for count in loans.counts]
+        origins[places[loans.borrowers]] = [
+            codes.setdefault((name, loans.fallback), len(codes) + len(_ORIGINS)) for name in whose
+        ]
     pool.lend(numbers, counts, places[borrowers])
     suggestions = {name: other.found() for name, other in would.items() if other.loans}
     return list(codes), resolution.derived, suggestions

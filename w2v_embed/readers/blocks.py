@@ -9,8 +9,6 @@ from . import plain
 from .damage import Damage, Damages
 from .detect import looks_like, reads_as
 
-# Bytes after the buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time.
-_PADDING = 64
 _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
 # After these the plain loops give way to the compiled ones: a packed file can be longer than it seems.
@@ -72,7 +70,7 @@ class Scratch:
     def allocate(self, size):
         """Buffers for blocks of `size` bytes; what was in them is gone."""
         dim, least_bytes = self._record
-        self.bytes = bytearray(size + _PADDING)
+        self.bytes = bytearray(size + plain.PADDING)
         self.buf = np.frombuffer(self.bytes, np.uint8)
         self.size = size
         most = size // least_bytes + 1

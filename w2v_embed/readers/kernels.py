@@ -28,7 +28,6 @@ _STRIDE = 32  # 8-byte words looked at between two questions "was there a newlin
 
 _NEARBY = 1 << 17  # bytes that are worked on together: they stay in the cache
 _TOGETHER = 64  # records, at most
-_MARGIN = 64  # bytes of a buffer behind those in use
 
 LENGTH_BITS = plain.LENGTH_BITS
 _FNV_BASIS = np.uint64(0xCBF29CE484222325)
@@ -95,11 +94,16 @@ def keys_of(buf, begins, ends):
     """The FNV-1a hashes of the words `buf[begins[k]:ends[k]]`, as int64."""
     keys = np.empty(len(begins), np.int64)
     for k in range(len(keys)):
-        key = _FNV_BASIS
-        for p in range(begins[k], ends[k]):
-            key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
-        keys[k] = np.int64(key)
+        keys[k] = np.int64(_key_of(buf, begins[k], ends[k]))
     return keys
+
+
+@_inlined
+def _key_of(buf, begin, end):
+    key = _FNV_BASIS
+    for p in range(begin, end):
+        key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
+    return key
 
 
 def make_set(keys):
@@ -538,10 +542,11 @@ read_records = plain.read_records if os.name == "nt" else _read_records  # Windo
 def read_rows(file, binary, begins, stops, table, rows, targets):
     """Records `begins[k]:stops[k]` of an open file → `rows[k]`, and to `targets[k]` the index of the word.
 
-    The index is −1 where the word is not wanted, or the record must be read the exact way. Some records at a time go through a
-    buffer that stays in the cache. Returns False where the file has fewer bytes.
+    A binary record has room for a byte, a space and a vector at least. The index is −1 where the word is not wanted, or the
+    record must be read the exact way. Some records at a time go through a buffer that stays in the cache. Returns False where
+    the file has fewer bytes.
     """
-    buf = np.empty(max(_NEARBY, int((stops - begins).max(initial=0))) + _MARGIN, np.uint8)
+    buf = np.empty(max(_NEARBY, int((stops - begins).max(initial=0))) + plain.PADDING, np.uint8)
     views = buf, _eight(buf), rows, rows.view(np.uint8), rows.view(np.uint32)
     return _read_rows(file, binary, begins, stops, *table, *views, targets)
 
@@ -551,7 +556,7 @@ def _read_rows(file, binary, begins, stops, blob, word_begins, slots, buf, eight
     first = 0
     while first < len(begins):
         last, size = first, stops[first] - begins[first]
-        while size <= len(buf) - _MARGIN and last < first + _TOGETHER:
+        while size <= len(buf) - plain.PADDING and last < first + _TOGETHER:
             last += 1
             if last == len(begins):
                 break
@@ -576,16 +581,15 @@ def _rows_of(buf, eight, binary, sizes, blob, word_begins, slots, found, rows, r
     begin = 0
     for k in range(len(sizes)):
         stop = begin + sizes[k]
-        key = _FNV_BASIS
         p = begin
         while p < stop and (buf[p] != SPACE if binary else buf[p] > SPACE):
-            key = (key ^ np.uint64(buf[p])) * _FNV_PRIME
             p += 1
         good = p > begin
         if binary and p + 1 + rows8.shape[1] != stop:  # the file is not any more what it was
             good, p = False, stop - 1 - rows8.shape[1]
         row = found[k]
         row[0], row[1], row[2], row[3], row[4] = 0, k, begin, p, stop
+        key = _key_of(buf, begin, p)
         targets[k] = _look_up(buf, begin, p, key, blob, word_begins, slots) if good else np.int64(-1)
         begin = stop + 1
     found = found[: len(sizes)]

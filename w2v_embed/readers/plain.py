@@ -8,6 +8,8 @@ import numpy as np
 _AT_ONCE = 256
 _SEEKING = threading.Lock()
 LENGTH_BITS = 23  # of a note, see `kernels.scan_text`: more than the longest record takes
+# Bytes after a buffer's last usable one: room for a newline, and for kernels that look at 8 bytes at a time.
+PADDING = 64
 NO_NOTES = np.empty((2, 0), np.int64)
 _TAB, _NEWLINE, _SPACE = 9, 10, 32
 _FNV_BASIS, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
