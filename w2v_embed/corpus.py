@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .progress import reporter
 from .readers.compression import Source
-from .shown import quoted
+from .shown import plain_errors, quoted
 from .texts import checked_encoding, mark_of, read_json
 from .vocabulary import is_padding
 
@@ -17,6 +17,7 @@ _LONGEST_RUN = 1 << 16  # characters that jieba gets at once where nothing parts
 _LONGEST_WORD = 64  # characters of Chinese
 
 
+@plain_errors
 def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
     """Count the words of texts.
 
@@ -102,18 +103,27 @@ def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
     return {word: index for index, word in enumerate(words, first)}
 
 
+@plain_errors
 def read_counts(path, *, split="whitespace", encoding="utf-8"):
     """Counts out of a file: a .json of word → count, or anything else as a text whose words are counted.
 
     Returns:
         A mapping word → count.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or not this; a count is negative, not finite, or more than any text holds.
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
+    from .coverage import checked_count
+
     counts = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):
         raise ValueError(f"{path}: expected a JSON object word -> count, got {type(counts).__name__}")
-    return counts
+    try:
+        return {word: checked_count(counts, word) for word in counts}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 # ── stretches of text ──

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .shown import json_text
+
 _FORMAT = "w2v_embed 1"
 _FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
 _SUFFIXES = (".safetensors", ".npz", ".npy")
@@ -74,8 +76,18 @@ def safetensors_header(shape, dtype, metadata):
 
 def check_output(path):
     """Raise now what `save` to `path` would raise when the work is done."""
-    path = Path(path)
-    _suffix(path)
+    _suffix(Path(path))
+    _check_place(Path(path))
+
+
+def check_json(path):
+    """Raise now what `write_json` to `path` would raise when the work is done."""
+    if Path(path).suffix.lower() != ".json":
+        raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
+    _check_place(Path(path))
+
+
+def _check_place(path):
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
     if not path.parent.is_dir():
@@ -84,9 +96,8 @@ def check_output(path):
 
 def write_json(path, content):
     """Write `content` to the .json file `path`."""
-    if Path(path).suffix.lower() != ".json":
-        raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
-    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=0).encode()))
+    check_json(path)
+    write_atomically(path, lambda file: file.write(json_text(content, indent=0).encode()))
 
 
 def write_atomically(path, write):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from .shown import logger, quoted
+from .shown import logger, plain_errors, quoted
 from .texts import parse_json, read_json, read_text, refuse_repeated
 
 _PADDING_WORDS = frozenset({"", "<pad>", "[pad]"})  # in lower case
@@ -57,6 +57,7 @@ def is_padding(word):
     return word.lower() in _PADDING_WORDS
 
 
+@plain_errors
 def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
     """The vocabulary of `source`, checked.
 

@@ -4,13 +4,14 @@ import operator
 
 import numpy as np
 
-from ..shown import quoted
+from ..shown import plain_errors, quoted
 from .damage import Damage, Damages
 from .opened import Opened
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
 
+@plain_errors
 def load_vectors(
     path, *, words=None, limit=None, format=None, encoding="utf-8", on_error="raise", progress=None, trust=False
 ):
