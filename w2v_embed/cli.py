@@ -10,18 +10,42 @@ import sys
 
 def main(argv=None):
     """Run the command line; returns the exit code."""
+    pressed = []
     try:
+        if argv is None:  # the process is ours
+            _note_interrupts(pressed)
         from .commands import run
 
-        return run(argv)
-    except KeyboardInterrupt:
-        print("w2v-embed: stopped; no output was written", file=sys.stderr)
+        return run(argv, pressed)
+    except BaseException as error:
+        if not pressed and not isinstance(error, KeyboardInterrupt):
+            raise
+        if sys.stderr is not None:
+            print("w2v-embed: stopped; no output was written", file=sys.stderr)
         return 130
     finally:
-        if argv is None:  # the process ends here; a second Ctrl-C finds nobody to answer it
-            import signal
+        if argv is None:
+            _end_on_interrupts()
 
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+def _note_interrupts(pressed):
+    """Note each Ctrl-C in `pressed`. Libraries make other errors of KeyboardInterrupt, as NumPy does while it is loaded."""
+    import signal
+
+    def note(number, frame):
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else Ctrl-C is meant for others
+        signal.signal(signal.SIGINT, note)
+
+
+def _end_on_interrupts():
+    """From here on nobody would answer Ctrl-C with less than a traceback."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

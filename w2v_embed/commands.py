@@ -25,9 +25,11 @@ from .contextual.commands import add_encode, add_similar
 from .fallbacks import NAMES
 from .shown import json_text, shown
 
+_BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
-def run(argv):
-    """See `cli.main`."""
+
+def run(argv, pressed=()):
+    """See `cli.main`. `pressed` holds something once Ctrl-C was."""
     outputs = Outputs([])
     try:
         try:
@@ -40,15 +42,17 @@ def run(argv):
         check_apart(inputs, to_write)
         args.run(args)
         finish()
-    except (ValueError, TypeError, OSError, ImportError, MemoryError, UsageError) as error:
-        before = f" (written before that: {', '.join(outputs.written())})" if outputs.written() else ""
-        complain(f"w2v-embed: {shown(_told(error))}{before}")
+    except BaseException as error:
+        written = ", ".join(map(str, outputs.written()))
+        if pressed or isinstance(error, KeyboardInterrupt):
+            told = str(error) if isinstance(error, KeyboardInterrupt) else ""
+            left = f"{written} was written, nothing else" if written else "no output was written"
+            complain(f"w2v-embed: stopped; {told or left}")
+            return 130
+        if not isinstance(error, (*_BAD_INPUT, UsageError)):
+            raise
+        complain(f"w2v-embed: {shown(_told(error))}{f' (written before that: {written})' if written else ''}")
         return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt as stopped:
-        written = ", ".join(outputs.written())
-        left = f"{written} was written, nothing else" if written else "no output was written"
-        complain(f"w2v-embed: stopped; {str(stopped) or left}")
-        return 130
     return 0
 
 
