@@ -59,7 +59,7 @@ class Warnings(logging.Handler):
 
 def _print(text, stream):
     encoding = _encoding_of(stream)
-    text = shown(text, keep="\n").encode(encoding, "backslashreplace").decode(encoding)
+    text = shown(text, keep="\n\t").encode(encoding, "backslashreplace").decode(encoding)
     _guarded(stream, lambda stream: print(text, file=stream))
 
 

@@ -252,7 +252,7 @@ def build_matrix(
         return build()
     from .cache import cached
 
-    return cached(cache_dir, build, EmbeddingMatrix.load, sources, vocabulary, plan, options)
+    return cached(cache_dir, build, EmbeddingMatrix._from_stored, sources, vocabulary, plan, options)
 
 
 def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, encoding, on_error):
