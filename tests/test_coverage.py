@@ -201,8 +201,9 @@ def test_texts_in_other_encodings(encoding, chunk, tmp_path, monkeypatch):
         (
             "ok\nx".encode("utf-16-le"),
             "utf-16",
-            'line 1 .*not in utf-16 .*Pass the right encoding; "utf-16-le" and',
+            r'line 1 \(byte 0\): expected utf-16, got .*BOM\)\. Without a byte order mark it is "utf-16-le" or "utf-16-be"',
         ),
+        (b"ok\nx", "utf-16", r'line 1 \(byte \d\): expected utf-16, got .*it is "utf-16-le" or "utf-16-be"'),
         ("ok\nx".encode("utf-16"), "utf-8", r"line 1 \(byte 0\): expected utf-8, .*It looks like utf-16"),
         ("ok\nx".encode("utf-16-le"), "utf-8", r"line 1 \(byte 1\): expected utf-8, got a NUL"),
     ],

@@ -238,6 +238,10 @@ def test_files_in_other_encodings(encoding, name, content, tmp_path, data):
         ('{"a": NaN}', "whole numbers, received nan"),
         ('{"a": 1e999}', "whole numbers, received inf"),
         ('{"version": "1.0", "model": {"type": "WordPiece", "vocab": {"a": 0}}}', "Tokenizer.from_file"),
+        (
+            '{"config": {"word_index": {"a": 1}, "num_words": "x"}}',
+            "in its config: num_words must be None or .* received 'x'",
+        ),
         (tokenizer_json(word_index="{"), "in its word_index, line 1: not JSON"),
         (tokenizer_json(word_index="7"), "expected a JSON object .* got int"),
     ],

@@ -3,6 +3,7 @@
 import codecs
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .progress import reporter
@@ -142,17 +143,16 @@ def _texts(source, encoding):
         head = head or raw[:4]
         try:
             text = decoder.decode(raw, last and source.damage is None)
-        except UnicodeDecodeError as error:
-            waiting = len(error.object) - got  # bytes of a character that the stretch before ended in
-            decoder.setstate(before)
-            lines += decoder.decode(raw[: max(error.start - waiting, 0)]).count("\n")
-            what = f"{error.object[error.start : error.start + 20]!r} ({error.reason})"
-            raise _no_text(source.path, lines, begin - waiting + error.start, encoding, what, head) from error
         except UnicodeError as error:
-            raise ValueError(
-                f'{source.path}, line 1 (byte 0): not in {encoding} ({error}). Pass the right encoding; "utf-16-le" and '
-                '"utf-16-be" are UTF-16 without a byte order mark.'
-            ) from error
+            byte, what = begin, f"{raw[:20]!r} ({error})"
+            if isinstance(error, UnicodeDecodeError):
+                waiting = len(error.object) - got  # bytes of a character that the stretch before ended in
+                byte += error.start - waiting
+                what = f"{error.object[error.start : error.start + 20]!r} ({error.reason})"
+                with suppress(UnicodeError):  # there is no mark
+                    decoder.setstate(before)
+                    lines += decoder.decode(raw[: max(error.start - waiting, 0)]).count("\n")
+            raise _no_text(source.path, lines, byte, encoding, what, head) from error
         if "\0" in text:  # also what Latin words in UTF-16 look like when they are read as something else
             lines += text.count("\n", 0, text.index("\0"))
             raise _no_text(source.path, lines, begin + raw.find(0), encoding, "a NUL byte", head)
@@ -163,7 +163,9 @@ def _texts(source, encoding):
 
 def _no_text(path, line, byte, encoding, what, head):
     mark = mark_of(head)
-    guess = f" It looks like {mark}." if mark and codecs.lookup(mark) != codecs.lookup(encoding) else ""
+    guess = f" It looks like {mark}." if mark and codecs.lookup(mark).name != codecs.lookup(encoding).name else ""
+    if not mark and codecs.lookup(encoding).name in ("utf-16", "utf-32"):
+        guess = f' Without a byte order mark it is "{encoding}-le" or "{encoding}-be".'
     return ValueError(
         f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding to count_words "
         "(--encoding of w2v-embed vocab), or download the file again."

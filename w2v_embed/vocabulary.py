@@ -86,7 +86,9 @@ def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
     """
     origin = str(source) if isinstance(source, (str, Path)) else type(source).__name__
     raw = _read(source, origin, encoding)
-    num_words = num_words_of(source, raw.num_words if num_words is None else num_words)
+    if num_words is None and raw.num_words is not None:
+        num_words = num_words_of(source, raw.num_words, f"{origin}, in its config: ")
+    num_words = num_words_of(source, num_words)
     words_at = _checked(raw, origin, num_words)
     first = words_at.get(0)
     padding = first is None or first == raw.padding or is_padding(first)
@@ -112,7 +114,7 @@ def read_word_index(source, num_words=None, *, encoding="utf-8"):
     return read_vocabulary(source, num_words, encoding=encoding).word_index
 
 
-def num_words_of(source, num_words):
+def num_words_of(source, num_words, origin=""):
     """`num_words`, or what a legacy Tokenizer was told, checked; None where nothing bounds the ids."""
     if num_words is None and not isinstance(source, (str, Path, Mapping, list, tuple)):
         num_words = getattr(source, "num_words", None)
@@ -124,7 +126,7 @@ def num_words_of(source, num_words):
         rows = 0
     if not 0 < rows <= _MOST_ROWS or isinstance(num_words, bool):
         raise ValueError(
-            f"num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {quoted(num_words)}"
+            f"{origin}num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {quoted(num_words)}"
         )
     return rows
 
