@@ -144,7 +144,10 @@ def _bert(settings, model_type, max_relative_position, **common):
 def _xlnet(settings, attention_type, **common):
     attention = settings.get("attn_type", "bi") if attention_type is None else attention_type
     if attention not in ATTENTION_TYPES:
-        raise ValueError(f"attention_type must be one of {_listed(ATTENTION_TYPES)}, got {shown(attention)}.")
+        origin = f"{settings.path}: attn_type" if attention_type is None else "the argument"
+        raise ValueError(
+            f"attention_type ({origin}) must be one of {_listed(ATTENTION_TYPES)}, got {shown(attention)}."
+        )
     hidden, heads = settings.size("d_model"), settings.size("n_head")
     return EncoderConfig(
         model_type="xlnet",

@@ -14,13 +14,16 @@ class _Short(reprlib.Repr):
     def repr_int(self, value, level):
         return repr(value) if value.bit_length() <= 128 else f"<a number of {value.bit_length()} bits>"
 
+    def repr_bytes(self, value, level):
+        return repr(value[:100])
+
     def repr_instance(self, value, level):
         simple = value is None or type(value) in (bool, float)
         return repr(value) if simple else f"<{type(value).__name__}>"
 
 
 _short = _Short()
-_short.maxlevel, _short.maxstring = 3, 200
+_short.maxlevel, _short.maxstring = 2, 200
 
 
 def shown(value):
@@ -37,10 +40,10 @@ def read_small(path):
     path = Path(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(LIMIT + 1) if size <= LIMIT else b""
-    if max(size, len(data)) > LIMIT:
+        data = file.read(size) if size <= LIMIT else b""
+    if size > LIMIT:
         raise ValueError(
-            f"{path} has {max(size, len(data)):,} bytes: expected at most {LIMIT:,}, which no such file of a model needs. "
+            f"{path} has {size:,} bytes: expected at most {LIMIT:,}, which no such file of a model needs. "
             "Is it what its name says?"
         )
     return data

@@ -13,6 +13,7 @@ from w2v_embed.contextual.files import checked, read_json, read_small, read_text
 
 _LARGEST_ID = (1 << 31) - 1
 
+
 def read_tokenizer(folder, config, *, do_lower_case=None):
     """Make the tokenizer that belongs to an encoder.
 
@@ -147,9 +148,10 @@ class SentencePieceTokenizer:
             from sentencepiece import SentencePieceProcessor
         except ImportError as error:
             raise ImportError("texts for XLNet need sentencepiece: pip install 'w2v-embed[contextual]'") from error
-        data = read_small(self.file)
+        data, self._processor = read_small(self.file), SentencePieceProcessor()
         try:
-            self._processor = SentencePieceProcessor(model_proto=data)
+            if not data or not self._processor.LoadFromSerializedProto(data):
+                raise RuntimeError("nothing could be loaded")
         except (RuntimeError, OSError) as error:
             raise ValueError(f"{self.file}: no model of sentencepiece, or a damaged one ({error}).") from error
         self._lower = options.get("do_lower_case", False)
@@ -175,8 +177,11 @@ class SentencePieceTokenizer:
     def pieces(self, texts):
         """Return the ids of each text, without special tokens."""
         _refuse_what_is_no_text(texts)
-        pieces = self._processor.encode([self._cleaned(text) for text in texts], out_type=str)
-        return [[self._processor.piece_to_id(part) for piece in row for part in self._split(piece)] for row in pieces]
+        try:
+            rows = self._processor.encode([self._cleaned(text) for text in texts], out_type=str)
+            return [[self._processor.piece_to_id(part) for piece in row for part in self._split(piece)] for row in rows]
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.file}: sentencepiece cannot use this model: {error}.") from error
 
     def _cleaned(self, text):
         if self._remove_space:

@@ -57,7 +57,9 @@ def _read_shards(index, read):
         held = read(index.parent / shard)
         missing = next((name for name, home in weight_map.items() if home == shard and name not in held), None)
         if missing is not None:
-            raise ValueError(f"{index.parent / shard} has no tensor {shown(missing)}, which {index.name} says is in it.")
+            raise ValueError(
+                f"{index.parent / shard} has no tensor {shown(missing)}, which {index.name} says is in it."
+            )
         # What stands in two files is taken from the one that the index names.
         tensors.update({name: tensor for name, tensor in held.items() if weight_map.get(name, shard) == shard})
         if len(tensors) > MOST_TENSORS:

@@ -16,9 +16,9 @@ def crc32c(data):
     """Return the CRC-32C of bytes or of a uint8 array."""
     data = np.frombuffer(data, np.uint8)
     state = 0xFFFFFFFF
-    head = len(data) % 4  # byte by byte, so that the rest is words
+    head = len(data) % 4 if len(data) > 512 else len(data)  # byte by byte: little, and what makes the rest whole words
     for byte in data[:head].tolist():
-        state = state >> 8 ^ int(_BYTE[(state ^ byte) & 255])
+        state = state >> 8 ^ _BYTE[(state ^ byte) & 255]
     words, size = data[head:].view("<u4"), 1 << _BLOCK_LEVELS
     for begin in range(0, len(words), size):
         state = _of_words(state, words[begin : begin + size])
@@ -60,7 +60,7 @@ def _tables():
     levels = [np.stack(words)]
     for _ in range(_BLOCK_LEVELS):
         levels.append(np.stack([_mapped(levels[-1], _mapped(levels[-1], word)) for word in each]))
-    return byte, levels
+    return byte.tolist(), levels
 
 
 _BYTE, _ADVANCE = _tables()

@@ -43,7 +43,7 @@ class OpenFile:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.stream = self.path.open("rb")
+        self.stream = self.path.open("rb", buffering=0)
         weakref.finalize(self, self.stream.close)
         self.size = os.fstat(self.stream.fileno()).st_size
 
@@ -51,10 +51,13 @@ class OpenFile:
         """Return `size` bytes from `offset` on, a uint8 array."""
         if offset < 0 or offset + size > self.size:
             raise self.cut(f"bytes {offset} to {offset + size}")
-        data = np.empty(size, np.uint8)
+        data, done = np.empty(size, np.uint8), 0
         self.stream.seek(offset)
-        if self.stream.readinto(data) != size:
-            raise ValueError(f"{self.path} has become shorter while it was read.")
+        while done < size:
+            count = self.stream.readinto(data[done:])
+            if not count:
+                raise ValueError(f"{self.path} has become shorter while it was read.")
+            done += count
         return data
 
     def start(self):
@@ -90,7 +93,9 @@ def refuse_overlaps(path, spans):
     last_end, last = 0, None
     for begin, end, name in sorted(span for span in spans if span[0] < span[1]):
         if begin < last_end:
-            raise ValueError(f"{path}: tensors {shown(last)} and {shown(name)} lie on the same bytes: the file is damaged.")
+            raise ValueError(
+                f"{path}: tensors {shown(last)} and {shown(name)} lie on the same bytes: the file is damaged."
+            )
         last_end, last = end, name
 
 

@@ -151,7 +151,9 @@ def _block(data, handle):
         raise _IndexError(f"a block has compression {compression}; known are 0 (none) and 1 (snappy)")
     stored, computed = int.from_bytes(data[end - 4 : end], "little"), masked(crc32c(data[offset : end - 4]))
     if stored != computed:
-        raise _IndexError(f"its block at byte {offset} has the checksum {computed:#010x} and should have {stored:#010x}")
+        raise _IndexError(
+            f"its block at byte {offset} has the checksum {computed:#010x} and should have {stored:#010x}"
+        )
     return (offset, end), _pairs(_snappy(block) if compression else block)
 
 
@@ -187,6 +189,8 @@ def _varint(data, position):
 
 def _message(data):
     """Return `{field number: [values]}` of a protocol buffer; nested messages stay bytes."""
+    if type(data) is not bytes:
+        raise _IndexError(f"a number, {data}, stands in the place of a protocol buffer")
     if len(data) > 1 << 20:
         raise _IndexError(f"an entry has {len(data):,} bytes; expected at most {1 << 20:,}")
     fields, position = {}, 0

@@ -77,6 +77,13 @@ class _Place:
     def __init__(self, offset, size, crc=None):
         self.offset, self.size, self._crc = offset, size, crc
 
+    def read(self, file):
+        """Return all of it, where that is little."""
+        if self.size > LIMIT:
+            raise ValueError(f"its pickle has {self.size:,} bytes; expected at most {LIMIT:,}")
+        self.check(file)
+        return file.read(self.offset, self.size).tobytes()
+
     def check(self, file):
         if self._crc is None:
             return
@@ -177,17 +184,17 @@ def _item_dtype(storage):
 
 
 def _open_zip(file):
-    with zipfile.ZipFile(_Bounded(file.stream)) as archive:
+    with zipfile.ZipFile(_Bounded(file)) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if len(members) < len(archive.infolist()):
             raise ValueError("two members of the zip archive have the same name")
-        roots = [name[: -len("data.pkl")] for name in members if name.endswith("/data.pkl")]
-        if len(roots) != 1:
-            raise ValueError(f"the zip archive has {len(roots) or 'no'} data.pkl")
-        byte_order = members.get(f"{roots[0]}byteorder")
-        if byte_order and (byte_order.file_size > 16 or _member(archive, byte_order) != b"little"):
-            raise ValueError("its byte order is not little")
-        state, storages = _unpickled(io.BytesIO(_member(archive, members[f"{roots[0]}data.pkl"])))
+    roots = [name[: -len("data.pkl")] for name in members if name.endswith("/data.pkl")]
+    if len(roots) != 1:
+        raise ValueError(f"the zip archive has {len(roots) or 'no'} data.pkl")
+    byte_order = members.get(f"{roots[0]}byteorder")
+    if byte_order and (byte_order.file_size > 16 or _place(file, byte_order).read(file) != b"little"):
+        raise ValueError("its byte order is not little")
+    state, storages = _unpickled(io.BytesIO(_place(file, members[f"{roots[0]}data.pkl"]).read(file)))
     places = {}
     for storage in storages.values():
         name = f"{roots[0]}data/{storage.key}"
@@ -196,22 +203,15 @@ def _open_zip(file):
         held, expected = members[name].file_size, storage.size * _item_dtype(storage).itemsize
         if held != expected:
             raise ValueError(f"storage {shown(storage.key)} should have {expected} bytes and has {held}")
-        places[storage.key] = _place_of_member(file, members[name])
+        places[storage.key] = _place(file, members[name])
     return state, places
 
 
-def _member(archive, member):
-    """Return the content of a small member, which `zipfile` checks against its size and checksum."""
-    if member.file_size > LIMIT:
-        raise ValueError(f"{shown(member.filename)} of the zip archive has {member.file_size:,} bytes; at most {LIMIT:,}")
-    with archive.open(member) as stream:
-        return stream.read(member.file_size)
-
-
-def _place_of_member(file, member):
+def _place(file, member):
+    """Return where a member lies: torch compresses none of them."""
     name = shown(member.filename)
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-        raise ValueError(f"{name} of the zip archive is compressed or encrypted, as torch.save leaves no values")
+        raise ValueError(f"{name} of the zip archive is compressed or encrypted, which torch.save does not do")
     signature, name_size, extra_size = struct.unpack("<4s22xHH", file.read(member.header_offset, 30).tobytes())
     offset = member.header_offset + 30 + name_size + extra_size
     if signature != b"PK\x03\x04" or offset + member.file_size > file.size:
@@ -222,9 +222,9 @@ def _place_of_member(file, member):
 class _Bounded:
     """A file that `zipfile` may read, without a list of members that has gigabytes."""
 
-    def __init__(self, stream):
-        self._stream = stream
-        self.tell = stream.tell
+    def __init__(self, file):
+        self._stream, self._size = file.stream, file.size
+        self.tell = file.stream.tell
 
     def seek(self, offset, whence=0):
         if whence == 0 and offset < 0:
@@ -232,10 +232,11 @@ class _Bounded:
         return self._stream.seek(offset, whence)
 
     def read(self, size=-1):
-        data = self._stream.read(min(size, LIMIT + 1) if size >= 0 else LIMIT + 1)
-        if len(data) > LIMIT:
+        left = max(self._size - self.tell(), 0)
+        size = left if size < 0 else min(size, left)
+        if size > LIMIT:
             raise ValueError(f"the zip archive's list of members has more than {LIMIT:,} bytes")
-        return data
+        return self._stream.read(size)
 
     def seekable(self):
         return True
