@@ -290,9 +290,17 @@ def seeds():
     }  # fmt: skip
     state = {"rows": 2, "texts": "00" * 16, "crc": zlib.crc32(bytes(16)), "settings": {"a": 1, "width": 2}}
     keys = b"\x80\x02]X\x01\0\0\x000a." + struct.pack("<Q", 4)
+    newer = b"ctorch._utils\n_rebuild_tensor_v2\n", b"\x8c\x0ctorch._utils\x94\x8c\x12_rebuild_tensor_v2\x94\x93\x94"
+    newest = b"\x80\4\x95\x10\0\0\0\0\0\0\0ccollections\nOrderedDict\n)R\x94(\x8c\1a" + b"K\1u}\x8c\5_metaNsb."
     whole = {
         "torch": [zipped(torch_pickle()), LEGACY + torch_pickle() + keys + bytes(16)],
-        "zip": [torch_pickle(), torch_pickle(view=(0, 4)), torch_pickle(kind="BFloat16Storage", size=8)],
+        "zip": [
+            torch_pickle(),
+            torch_pickle().replace(*newer),
+            torch_pickle(view=(0, 4)),
+            torch_pickle(kind="BFloat16Storage", size=8),
+            newest,
+        ],
         "legacy": [
             torch_pickle() + keys + bytes(16),
             torch_pickle(view=(1, 3), shape=(3,), strides=(1,)) + keys + bytes(16),

@@ -374,10 +374,14 @@ def _set_items(target, keys, values):
 
 
 def _known(parts):
-    name = tuple(parts)
-    if name in (_ORDERED_DICT, *_REBUILD_TENSOR, _REBUILD_PARAMETER) or (name[0] == "torch" and name[1] in _STORAGES):
-        return _Global(*name)
-    raise _RefusedError(f"it asks for {'.'.join(map(str, name))[:200]}, which is no tensor")
+    module, name = parts
+    if type(module) is not str or type(name) is not str:
+        raise _RefusedError(f"it asks for {shown(name)} of {shown(module)}")
+    if (module, name) in (_ORDERED_DICT, *_REBUILD_TENSOR, _REBUILD_PARAMETER) or (
+        module == "torch" and name in _STORAGES
+    ):
+        return _Global(module, name)
+    raise _RefusedError(f"it asks for {f'{module}.{name}'[:200]}, which is no tensor")
 
 
 def _reduced(function, arguments):
