@@ -479,7 +479,7 @@ HOSTILE = {
     "tuples with attributes": (doubled(40) + b"}b.", r"it sets attributes of \(\(\(\.\.\.\), "),
     "tuples as a name": (b"\x8c\5torch" + doubled(40) + b"\x93.", r"it asks for \(\(\(\.\.\.\), .* of 'torch'"),
     "tuples as a module": (doubled(40) + b"\x8c\1a\x93.", r"it asks for 'a' of \(\(\(\.\.\.\), "),
-    "a long name": (b"c" + b"a" * 100_000 + b"\nb\n.", "it asks for a{200}, which is no tensor"),
+    "a long name": (b"c" + b"a" * 100_000 + b"\nb\n.", r"it asks for a+\.\.\.a+\.b, which is no tensor"),
     "tuples as the state": (doubled(40) + b".", "it holds a tuple"),
     "a text of 2 GB": (b"X\xff\xff\xff\x7f.", "expected 2147483647 bytes in a unicodestring4, but only"),
     "bytes of 2^60": (b"\x8e" + struct.pack("<Q", 1 << 60) + b".", "expected 1152921504606846976 bytes|no state dict"),

@@ -342,12 +342,10 @@ def test_what_is_no_file_is_refused_before_the_first_text(tmp_path):
         NpyWriter(tmp_path, 2, {})
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "v.npy")
-        with pytest.raises(
-            FileExistsError, match=r"cannot write .*v\.npy: it is no file but a device, a pipe or a socket"
-        ):
+        with pytest.raises(ValueError, match=r"cannot write .*v\.npy: it is a pipe or a device"):
             NpyWriter(tmp_path / "v.npy", 2, {})
         os.mkfifo(tmp_path / "w.npy.part")
-        with pytest.raises(FileExistsError, match=r"cannot write .*w\.npy\.part: it is no file"):
+        with pytest.raises(ValueError, match=r"cannot write .*w\.npy\.part: it is a pipe or a device"):
             NpyWriter(tmp_path / "w.npy", 2, {})
     with pytest.raises(FileNotFoundError, match=r"absent"):
         NpyWriter(tmp_path / "absent" / "v.npy", 2, {})

@@ -10,11 +10,12 @@ import hashlib
 import json
 import logging
 import os
-import stat
+import shutil
 import zlib
-from pathlib import Path
 
 import numpy as np
+
+from w2v_embed.output import check_writable
 
 try:
     import fcntl
@@ -37,19 +38,20 @@ class NpyWriter:
         settings: what the vectors depend on, a dict for JSON.
 
     Raises:
-        ValueError: if another run writes to this path, or what an earlier one left is damaged or of other settings.
-        IsADirectoryError, FileExistsError: if there is something else than a file at `path`.
+        ValueError: if another run writes to this path, what an earlier one left is damaged or of other settings, or `path` is
+            a pipe or a device.
+        IsADirectoryError, FileNotFoundError, PermissionError: if no file can be made at `path`.
     """
 
     def __init__(self, path, width, settings):
-        self._path = Path(os.path.realpath(path))
+        self._path = check_writable(path)
         self._width = width
         self._settings = json.loads(json.dumps({**settings, "width": width}))
         self._part = self._path.with_name(self._path.name + ".part")
         self._state = self._path.with_name(self._path.name + ".part.json")
         self._new_state = self._path.with_name(self._path.name + ".part.json.new")
         self._texts, self._expected, self._crc = b"", "", 0
-        self._mode, _ = _mode_of(self._path), _mode_of(self._part)
+        check_writable(self._part)
         self._file, self._finished = _opened_alone(self._part), False
         try:
             self.rows = self._resume()
@@ -128,8 +130,8 @@ class NpyWriter:
         self._file.write(_header(self.rows, self._width))
         self._file.flush()
         os.fsync(self._file.fileno())
-        if self._mode is not None:
-            os.chmod(self._part, self._mode)  # those of the file that it replaces
+        if self._path.exists():
+            shutil.copymode(self._path, self._part)
         if fcntl is None:
             self._file.close()  # Windows renames no file that is open
         self._part.replace(self._path)
@@ -146,18 +148,6 @@ class NpyWriter:
         if not self._finished and self.rows == 0:
             self._part.unlink(missing_ok=True)  # without a row to go on from; the lock is still held
         self._file.close()
-
-
-def _mode_of(path):
-    """Return the permissions of a file that is to be replaced, None if there is none."""
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder")
-    if not path.exists():
-        return None
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
-        raise FileExistsError(f"cannot write {path}: it is no file but a device, a pipe or a socket")
-    return stat.S_IMODE(mode)
 
 
 def _opened_alone(part):

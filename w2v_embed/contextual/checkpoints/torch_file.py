@@ -381,7 +381,7 @@ def _known(parts):
         module == "torch" and name in _STORAGES
     ):
         return _Global(module, name)
-    raise _RefusedError(f"it asks for {f'{module}.{name}'[:200]}, which is no tensor")
+    raise _RefusedError(f"it asks for {shown(f'{module}.{name}')[1:-1]}, which is no tensor")
 
 
 def _reduced(function, arguments):
