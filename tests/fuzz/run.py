@@ -1,8 +1,8 @@
 """Runs the targets of this folder in turn, and keeps count: `make fuzz`, `make fuzz-count`.
 
 Each run of a target ends with one line in executions.jsonl: when, which commit, how many executions, in how many seconds of the
-clock and of the CPU (which with --jobs may be those of another target), and what was found, if anything. What is found are files
-beside it; they belong into tests/fuzz/corpus_TARGET once they are mended.
+clock and of the CPU (which with --jobs may be those of another target), and what was found, if anything. What is found lies
+beside it, and belongs into tests/fuzz/corpus_TARGET once it is mended.
 """
 
 import argparse
