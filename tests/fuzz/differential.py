@@ -31,7 +31,7 @@ import numpy as np
 from tests.fuzz.naive import read, records_of
 from tests.test_fallbacks import naive as derive
 from w2v_embed import EmbeddingMatrix, build_matrix, lending, load_vectors
-from w2v_embed.readers import blocks, kernels, keys, opened, plain
+from w2v_embed.readers import blocks, detect, kernels, keys, opened, plain
 
 _FALLBACKS = ("nfkc", "lower", "title", "upper", "digits", "markers", "parts", "characters")
 _ALPHABET = "abAB19é中国人Ａ１#_-.ß"
@@ -68,6 +68,15 @@ class Made:
     @cached_property
     def records(self):
         return records_of(self.data, self.kind, self.dim, self.header)
+
+    def least_head(self):
+        """Bytes that show what this is: some records, most of them good."""
+        records, good = self.records[0], 0
+        for number, record in enumerate(records):
+            if number > 2 and good > number // 2 + 1:
+                return record.byte + 1
+            good += record.wrong is None and record.plain
+        return 1 << 18
 
     def read(self, **kwargs):
         """What shall come of it, see `naive.read`."""
@@ -140,7 +149,7 @@ def _damaged(rng, word, numbers):
 
 def make_text(rng):
     dim = int(rng.choice([1, 2, 3, 5, 8, 40, 60], p=[0.05, 0.25, 0.25, 0.2, 0.15, 0.05, 0.05]))
-    words = _words(rng, rng.integers(4, 14))
+    words = _words(rng, rng.integers(4, 20))
     with_header = bool(rng.random() < 0.6)
     phrases = dim > 1 and rng.random() < 0.3
     damage = rng.choice([0, 0, 0.1, 0.3])
@@ -182,7 +191,7 @@ def make_text(rng):
 
 def make_binary(rng):
     dim = int(rng.choice([1, 2, 3, 5, 8, 60]))
-    words = _words(rng, rng.integers(3, 14))
+    words = _words(rng, rng.integers(3, 20))
     rows = rng.normal(size=(len(words), dim)).astype("<f4")
     rows[0, 0] = 0.5  # bytes that no text has
     end = rng.choice(["\n", ""]).encode()
@@ -228,8 +237,12 @@ def _zip(data):
     return packed.getvalue()
 
 
+def _streams(pack, data):
+    return [pack(data[k : k + 150]) for k in range(0, len(data), 150)]
+
+
 def _in_streams(pack):
-    return lambda data: b"".join(pack(data[k : k + 150]) for k in range(0, len(data), 150))
+    return lambda data: b"".join(_streams(pack, data))
 
 
 PACKERS = {
@@ -250,15 +263,18 @@ PACKERS = {
 
 
 @contextmanager
-def loops(hot, threads, block, least):
-    """Readers with these loops, threads, bytes a block, and least numbers a word from which on they go back for lenders."""
-    old = opened.hot_loops, keys.hot_loops, lending.hot_loops, blocks._BLOCK, opened._LEAST_NUMBERS
+def loops(hot, threads, head, block, least):
+    """Readers with these loops, threads, bytes looked at beforehand, bytes a block, and least numbers a word from which on
+    they go back for lenders."""
+    old = opened.hot_loops, keys.hot_loops, lending.hot_loops, detect.HEAD, blocks._BLOCK, opened._LEAST_NUMBERS
     opened.hot_loops = keys.hot_loops = lending.hot_loops = lambda size: (hot, threads)
+    detect.HEAD = opened.HEAD = head
     blocks._BLOCK, opened._LEAST_NUMBERS = block, least
     try:
         yield
     finally:
-        opened.hot_loops, keys.hot_loops, lending.hot_loops, blocks._BLOCK, opened._LEAST_NUMBERS = old
+        opened.hot_loops, keys.hot_loops, lending.hot_loops, detect.HEAD, blocks._BLOCK, opened._LEAST_NUMBERS = old
+        opened.HEAD = detect.HEAD
 
 
 def _places(report):
@@ -435,21 +451,23 @@ def try_one(seed, folder):
     made = make(rng)
     if not made.read().words:
         return
+    other = make_other(rng, made)
+    second = str(folder / "other.txt")
+    Path(second).write_bytes(other.data)
+    least_head = max(made.least_head(), other.least_head())
     packings = ["plain", *rng.choice(list(PACKERS), 1 + (seed % 3 == 0), replace=False).tolist()]
     for number, packing in enumerate(dict.fromkeys(packings)):
         path = str(folder / f"v{number}.txt")
         Path(path).write_bytes(PACKERS[packing](made.data))
         hot = (kernels, plain)[(seed + number) % 2]
         threads = int(rng.choice([1, 1, 2, 3])) if hot is kernels else 1
+        head = int(rng.choice([1 << 18, least_head, least_head]))
         block, least = int(rng.choice([16, 64, 300, 1 << 21])), int(rng.choice([1, 50]))
-        with loops(hot, threads, block, least):
+        with loops(hot, threads, head, block, least):
             try:
                 try_load(made, path, rng)
                 em = try_build(made, path, rng)
                 if number == 0:
-                    other = make_other(rng, made.dim)
-                    second = str(folder / "other.txt")
-                    Path(second).write_bytes(other.data)
                     index, names, two = try_fallbacks([(made, path), (other, second)][: 1 + seed % 2], rng)
                     if seed % 10 == 0:
                         try_artifact(two if seed % 20 else em, folder, rng)
@@ -460,16 +478,20 @@ def try_one(seed, folder):
                     if seed % 8 == 3 and made.kind == "text":
                         try_encoding(made, str(folder / "encoded.txt"), rng)
             except Exception as error:
-                how = f"{hot.__name__}, {threads} threads, blocks of {block}, {packing}"
+                how = f"{hot.__name__}, {threads} threads, {head} bytes first, blocks of {block}, {packing}"
                 raise BrokenError(f"seed {seed} ({how}): {type(error).__name__}: {error}\n{made}") from error
 
 
 def try_cut(made, path, rng):
     """A packed file that is cut off: what comes is what stands before the cut, and the cut is told."""
-    packing = str(rng.choice(["gz", "bz2", "xz", "zst", "gz streams", "bz2 streams"]))
-    packed = PACKERS[packing](made.data)
-    packed = packed[: rng.integers(len(packed) // 2, len(packed))]
-    Path(path).write_bytes(packed)
+    packing = str(rng.choice(["gz", "bz2", "xz", "zst"]))
+    streams = _streams(PACKERS[packing], made.data) if rng.random() < 0.5 else [PACKERS[packing](made.data)]
+    packed = b"".join(streams)
+    cut = int(rng.integers(len(packed) // 2, len(packed)))
+    if cut in np.cumsum([len(stream) for stream in streams]):  # which nobody can see
+        return
+    Path(path).write_bytes(packed[:cut])
+    packing = f"{packing}, {len(streams)} streams"
     whole = made.read()
     try:
         kv = load_vectors(path, on_error="skip")
@@ -507,17 +529,13 @@ def try_encoding(made, path, rng):
     )
 
 
-def make_other(rng, dim):
-    """A second source of the same width."""
-    words = _words(rng, 8)
-    return Made(
-        "".join(
-            f"{word} {' '.join(repr(float(np.float32(rng.normal()))) for _ in range(dim))}\n" for word in words
-        ).encode(),
-        "text",
-        dim,
-        None,
-    )
+def make_other(rng, made):
+    """A second source of the same width, which has some words of the first, with other rows."""
+    shared = [word for word in made.read().words if rng.random() < 0.5 and not re.search(r"\s", word, re.ASCII)]
+    words = dict.fromkeys([*_words(rng, 4), *shared])
+    numbers = rng.normal(size=(len(words), made.dim)).astype(np.float32).tolist()
+    lines = [f"{word} {' '.join(map(repr, row))}\n" for word, row in zip(words, numbers)]
+    return Made("".join(lines).encode(), "text", made.dim, None)
 
 
 def try_cache(path, index, names, folder):
