@@ -50,7 +50,11 @@ def fuzz(target, seconds, work=WORK):
     end = time.time() + seconds
     while (left := round(end - time.time())) > 0:
         command = [sys.executable, "-m", f"tests.fuzz.fuzz_{target}", *_ARGUMENTS, f"-runs={_RUNS}"]
-        command += [f"-max_len={_LONGEST.get(target, 1024)}", f"-max_total_time={left}", f"-artifact_prefix={work}/{target}-"]
+        command += [
+            f"-max_len={_LONGEST.get(target, 1024)}",
+            f"-max_total_time={left}",
+            f"-artifact_prefix={work}/{target}-",
+        ]
         command += map(str, (own, *seeds))
         begun, cpu = time.time(), _cpu_of_children()
         done = subprocess.run(command, cwd=HERE.parent.parent, env=environment, stderr=subprocess.PIPE, check=False)
