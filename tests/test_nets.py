@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from tests.conftest import same_bits, write_text
-from tests.fuzz import artifacts, differential, run, vocabularies
+from tests.fuzz import artifacts, differential, hot_loops, run, vocabularies
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 
 FUZZ = Path(__file__).parent / "fuzz"
 
 
-@pytest.mark.parametrize("target", [artifacts, vocabularies], ids=lambda target: target.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "target", [artifacts, hot_loops, vocabularies], ids=lambda target: target.__name__.rpartition(".")[2]
+)
 def test_what_the_fuzzer_knows(target, tmp_path):
     """Each case in each setting of the switches."""
     cases = sorted(FUZZ.joinpath(f"corpus_{target.__name__.rpartition('.')[2]}").iterdir())
@@ -69,4 +71,4 @@ def test_executions_are_counted_from_the_log(tmp_path):
     assert finding.endswith("readers: readers-crash-1")
     assert run.count("2999-01-01", tmp_path) == ["nothing was found"]
     assert run.targets() == sorted(run.targets())
-    assert {"artifacts", "readers", "vocabularies"} <= set(run.targets())
+    assert {"artifacts", "hot_loops", "readers", "vocabularies"} <= set(run.targets())

@@ -340,7 +340,9 @@ def try_load(made, path, rng):
     """`load_vectors`: whole, for some words, up to a limit; strict and not."""
     everything = made.read()
     there = everything.words
-    some = [word for word in there if rng.random() < 0.4] + ["absent", "ＡＢ"]
+    some = [word for word in there if rng.random() < 0.4]
+    if not some or rng.random() < 0.6:  # else reading ends with the last of them
+        some += ["absent", "ＡＢ"]
     options = [{}]
     options.append({"words": some} if rng.random() < 0.6 else {"limit": int(rng.integers(1, len(there) + 2))})
     if rng.random() < 0.2:
@@ -358,10 +360,14 @@ def try_load(made, path, rng):
 
 def _index(rng, made, more=()):
     there = made.read().words
-    wanted = [word for word in there if rng.random() < 0.4 and word != "<pad>"] + [_word(rng) for _ in range(3)]
-    wanted += [change(word) for word in there[:6] for change in (str.lower, str.upper, str.title) if rng.random() < 0.3]
-    wanted += [a + b for a, b in pairwise(there) if rng.random() < 0.2] + list(more)
-    wanted = [word for word in dict.fromkeys(wanted) if word and word.lower() not in ("<pad>", "[pad]")]
+    wanted = [word for word in there if rng.random() < 0.4]
+    if more or rng.random() < 0.6:
+        wanted += [_word(rng) for _ in range(3)]
+        wanted += [
+            change(word) for word in there[:6] for change in (str.lower, str.upper, str.title) if rng.random() < 0.3
+        ]
+        wanted += [a + b for a, b in pairwise(there) if rng.random() < 0.2]
+    wanted = [word for word in dict.fromkeys([*wanted, *more]) if word.lower() not in ("", "<pad>", "[pad]")] or ["中"]
     ids = rng.permutation(len(wanted)) + 1
     return dict(zip(wanted, ids.tolist()))
 
