@@ -176,7 +176,7 @@ def test_no_flipped_bit_is_served(path, built, tmp_path, caplog, monkeypatch):
     whole = file.read_bytes()
     rng = np.random.default_rng(0)
     bits = [
-        *rng.integers(0, 8 * len(whole), 150).tolist(),
+        *rng.integers(0, 8 * len(whole), 80).tolist(),
         *range(8 * len(whole) - first.matrix.nbytes * 8, 8 * len(whole), 5),
     ]
     for bit in bits:

@@ -47,8 +47,9 @@ def add_similar(commands):
 
 
 def _files_of_encode(args):
-    written = [(f"{args.output}{suffix}", "--output") for suffix in ("", ".part", ".part.json")]
-    return [("TEXTS", args.texts), ("MODEL", args.model)], [(name, path) for path, name in written]
+    output = os.path.realpath(args.output)
+    written = [("--output", f"{output}{suffix}") for suffix in (".part", ".part.json")]
+    return [("TEXTS", args.texts), ("MODEL", args.model)], [("--output", args.output), *written]
 
 
 def run_encode(args):
