@@ -335,11 +335,14 @@ def test_what_was_written_is_told(data, index, tmp_path, monkeypatch, capsys):
 
 def test_memory_that_is_not_there(data, index, tmp_path, monkeypatch, capsys):
     def build_matrix(*args, **options):
-        raise MemoryError
+        raise MemoryError("for 7 GB")
 
     monkeypatch.setattr("w2v_embed.matrix.build_matrix", build_matrix)
     assert main(["build", str(data / "vectors.bin"), str(index), "-o", str(tmp_path / "m.npz")]) == 1
-    assert capsys.readouterr().err == "w2v-embed: MemoryError\n"
+    assert (
+        capsys.readouterr().err
+        == "w2v-embed: not enough memory (for 7 GB). Fewer words or rows take less (--num-words)\n"
+    )
 
 
 # ── terminal escapes ──

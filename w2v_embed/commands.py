@@ -60,6 +60,8 @@ def _told(error):
     """An error as a sentence: the system's own ones without their number."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory{f' ({error})' if str(error) else ''}. Fewer words or rows take less (--num-words)"
     return str(error) or type(error).__name__
 
 
