@@ -49,6 +49,8 @@ def test_files(tmp_path):
     path.write_text(json.dumps({"class_name": "Tokenizer", "config": {"word_index": json.dumps({"x": 1})}}))
     assert read_word_index(path) == {"x": 1}
     text = tmp_path / "words.txt"
+    text.write_bytes(b"the\rcat\r")
+    assert read_word_index(text) == {"the": 0, "cat": 1}
     text.write_bytes("\r\nthe\r\n\u2028x\n".encode())
     assert read_word_index(text) == {"": 0, "the": 1, "\u2028x": 2}
 

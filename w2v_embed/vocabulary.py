@@ -189,7 +189,7 @@ def _read_file(path, encoding):
         raise ValueError(
             f"{path}: a word index is read from .json (word -> id, or a list), .tsv (word, tab, id) or .txt (one word a line)"
         )
-    lines = [line.removesuffix("\r") for line in read_text(path, encoding).split("\n")]
+    lines = read_text(path, encoding).split("\n")
     if not lines[-1]:
         lines.pop()
     tabbed = next((number for number, line in enumerate(lines, 1) if "\t" in line), None)
