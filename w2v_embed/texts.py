@@ -60,7 +60,10 @@ def read_text(path, encoding="utf-8"):
             wrong = error.start if wrong is None and isinstance(error, UnicodeDecodeError) else wrong
         else:
             if "\0" not in text:  # Latin words in UTF-16 without a mark are UTF-8, too, with these between
-                return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+                text = text.removeprefix(
+                    "" if mark in ("utf-16", "utf-32") else "\ufeff"
+                )  # these take it off themselves
+                return text.replace("\r\n", "\n").replace("\r", "\n")
     at = wrong if wrong is not None else max(raw.find(0), 0)
     expected = " or ".join(["UTF-8" if name == "utf-8" else name for name in tried])
     raise ValueError(

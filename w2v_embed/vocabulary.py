@@ -226,7 +226,7 @@ def _read_json(path, encoding):
     if isinstance(content, dict):
         return _Raw(list(content.items()), num_words=num_words)
     if isinstance(content, list):
-        return _Raw(_numbered(content))
+        return _Raw(_numbered(content), num_words=num_words)
     raise ValueError(f"{path}: expected a JSON object word -> id or a list of words, got {type(content).__name__}")
 
 
