@@ -774,6 +774,12 @@ def test_a_damaged_sentencepiece_model(tmp_path, data):
         read_tokenizer(tmp_path, configured(tmp_path, "xlnet_hf"))
 
 
+def test_a_sentencepiece_model_without_an_unknown_piece(tmp_path):
+    (tmp_path / "spiece.model").write_bytes((CORPUS / "spiece_without_an_unknown_piece").read_bytes()[1:])
+    with pytest.raises(ValueError, match=r"spiece\.model has no piece for what is unknown, which texts need"):
+        read_tokenizer(tmp_path, configured(tmp_path, "xlnet_hf"))
+
+
 def test_the_small_sentencepiece_model_is_otherwise_readable(tmp_path):
     (tmp_path / "spiece.model").write_bytes(sentencepiece())
     tokenizer = read_tokenizer(tmp_path, configured(tmp_path, "xlnet_hf"))

@@ -158,6 +158,8 @@ class SentencePieceTokenizer:
         self._keep_accents = options.get("keep_accents", False)
         self._remove_space = options.get("remove_space", True)
         self.size, self.unknown_id = self._processor.get_piece_size(), self._processor.unk_id()
+        if not 0 <= self.unknown_id < self.size:
+            raise ValueError(f"{self.file} has no piece for what is unknown, which texts need: is it damaged?")
         sep, cls, pad = (self._id(piece) for piece in ("<sep>", "<cls>", "<pad>"))
         self.head, self.tail, self.tail_types = [], [sep, cls], [0, 2]
         self.pad_id, self.pad_type = pad, 3
