@@ -765,7 +765,17 @@ def test_a_vocabulary_that_is_no_utf8(tmp_path):
         read_tokenizer(tmp_path, configured(tmp_path))
 
 
-@pytest.mark.parametrize("data", [b"", b"no model", sentencepiece()[:-9], sentencepiece(PIECES[:1]), b"\0" * 1000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no model",
+        (CORPUS / "spiece_of_no_utf8").read_bytes()[1:],
+        sentencepiece()[:-9],
+        sentencepiece(PIECES[:1]),
+        b"\0" * 1000,
+    ],
+)
 def test_a_damaged_sentencepiece_model(tmp_path, data):
     (tmp_path / "spiece.model").write_bytes(data)
     with pytest.raises(

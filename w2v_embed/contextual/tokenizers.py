@@ -152,7 +152,7 @@ class SentencePieceTokenizer:
         try:
             if not data or not self._processor.LoadFromSerializedProto(data):
                 raise RuntimeError("nothing could be loaded")
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.file}: no model of sentencepiece, or a damaged one ({error}).") from error
         self._lower = options.get("do_lower_case", False)
         self._keep_accents = options.get("keep_accents", False)
@@ -199,7 +199,7 @@ class SentencePieceTokenizer:
         if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
             return [piece]
         parts = self._processor.encode(piece[:-1].replace("▁", ""), out_type=str)
-        if piece[0] != "▁" and parts[0][0] == "▁":
+        if piece[0] != "▁" and parts and parts[0].startswith("▁"):
             # sentencepiece began a word where none was
             parts = parts[1:] if parts[0] == "▁" else [parts[0][1:], *parts[1:]]
         return [*parts, ","]
