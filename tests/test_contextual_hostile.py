@@ -6,6 +6,7 @@ What the files are made of stands in tests/fuzz/fuzz_checkpoints.py, whose findi
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -63,6 +64,18 @@ def at_most(megabytes):
 @pytest.mark.parametrize("case", [*seeds(), *sorted(os.listdir(CORPUS))])
 def test_what_was_found(case):
     one(seeds()[case] if case in seeds() else (CORPUS / case).read_bytes())
+
+
+def test_the_tests_that_the_documentation_names_are_there():
+    here = Path(__file__).parent
+    named = set(re.findall(r"`(test_\w+)`", (here.parent / "docs" / "contextual.md").read_text("utf-8")))
+    known = {
+        name
+        for file in here.glob("test_contextual_*.py")
+        for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    assert named <= known
 
 
 # Places outside of a storage
