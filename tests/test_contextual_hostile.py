@@ -454,11 +454,21 @@ def test_strides_of_zero(tmp_path, old):
         read_torch(torch_file(tmp_path, torch_pickle(shape=(1 << 15, 1 << 15), strides=(0, 0)), old))
 
 
-def state_dict(*names):
-    """The pickle of many tensors, all of them on the 16 bytes of storage "0"."""
-    first = torch_pickle()
+def state_dict(*names, **keywords):
+    """The pickle of many tensors, all of them on storage "0"."""
+    first = torch_pickle(**keywords)
     tensor = first[first.index(b"ctorch._utils") : -2]
     return b"\x80\x02}(" + b"".join(b"X" + struct.pack("<I", len(n)) + n.encode() + tensor for n in names) + b"u."
+
+
+def test_two_values_that_lie_far_apart(tmp_path):
+    """To read them is to read what lies between, each time."""
+    pickled = state_dict(*"abcdefghijklmnopqrst", shape=(2,), strides=(99_999,), size=100_000)
+    (tmp_path / "pytorch_model.bin").write_bytes(zipped(pickled, **{"data/0": bytes(400_000)}))
+    with pytest.raises(
+        ValueError, match="its tensors have 6,800,000 bytes at 'q', more than 16 times those of the file"
+    ):
+        read_checkpoint(tmp_path)
 
 
 def test_many_tensors_on_one_storage(tmp_path):
