@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from dataclasses import dataclass, field
@@ -21,9 +22,10 @@ import pytest
 
 from tests.conftest import use_hot
 from tests.fuzz.harness import check
-from tests.test_readers import PACKERS
+from tests.test_readers import PACKERS, zstd_compress
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.inspection import inspect
+from w2v_embed.readers.bzip2 import Bzip2File
 
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 
@@ -747,6 +749,191 @@ def test_xz_that_wants_gigabytes_is_refused(tmp_path):
     path.write_bytes(lzma.compress(TEXT, filters=filters))
     with pytest.raises(ValueError, match=r"v\.xz: the xz stream is cut or damaged \(Memory usage limit exceeded\)"):
         load_vectors(path)
+
+
+# ── packed streams ──
+
+PIECES = [b"".join(b"w%d %.2f 1\n" % (k, k / 7) for k in range(first, first + 500)) for first in (0, 500, 1000)]
+
+
+def streams(compression):
+    """Three packed streams, of 500 lines each."""
+    return [PACKERS[compression](piece) for piece in PIECES]
+
+
+def spoilt(stream, what):
+    half = len(stream) // 2
+    return {
+        "its first byte": b"X" + stream[1:],
+        "its middle": stream[:half] + bytes(byte ^ 255 for byte in stream[half : half + 4]) + stream[half + 4 :],
+        "its end": stream[:-4] + bytes(4),
+        "cut": stream[:half],
+        "cut at its first bytes": stream[:2],
+    }[what]
+
+
+def read_both(path):
+    """What `load_vectors` and `build_matrix` keep with "skip", and the damage; with "raise" both name file and place."""
+    words = [f"w{k}" for k in range(1500)]
+    for read in (load_vectors, lambda path: build_matrix(path, [*words, "not there"])):
+        with pytest.raises(ValueError, match=r"packed, line \d+ \(byte [\d ]+\): the \w+ stream is cut or damaged"):
+            read(path)
+    kv = load_vectors(path, on_error="skip")
+    em = build_matrix(path, [*words, "not there"], on_error="skip")
+    assert em.coverage.found == kv.index_to_key
+    assert dict(kv.damage.counts) == dict(em.damage[0].counts)
+    return kv.index_to_key, dict(kv.damage.counts)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+@pytest.mark.parametrize("what", ["its first byte", "its middle", "its end", "cut", "cut at its first bytes"])
+def test_a_later_stream_that_is_damaged_is_told(hot, compression, what, tmp_path, capfd):
+    """pbzip2, pigz, `xz --threads` and pzstd write files of many streams; what came before the damage counts."""
+    if (compression, what) == ("zstd", "its middle"):
+        pytest.skip("its streams hold no checksum here")
+    first, second, third = streams(compression)
+    path = tmp_path / "packed"
+    path.write_bytes(first + spoilt(second, what) + (b"" if "cut" in what else third))
+    words, damage = read_both(path)
+    assert words == [f"w{k}" for k in range(len(words))]
+    assert 500 <= len(words) <= 1000
+    assert damage.pop("truncated") == 1
+    assert sum(damage.values()) <= 1  # the line that was cut
+    out = capfd.readouterr()
+    assert "garbage" not in out.err + out.out  # what a library says of its own
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+def test_what_may_follow_the_last_stream(hot, compression, tmp_path):
+    """Zeros, as tapes have them; anything else is told, and costs no row."""
+    whole = b"".join(streams(compression))
+    path = tmp_path / "packed"
+    for zeros in (b"", bytes(4), bytes(100_000)):
+        path.write_bytes(whole + zeros)
+        assert len(load_vectors(path)) == 1500
+    for rest in (b"X", b"garbage", bytes(8) + b"garbage"):
+        path.write_bytes(whole + rest)
+        words, damage = read_both(path)
+        assert (len(words), damage) == (1500, {"truncated": 1})
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd", "zip"])
+def test_rows_before_the_cut_of_a_small_file_are_had(hot, compression, tmp_path):
+    """Of bzip2 and zstd only whole blocks can be unpacked, so their file has several."""
+    count = 80_000 if compression in ("bzip2", "zstd") else 400
+    numbers = np.random.default_rng(0).integers(0, 10**6, (count, 2))
+    lines = b"".join(b"w%d 0.%06d 0.%06d\n" % (k, a, b) for k, (a, b) in enumerate(numbers.tolist()))
+    packed = PACKERS[compression](lines)
+    path = tmp_path / "packed"
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    with pytest.raises(
+        ValueError, match=rf"packed, line \d+ \(byte [\d ]+\): the {compression} stream is cut or damaged"
+    ):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert len(kv) > count // 3
+    assert kv.index_to_key == [f"w{k}" for k in range(len(kv))]
+    assert kv.damage.counts["truncated"] == 1
+    em = build_matrix(path, ["w0", "w100", f"w{count - 1}"], on_error="skip")
+    assert em.coverage.missing == [f"w{count - 1}"]
+
+
+def test_damage_in_a_small_stream_costs_half_of_it_at_most(hot, tmp_path):
+    lines = b"".join(b"w%d %.2f 1\n" % (k, k / 7) for k in range(2000))
+    packed = gzip.compress(lines)
+    path = tmp_path / "packed"
+    path.write_bytes(packed[:-8] + bytes(8))
+    kv = load_vectors(path, on_error="skip")
+    assert kv.damage.counts == {"truncated": 1}
+    assert len(kv) > 900
+
+
+def test_a_checksum_in_zstd_is_held_against_the_data(hot, tmp_path):
+    """No flip of a bit changes a row."""
+    path = tmp_path / "packed"
+    packed = zstd_compress(b"".join(b"w%d %d.5 1\n" % (k, k * k) for k in range(12)), checksum=True)
+    path.write_bytes(packed)
+    whole = load_vectors(path)
+    told = set()
+    for bit in range(8 * len(packed)):
+        flipped = bytearray(packed)
+        flipped[bit >> 3] ^= 1 << (bit & 7)
+        path.write_bytes(flipped)
+        try:
+            kv = load_vectors(path)
+        except ValueError as error:
+            told.add("match checksum" in str(error))
+        else:
+            assert kv.index_to_key == whole.index_to_key
+            assert kv.vectors.tobytes() == whole.vectors.tobytes()
+    assert told == {True, False}
+
+
+def test_blocks_of_bzip2(tmp_path):
+    """Each level, many blocks that begin at any bit, several threads: as `bz2` unpacks them."""
+    rng = np.random.default_rng(0)
+    for level in (1, 9):
+        pieces = [rng.integers(32, 48, size, np.uint8).tobytes() for size in (350_000, 0, 1, 250_001)]
+        path = tmp_path / "packed"
+        path.write_bytes(b"".join(bz2.compress(piece, level) for piece in pieces))
+        for threads in (1, 3):
+            with open(path, "rb", buffering=0) as file, Bzip2File(file, threads) as unpacked:
+                assert unpacked.read() == b"".join(pieces)
+                assert unpacked.position == path.stat().st_size
+
+
+def test_data_that_look_like_a_mark_of_bzip2(monkeypatch, tmp_path):
+    """A block that does not end at the next mark ends at one of those behind it."""
+    data = np.random.default_rng(0).integers(0, 256, 250_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+    find = Bzip2File._find_marks
+
+    def find_more(self):
+        for bit, mark in find(self):
+            yield bit, mark
+            yield bit + 1000, mark
+            yield bit + 5001, mark
+
+    monkeypatch.setattr(Bzip2File, "_find_marks", find_more)
+    for threads in (1, 3):
+        with open(path, "rb", buffering=0) as file, Bzip2File(file, threads) as unpacked:
+            assert unpacked.read() == data
+
+
+def test_bzip2_goes_on_where_no_thread_can_be_started(monkeypatch, tmp_path):
+    data = np.random.default_rng(0).integers(0, 256, 450_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with open(path, "rb", buffering=0) as file, Bzip2File(file, 3) as unpacked:
+        assert unpacked.read() == data
+
+
+def test_lzma_and_what_pzstd_writes_are_read(hot, tmp_path):
+    path = tmp_path / "packed"
+    path.write_bytes(lzma.compress(TEXT, lzma.FORMAT_ALONE))
+    assert load_vectors(path).index_to_key == ["a", "b"]
+    assert inspect(path)["compression"] == "lzma"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="the lzma stream is cut or damaged"):
+        load_vectors(path)
+    frame = PACKERS["zstd"](TEXT)
+    path.write_bytes(b"\x50\x2a\x4d\x18\4\0\0\0" + len(frame).to_bytes(4, "little") + frame)
+    assert load_vectors(path).index_to_key == ["a", "b"]
+
+
+def test_a_name_that_is_no_utf8(hot, tmp_path):
+    for compression, pack in PACKERS.items():
+        path = os.fsencode(tmp_path) + b"/v\xff." + str(compression).encode()
+        with open(path, "wb") as file:
+            file.write(pack(TEXT))
+        assert load_vectors(os.fsdecode(path)).index_to_key == ["a", "b"]
+        assert build_matrix(os.fsdecode(path), ["<pad>", "b"]).matrix.tolist() == [[0, 0], [3, 4]]
 
 
 # ── writers ──

@@ -22,12 +22,12 @@ from w2v_embed.readers.relay import relay
 ROWS = {f"word{k}": np.random.default_rng(k).normal(size=5).astype(np.float32).tolist() for k in range(200)}
 
 
-def zstd_compress(raw):
+def zstd_compress(raw, checksum=False):
     try:
         from compression import zstd
     except ImportError:
         from backports import zstd
-    return zstd.compress(raw)
+    return zstd.compress(raw, options={zstd.CompressionParameter.checksum_flag: int(checksum)})
 
 
 def zip_compress(raw):
