@@ -94,7 +94,10 @@ def test_words_and_limit(hot, tmp_path):
     assert some.index_to_key == ["word3", "word150"]  # in the order of the file
     assert same_bits(some["word150"], np.float32(ROWS["word150"]))
     assert load_vectors(path, words=["word150", "word3"], limit=1).index_to_key == ["word3"]
-    assert load_vectors(path, words=["nobody"]).vectors.shape == (0, 5)
+    with pytest.raises(ValueError, match=r"v\.txt holds none of the 2 words that were asked for, as 'nobody'"):
+        load_vectors(path, words=["nobody", "none"])
+    with pytest.raises(ValueError, match="words is empty; expected the words to read, or None for all"):
+        load_vectors(path, words=[])
     with pytest.raises(ValueError, match=r"limit must be .*received 0"):
         load_vectors(path, limit=0)
     with pytest.raises(TypeError, match="received the single str 'word3'"):
