@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -47,6 +48,22 @@ class Case:
     build: bool = True
 
 
+def tar(format, old=False):
+    """An archive of one file without a header, in one of the ways to write it."""
+    packed, data = io.BytesIO(), b"the 1 2\nb 3 4\n" * 9
+    info = tarfile.TarInfo("vectors/词.txt" if format == tarfile.PAX_FORMAT else "vectors.txt")
+    info.size = len(data)
+    with tarfile.open(fileobj=packed, mode="w", format=format) as archive:
+        archive.addfile(info, io.BytesIO(data))
+    if not old:
+        return packed.getvalue()
+    header = bytearray(packed.getvalue()[:512])
+    header[257:265] = bytes(8)  # before POSIX there was no magic number
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + packed.getvalue()[512:]
+
+
 TEXT = b"2 2\na 1 2\nb 3 4\n"
 BINARY = b"2 2\na " + floats(1, 2) + b"\nb " + floats(3, 4) + b"\n"
 BIG5 = "3 2\n台灣 1 2\n學校 3 4\n電腦 5 6\n".encode("big5")
@@ -76,6 +93,16 @@ CASES = [
     Case("a word of 100 000 bytes", b"2 2\n" + b"w" * 100_000 + b" 1 2\na 3 4\n", kept=["w" * 100_000, "a"]),
     Case("numbers of any form", b"a +1 .5\nb 1. 1E2\nc 1e-45 -0\n", kept=["a", "b", "c"]),
     Case("a number of 10 000 digits", b"a 0." + b"1" * 10_000 + b" 2\nb 3 4\n", kept=["a", "b"]),
+    Case(
+        "phrases behind a header",
+        b"3 2\nNew York 1 2\nSan Jose 3 4\nNew Delhi City 5 6\n",
+        kept=["New York", "San Jose", "New Delhi City"],
+    ),
+    Case("a phrase with a number in it", b"2 2\nRoute 66 West 1 2\na 3 4\n", kept=["Route 66 West", "a"]),
+    Case("binary whose floats are letters", b"2 2\na 12 =ABC>ab >>>??>>?", kept=["a", "ab"]),
+    Case(
+        "binary whose floats are letters, in lines", b"3 2\na 12 =B>>>\nb 0.5=4>>>\nc >>>>1 .>\n", kept=["a", "b", "c"]
+    ),
     Case("clean binary", BINARY, kept=["a", "b"]),
     Case("binary without newlines", BINARY.replace(b"\nb", b"b")[:-1], kept=["a", "b"]),
     Case("binary that looks like text", b"1 1\na \x80!\x96G", kept=["a"]),
@@ -100,6 +127,85 @@ CASES = [
         LINE3 + ".*2 numbers .* got 3",
         ["a"],
         {"too many numbers": 1},
+    ),
+    Case(
+        "too many numbers, all whole",
+        b"3 4\na 1 2 3 4\nlong 1 2 3 4 5 6\nb 1 2 3 4\n",
+        r"line 3 \(byte 14\): expected 4 numbers after the word, got 6",
+        ["a", "b"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "one number too many, no header",
+        b"a 1 2\nb 3 4 5\nc 5 6\n",
+        r"line 2 \(byte 6\): expected 2 numbers after the word, got 3",
+        ["a", "c"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "a header of one number",
+        b"2\na 1 2\nb 3 4\n",
+        r"line 1 \(byte 0\): expected two numbers, of the words and of the numbers a word, or no such line, got 2 alone. Mend",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "zero byte in a word",
+        b"2 2\na 1 2\nb\0c 3 4\n",
+        LINE3 + "expected a word and 2 numbers, got a line with 1 zero bytes. The download",
+        ["a"],
+        {"zero byte": 1},
+    ),
+    Case("zero byte before a word", b"2 2\na 1 2\n\0b 3 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte behind a word", b"2 2\na 1 2\nb\0 3 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte for a space", b"2 2\na 1 2\nb\0003 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte in a number", b"2 2\na 1 2\nb 3\0 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte in the first number", b"2 2\na 1\0 2\nb 3 4\n", "line 2 .*1 zero bytes", ["b"], {"zero byte": 1}),
+    Case("zero bytes at a line's end", b"2 2\na 1 2\nb 3 4\0\0\n", LINE3 + ".*2 zero bytes", ["a"], {"zero byte": 1}),
+    Case("a line of zero bytes", b"a 1 2\n\0\0\nb 3 4\n", "line 2 .*2 zero bytes", ["a", "b"], {"zero byte": 1}),
+    Case(
+        "a tail of zero bytes, the header being right",
+        TEXT + bytes(3000),
+        r"line 4 \(byte 16\): the file ends in 3000 zero bytes, as an unfinished download does. Download",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "a tail of zero bytes, no header",
+        TEXT[4:] + bytes(100_000),
+        "line 3 .*ends in 100000 zero",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "zero bytes from within a line",
+        b"a 1 2\nb 3 4.12" + bytes(100_000),
+        "line 2 .*100000 zero",
+        ["a"],
+        {"zero byte": 1},
+    ),
+    Case("zero bytes from within the only line, many", b"2 2\nb 3 4.12" + bytes(300_000), "line 2 .*300000 zero bytes"),
+    Case("zero bytes from within the only line", b"2 2\nb 3 4.12" + bytes(3000), "line 2 .*3000 zero bytes"),
+    Case(
+        "more zero bytes than a record has",
+        TEXT + bytes(9 << 20),
+        r"line 4 .*the file ends in more than \d+ zero bytes",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "binary and a tail of zero bytes",
+        BINARY + bytes(3000),
+        r"record 3 \(byte 25\): the file ends in 3000 zero bytes",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "binary with zero bytes from within a vector",
+        BINARY[:-6] + bytes(3000),
+        "record 3 .*the file ends in 2995 zero bytes",
+        ["a"],
+        {"truncated": 1},
     ),
     Case(
         "two lines run together",
@@ -334,6 +440,27 @@ CASES = [
     Case("PDF", b"%PDF-1.4\n%\xe2\xe3\n", "a PDF document"),
     Case("7z", b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive. Unpack it"),
     Case("tar", b"vectors.txt".ljust(257, b"\0") + b"ustar\00000" + bytes(300), "a tar archive. Unpack it"),
+    Case("tar of old", tar(tarfile.USTAR_FORMAT, old=True), "a tar archive. Unpack it"),
+    Case("tar of POSIX", tar(tarfile.USTAR_FORMAT), "a tar archive. Unpack it"),
+    Case("tar of GNU", tar(tarfile.GNU_FORMAT), "a tar archive. Unpack it"),
+    Case("tar of pax", tar(tarfile.PAX_FORMAT), "a tar archive. Unpack it"),
+    Case("lines of carriage returns", b"a 1 2\rb 3 4\rc 5 6\r", "carriage returns alone, as on old Macs.*tr "),
+    Case("lines of carriage returns, a header", b"2 2\ra 1 2\rb 3 4\r\n", "carriage returns alone"),
+    Case("lines of carriage returns, words that are numbers", b"1 2 3\r4 5 6\r7 8 9\r", "carriage returns alone"),
+    Case("floret", b"2 1 2 3 2 2166136261 < >\n0 1 2 3\n1 4 5 6\n", "floret's, whose rows.*floret print-word-vectors"),
+    Case("only damage", b"1 2\na x 1\n", "line 2 .*got 'x'"),
+    Case("only damage of many kinds", b"3 2\na x 1\n\0\nb 1\n", "line 2 .*got 'x'"),
+    Case("binary with nothing but NaN", b"1 2\na " + floats(np.nan, 1), "got nan", build=True),
+    Case(
+        "long sparse lines",
+        b"2 20\n" + 2 * (b"a " + b" ".join(b"%d:0.5" % k for k in range(50)) + b"\n"),
+        "sparse, index:value",
+    ),
+    Case(
+        "prose behind a header",
+        b"2 2\nthis is prose, as it goes\nand on and on\n",
+        "expected lines of a word and numbers",
+    ),
     Case("JSON", b'{"a": [1, 2]}\n', "it is JSON"),
     Case("CSV", b"word,x,y\na,1,2\nb,3,4\n", "parted by commas"),
     Case("sparse vectors", b"2 100\na 1:0.5 7:0.25\nb 3:1.5\n", "sparse, index:value .PPMI"),
@@ -424,6 +551,31 @@ def test_what_the_fuzzer_knows(path, tmp_path):
         check(bytes([switches]) + path.read_bytes()[1:], tmp_path / "file")
 
 
+@pytest.mark.parametrize("compression", PACKERS)
+def test_a_file_without_a_row_that_can_be_read_is_an_error_whatever_the_policy(hot, compression, tmp_path):
+    """In `build_matrix`, too; that no word was found in a good file is only a warning there."""
+    path = tmp_path / "file"
+    path.write_bytes(PACKERS[compression](b"2 2\na x 1\nb 3 nan\n"))
+    for read in (
+        load_vectors,
+        inspect,
+        lambda path, **how: load_vectors(path, words=["a", "b"], **how),
+        lambda path, **how: load_vectors(path, limit=1, **how),
+        lambda path, **how: build_matrix(path, {"a": 1, "b": 2, "c": 3}, **how),
+    ):
+        with pytest.raises(
+            ValueError, match=r"file holds no row that can be read\. .*2 things wrong were skipped: .*got 'x'"
+        ):
+            read(path, on_error="skip")
+    path.write_bytes(PACKERS[compression](TEXT))
+    assert build_matrix(path, {"c": 1}, on_error="skip").coverage.found == []
+    with pytest.raises(ValueError, match="file holds none of the 1 words that were asked for, as 'c'"):
+        load_vectors(path, words=["c"])
+    path.write_bytes(PACKERS[compression](TEXT.replace(b"a 1", b"a x")))
+    with pytest.raises(ValueError, match=r"holds none of the 1 words .*as 'a'\. .*1 thing wrong was skipped"):
+        load_vectors(path, words=["a"], on_error="skip")
+
+
 # ── encodings ──
 
 
@@ -469,7 +621,9 @@ def test_binary_has_no_words_of_two_bytes_a_character(encoding, tmp_path):
     path = tmp_path / "v.bin"
     path.write_bytes(BINARY)
     for read in (load_vectors, lambda path, **how: build_matrix(path, ["<pad>", "a"], **how)):
-        with pytest.raises(ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none"):
+        with pytest.raises(
+            ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none.*write the vectors anew"
+        ):
             read(path, encoding=encoding)
 
 

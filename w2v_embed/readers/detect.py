@@ -85,7 +85,7 @@ def kind_of(head):
         return "npz"
     first, begin = _line(head, 0)
     header = _header(first)
-    return "binary" if header and not _is_text(head[begin:], header[1]) else None
+    return "binary" if header and not _is_text(head[begin:], *header) else None
 
 
 def detect(head, path, size, wanted=None):
@@ -174,15 +174,15 @@ def _header(line):
     return None
 
 
-def _is_text(body, dim):
-    """Whether what comes after a header that says `dim` is text: most of the first lines have numbers after a word; or they
+def _is_text(body, count, dim):
+    """Whether what comes after a header of `count` and `dim` is text: most of the first lines have numbers after a word; or they
     are no binary records, and some have numbers or there are no control characters."""
     lines = [line for line in body.rstrip(b"\0").split(b"\n", _FEW)[:_FEW] if line.strip()]
     good = sum(map(_is_line, lines))
     if 2 * good > len(lines):
         return True
     odd = bool(body[:1024].translate(None, _TEXT_BYTES))
-    return not _is_binary(body, dim, odd) and (good > 0 or not odd)
+    return not _is_binary(body, count, dim, odd and not good) and (good > 0 or not odd)
 
 
 def _is_line(line):
@@ -191,15 +191,15 @@ def _is_line(line):
     return 2 * numbers >= max(len(fields), 1) and not b"".join(fields).translate(None, _TEXT_BYTES)
 
 
-def _is_binary(body, dim, odd):
-    """Whether the first records are a word and `dim` numbers each, one at least; where no byte is `odd` in a text, letters read
-    as floats must not be of sizes that vectors do not have."""
+def _is_binary(body, count, dim, surely):
+    """Whether the first records are a word and `dim` numbers each, one at least. Where they are not `surely` no text, they must
+    be `count` and end where the file does, or most numbers be of the sizes that vectors have: letters as floats are not."""
     most = len(body) // (4 * dim + 2) if dim else 0
     if not most:
         return False
     found = np.empty((min(most, _SAMPLE), 5), np.int64)
     buf = np.frombuffer(body, np.uint8)
-    n = plain.scan_binary(buf, len(buf), dim, {}, found)[2]
+    position, n = plain.scan_binary(buf, len(buf), dim, {}, found)[:2]
     words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in found[:n].tolist()]
     if not words or any(not word or min(word) < 32 for word in words):
         return False
@@ -207,7 +207,8 @@ def _is_binary(body, dim, odd):
     plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
     with np.errstate(invalid="ignore"):
         usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6)
-    return odd or usual.mean() > 0.9
+    whole = n == count and not body[position:].strip(b"\n")
+    return surely or whole or usual.mean() > 0.75
 
 
 def _is_tar(head):
@@ -259,8 +260,8 @@ def _text(head, path, header, bom, begin):
             f"{path} is a table of floret's, whose rows belong to hashes, not to words. Ask floret for vectors of words "
             "(floret print-word-vectors MODEL.bin < WORDS > VECTORS) and read these."
         )
-    lines = head[bom:].split(b"\n", _SAMPLE + 1)
-    if len(lines) > _SAMPLE or len(head) >= HEAD:
+    lines = head[bom:].rstrip(b"\0").split(b"\n", _SAMPLE + 1)
+    if len(lines) > _SAMPLE or (len(head) >= HEAD and head[-1]):
         lines.pop()  # cut by the end of the head
     lines = [line for line in lines if line.strip()]
     alone = None

@@ -214,7 +214,8 @@ def scan_text(buf, start, end, dim, table, found, odd, notes=plain.NO_NOTES, off
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
     A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields, and no zero bytes end it. Rows of
-    `found`: word index, line, begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
+    `found`: word index, line, begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines
+    count from 0 at `start`.
     Where `notes`, two arrays, have room, all regular lines go there, wanted or not: the word's hash to the first, and to the
     second `offset` + begin, shifted left by `LENGTH_BITS`, plus the length. Stops early where one of the three is full.
     Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, numbers in each of `notes`).
