@@ -175,8 +175,8 @@ def _header(line):
 
 
 def _is_text(body, count, dim):
-    """Whether what comes after a header of `count` and `dim` is text: most of the first lines have numbers after a word; or they
-    are no binary records, and some have numbers or there are no control characters."""
+    """Whether what comes after a header of `count` and `dim` is text: most of the first lines have numbers after a word; or
+    they are no binary records, and some have numbers or there are no control characters."""
     lines = [line for line in body.rstrip(b"\0").split(b"\n", _FEW)[:_FEW] if line.strip()]
     good = sum(map(_is_line, lines))
     if 2 * good > len(lines):
