@@ -152,12 +152,14 @@ class SentencePieceTokenizer:
         try:
             if not data or not self._processor.LoadFromSerializedProto(data):
                 raise RuntimeError("nothing could be loaded")
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.file}: no model of sentencepiece, or a damaged one ({error}).") from error
         self._lower = options.get("do_lower_case", False)
         self._keep_accents = options.get("keep_accents", False)
         self._remove_space = options.get("remove_space", True)
         self.size, self.unknown_id = self._processor.get_piece_size(), self._processor.unk_id()
+        if not 0 <= self.unknown_id < self.size:
+            raise ValueError(f"{self.file} has no piece for what is unknown, which texts need: is it damaged?")
         sep, cls, pad = (self._id(piece) for piece in ("<sep>", "<cls>", "<pad>"))
         self.head, self.tail, self.tail_types = [], [sep, cls], [0, 2]
         self.pad_id, self.pad_type = pad, 3
@@ -197,7 +199,7 @@ class SentencePieceTokenizer:
         if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
             return [piece]
         parts = self._processor.encode(piece[:-1].replace("▁", ""), out_type=str)
-        if piece[0] != "▁" and parts[0][0] == "▁":
+        if piece[0] != "▁" and parts and parts[0].startswith("▁"):
             # sentencepiece began a word where none was
             parts = parts[1:] if parts[0] == "▁" else [parts[0][1:], *parts[1:]]
         return [*parts, ","]
