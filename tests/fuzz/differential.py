@@ -336,6 +336,17 @@ def _attempt(what, path, reading, call):
     return result
 
 
+def _refused(what, path, call):
+    """`call()` must raise a plain ValueError that names the file."""
+    try:
+        result = call()
+    except ValueError as error:
+        if type(error) is not ValueError or str(path) not in str(error):
+            raise BrokenError(f"{what}: {type(error).__name__}: {error}") from error
+        return
+    raise BrokenError(f"{what} gave {result}; expected an error")
+
+
 def try_load(made, path, rng):
     """`load_vectors`: whole, for some words, up to a limit; strict and not."""
     everything = made.read()
@@ -349,7 +360,9 @@ def try_load(made, path, rng):
         options.append({"words": some, "limit": int(rng.integers(1, len(some) + 1))})
     for option in options:
         reading = made.read(**option)
-        if not reading.words and not option:
+        if not reading.words:  # a result without a row is an error, whatever the policy
+            _refused(f"load {option}", path, lambda option=option: load_vectors(path, on_error="skip", **option))
+            _refused(f"load {option} strict", path, lambda option=option: load_vectors(path, **option))
             continue
         kv = load_vectors(path, on_error="skip", **option)
         words = sorted(kv.key_to_index, key=kv.key_to_index.get)
