@@ -21,7 +21,6 @@ def check(case, path):
     """Try one case; `path` is extended by the suffix."""
     switches, data = case[0] if case else 0, case[1:]
     suffix = _SUFFIXES[switches & 3]
-    on_error = ("raise", "skip")[switches >> 2 & 1]
     num_words = (None, None, 3, 1)[switches >> 3 & 3]
     wrapped = suffix == ".json" and switches >> 5 & 1  # as Keras' Tokenizer.to_json, whose word index is JSON in JSON
     if wrapped:
@@ -31,7 +30,7 @@ def check(case, path):
     with open(name, "wb") as file:
         file.write(data)
     try:
-        vocabulary = read_vocabulary(name, num_words, on_error)
+        vocabulary = read_vocabulary(name, num_words)
     except (ValueError, TypeError) as error:
         if type(error) not in (ValueError, TypeError) or name not in str(error):
             raise BrokenError(f"{type(error).__name__}: {error}") from error
