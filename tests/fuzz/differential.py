@@ -40,6 +40,7 @@ _PLACE = re.compile(r"(?:line|record|row) (\d+)(?: \(byte ([\d ]+)\))?")
 _KINDS = (
     (r"expected \d+ numbers after the word", None),
     (r"expected a number, got", "unreadable number"),
+    (r"zero bytes", "zero byte"),
     (r"expected finite numbers", "not finite"),
     (r"stands here again", "duplicate word"),
     (r"expected a word before|expected a word, got ''", "empty word"),

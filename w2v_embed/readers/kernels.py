@@ -2,18 +2,77 @@
 
 A kernel is handed one block of the file: `buf`, a uint8 array whose first `end` bytes are whole records. It never reads past
 `end`, holds no GIL and keeps no state. What is rare (a word with spaces in it, a number of 30 digits, a damaged line) it does
-not judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
+not judge: it reports the line as *odd*, and Python reads that line the exact way (`line.read_line`).
 """
 
+import logging
 import os
+from functools import partial
 
 import numba as nb
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from . import plain
 
-_compiled = nb.njit(nogil=True, cache=True, error_model="numpy")
-_inlined = nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+logger = logging.getLogger("w2v_embed")
+
+
+class _Unkept:
+    """Tells, once, that compiled loops are not kept for other processes: an install that nobody may write to, a full disk."""
+
+    told = False
+
+    def tell(self, why):
+        if not self.told:
+            self.told = True
+            logger.warning(
+                "the compiled loops cannot be kept on disk (%s); they are compiled anew for this process, which takes a while. "
+                "Set NUMBA_CACHE_DIR to a folder that can be written to",
+                why,
+            )
+
+
+_unkept = _Unkept()
+
+
+def _compiled(function, **options):
+    """`function`, compiled when it is first called, and kept on disk where that can be."""
+    loop = nb.njit(nogil=True, error_model="numpy", **options)(function)
+    if not hasattr(loop, "enable_caching"):  # NUMBA_DISABLE_JIT
+        return loop
+    try:
+        loop.enable_caching()
+    except RuntimeError as error:  # numba looks for a folder right now
+        _unkept.tell(error)
+        return loop
+    cache = loop._cache
+    cache.load_overload, cache.save_overload = map(_or_none, (cache.load_overload, cache.save_overload))
+    return loop
+
+
+def _or_none(call):
+    """As `call`, but None where it fails: numba lets a file that is damaged, full or not ours end the whole call."""
+
+    def guarded(*args):
+        try:
+            return call(*args)
+        except Exception as error:
+            _unkept.tell(error)
+            return None
+
+    return guarded
+
+
+_inlined = partial(_compiled, inline="always")
+
+if hasattr(os, "register_at_fork"):
+    # Numba's lock, should another thread hold it at a fork, would never be given back in the child.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 NEWLINE, SPACE, TAB, PLUS, MINUS, POINT, ZERO = b"\n \t+-.0"
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -154,8 +213,9 @@ def _slot_of(key, slots):
 def scan_text(buf, start, end, dim, table, found, odd, notes=plain.NO_NOTES, offset=0):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
-    A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
-    begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
+    A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields, and no zero bytes end it. Rows of
+    `found`: word index, line, begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines
+    count from 0 at `start`.
     Where `notes`, two arrays, have room, all regular lines go there, wanted or not: the word's hash to the first, and to the
     second `offset` + begin, shifted left by `LENGTH_BITS`, plus the length. Stops early where one of the three is full.
     Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, numbers in each of `notes`).
@@ -182,10 +242,14 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, keys
         p = min(newline + 1, end)
 
         stop = newline
+        zero = False
         while stop > word_end and buf[stop - 1] <= SPACE:
             stop -= 1
             blanks -= 1
-        if blanks - 1 == dim and word_end > begin:
+            zero |= buf[stop] == 0
+        if zero:
+            stop = newline
+        if blanks - 1 == dim and word_end > begin and not zero:
             word = _look_up(buf, begin, word_end, key, blob, begins, slots)
             if word >= 0:
                 row = found[n_found]

@@ -30,6 +30,7 @@ class Opened:
         wanted: list of the words that are looked for, without repetition; None for all.
         candidates: callable, list of wanted words → set of other words that may be needed where those are not found.
         format, encoding, on_error, trust: as for `load_vectors`.
+        file: the number of the file where it is open already.
 
     Attributes:
         report: the `DamageReport`.
@@ -40,7 +41,16 @@ class Opened:
     """
 
     def __init__(
-        self, path, wanted=None, *, candidates=None, format=None, encoding="utf-8", on_error="raise", trust=False
+        self,
+        path,
+        wanted=None,
+        *,
+        candidates=None,
+        format=None,
+        encoding="utf-8",
+        on_error="raise",
+        trust=False,
+        file=None,
     ):
         self.report = DamageReport(str(path), on_error)
         try:
@@ -49,7 +59,7 @@ class Opened:
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
         self.records, self.side, self.goes_back, self._blocks = 0, [], False, []
-        self.source = Source(path, cores())
+        self.source = Source(path, cores(), file)
         try:
             self._recognise(wanted, candidates, format, "utf-8" if utf8 else encoding, trust)
         except BaseException:
@@ -79,11 +89,15 @@ class Opened:
         if layout.kind == "binary" and " ".encode(encoding, "replace") != b" ":
             raise ValueError(
                 f"{self.source.path} is in word2vec's binary format, where a word ends at a space of one byte; {encoding} has "
-                "none, so its words cannot be in it. Leave encoding= out, or pass the right one."
+                "none, so its words cannot be in it. Leave encoding= out, or pass the right one; where its words are in "
+                f"{encoding} all the same, no program can part them from the numbers: write the vectors anew, words in UTF-8."
             )
         self.layout = layout
         if layout.header and layout.header[1] != layout.dim:
             message = f"the header says {layout.header[1]} numbers a word, the lines hold {layout.dim}"
+            self.report.add("header", message, place("line", 1, 0))
+        if layout.alone is not None:
+            message = f"expected two numbers, of the words and of the numbers a word, or no such line, got {layout.alone} alone"
             self.report.add("header", message, place("line", 1, 0))
         if encoding == told_encoding:
             self._check_words(sample_words(head, layout), encoding, wanted is not None)
@@ -142,15 +156,16 @@ class Opened:
         """
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
-        data = 0
+        data = good = 0
 
         def commit(block):
-            nonlocal data
+            nonlocal data, good
             stop, again = sink.add(block)
             self._report(block, again, stop, lambda wrong: (self.records + wrong.record, block.offset + wrong.byte))
             self._blocks.append((block.offset, self.records))
             self.records += block.records
             data += block.records - block.blank
+            good += block.records - block.blank - block.damage.records
             if progress:
                 tell(self.source.position(), sink.count)
             return stop is not None
@@ -160,6 +175,10 @@ class Opened:
             if ended and self.layout.header and data != read:
                 message = f"the header says {read} words, the file holds {data}"
                 self.report.add("header", message, place("line", 1, 0))
+            if ended and good <= 0:
+                raise ValueError(
+                    f"{self.source.path} holds no row that can be read. {self.report.summary()}. Download it again."
+                )
         finally:
             tell(self.source.position(), sink.count, last=True)
         if log:

@@ -58,11 +58,15 @@ def scan_text(buf, start, end, dim, table, found, odd, notes=NO_NOTES, offset=0)
             break
         stop = newline = blanks[last]
         inside = last - first
+        zero = False
         while stop > begin and data[stop - 1] <= _SPACE:
             stop -= 1
             inside -= 1
+            zero |= data[stop] == 0
+        if zero:
+            stop = newline
         word_end = blanks[first]
-        if inside == dim and word_end > begin:
+        if inside == dim and word_end > begin and not zero:
             word = table.get(data[begin:word_end], -1) if table else 0
             if word >= 0:
                 found[n_found] = word, line, start + begin, start + word_end, start + stop
@@ -157,20 +161,30 @@ def mean_rows(matrix, more, places, bounds, targets):
 def read_records(file, begins, stops, buf):
     """As `kernels.read_records`."""
     n = 0
-    with _SEEKING:
-        for at, stop in zip(begins.tolist(), stops.tolist()):
-            if n + stop - at >= len(buf):
+    for at, stop in zip(begins.tolist(), stops.tolist()):
+        if n + stop - at >= len(buf):
+            return -1
+        while at < stop:
+            data = _pread(file, stop - at, at)
+            if not data:
                 return -1
-            os.lseek(file, at, os.SEEK_SET)
-            while at < stop:
-                data = os.read(file, stop - at)
-                if not data:
-                    return -1
-                buf[n : n + len(data)] = np.frombuffer(data, np.uint8)
-                n, at = n + len(data), at + len(data)
-            buf[n] = _NEWLINE
-            n += 1
+            buf[n : n + len(data)] = np.frombuffer(data, np.uint8)
+            n, at = n + len(data), at + len(data)
+        buf[n] = _NEWLINE
+        n += 1
     return n
+
+
+def _pread(file, size, at):
+    """As `os.pread`, also on Windows.
+
+    A lock that another thread holds at a fork is never given back in the child. But Windows, which has no pread, does not fork.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(file, size, at)
+    with _SEEKING:
+        os.lseek(file, at, os.SEEK_SET)
+        return os.read(file, size)
 
 
 def read_rows(file, binary, begins, stops, table, rows, targets):
