@@ -46,6 +46,7 @@ _KINDS = (
     (r"expected a word before|expected a word, got ''", "empty word"),
     (r"expected a word in ", "encoding"),
     (r"the header says", "header"),
+    (r"zero bytes\.", "zero byte"),
     (r"is cut or damaged|expected a word and \d+ bytes", "truncated"),
 )
 
@@ -124,7 +125,7 @@ def _number(rng):
 def _damaged(rng, word, numbers):
     """A damaged line, without its end."""
     dim = len(numbers)
-    kind = rng.integers(0, 9)
+    kind = rng.integers(0, 10)
     changed = list(numbers)
     place = rng.integers(0, dim)
     if kind == 0:
@@ -141,6 +142,10 @@ def _damaged(rng, word, numbers):
         return "b" + word + "\udcff " + " ".join(numbers)  # a byte that is no UTF-8
     elif kind == 6:
         return word
+    elif kind == 9:
+        line = " ".join([word, *numbers])
+        at = rng.choice([len(word), len(line), rng.integers(0, len(line))])
+        return line[:at] + "\0" + line[at + rng.integers(0, 2) :]
     elif kind == 7:
         return word + "\x07" + " ".join(numbers)
     else:
