@@ -4,12 +4,20 @@ A case is one byte of switches and the file. Where the product takes a file, its
 lines finds there, each word once, each id once and within the rows.
 """
 
+import codecs
 import json
 
 from w2v_embed.vocabulary import read_vocabulary
 
 _SUFFIXES = (".json", ".json", ".txt", ".tsv")
 _KERAS = '{"class_name": "Tokenizer", "config": {"num_words": %s, "word_index": %s}}'
+_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
 _MOST_EMPTY_ROWS = 1_000_000  # ids below are never called too large
 
 
@@ -32,7 +40,7 @@ def check(case, path):
     try:
         vocabulary = read_vocabulary(name, num_words)
     except (ValueError, TypeError) as error:
-        if type(error) not in (ValueError, TypeError) or name not in str(error):
+        if isinstance(error, (UnicodeError, json.JSONDecodeError)) or name not in str(error):
             raise BrokenError(f"{type(error).__name__}: {error}") from error
         return
     word_index, rows = vocabulary.word_index, vocabulary.rows
@@ -60,9 +68,8 @@ def check(case, path):
 
 def slow_reading(data, suffix):
     """(dict word → id, num_words or None) of a good file; raises `BrokenError` where it should not have been taken."""
-    marks = [("utf-32", 4, (b"\xff\xfe\0\0", b"\0\0\xfe\xff")), ("utf-16", 2, (b"\xff\xfe", b"\xfe\xff"))]
-    encoding = next((name for name, size, its in marks if data[:size] in its), "utf-8-sig")
-    text = data.decode(encoding)
+    mark = next((mark for mark in _ENCODINGS if data.startswith(mark)), b"")
+    text = data.decode(_ENCODINGS.get(mark, "utf-8"))
     if "\0" in text:
         raise BrokenError("a NUL in a text")
     if suffix != ".json":
