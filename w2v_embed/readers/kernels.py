@@ -630,7 +630,7 @@ def mean_rows(matrix, more, places, bounds, targets):
     """
     total = np.empty(matrix.shape[1])
     for k in range(len(targets)):
-        total[:] = 0.0
+        total[:] = -0.0  # which adds nothing, not even the sign that 0.0 would take from a −0.0
         for place in places[bounds[k] : bounds[k + 1]]:
             row = matrix[place] if place < len(matrix) else more[place - len(matrix)]
             for column in range(len(total)):

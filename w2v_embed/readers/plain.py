@@ -144,7 +144,7 @@ def mean_rows(matrix, more, places, bounds, targets):
     for start in range(0, len(targets), _AT_ONCE):
         begins = bounds[start : start + _AT_ONCE + 1]
         numbers = np.diff(begins)
-        total = np.zeros((len(numbers), matrix.shape[1]))
+        total = np.full((len(numbers), matrix.shape[1]), -0.0)
         for column in range(numbers.max()):
             left = np.flatnonzero(numbers > column)
             these = places[begins[left] + column]
