@@ -78,7 +78,7 @@ def _text_record(line, fields, dim, number, byte):
         record.word = re.split(rb"[\0- ]", line, maxsplit=1)[0]  # at first sight
     starts_blank = line[0] in BLANKS
     if b"\0" in line:
-        record.wrong, record.plain = "NUL", False
+        record.wrong, record.plain = "zero byte", False
     elif len(fields) == dim and starts_blank and all(number_of(one)[1] != "unreadable number" for one in fields):
         record.wrong = "empty word"
     elif len(fields) < dim + 1:

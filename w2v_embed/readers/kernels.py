@@ -2,7 +2,7 @@
 
 A kernel is handed one block of the file: `buf`, a uint8 array whose first `end` bytes are whole records. It never reads past
 `end`, holds no GIL and keeps no state. What is rare (a word with spaces in it, a number of 30 digits, a damaged line) it does
-not judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
+not judge: it reports the line as *odd*, and Python reads that line the exact way (`line.read_line`).
 """
 
 import logging
@@ -285,8 +285,9 @@ def _slot_of(key, slots, salt):
 def scan_text(buf, start, end, dim, table, found, odd, notes=plain.NO_NOTES, offset=0):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
-    A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
-    begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
+    A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields, and no zero bytes end it. Rows of
+    `found`: word index, line, begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines
+    count from 0 at `start`.
     Where `notes`, two arrays, have room, all regular lines go there, wanted or not: the word's hash to the first, and to the
     second `offset` + begin, shifted left by `LENGTH_BITS`, plus the length. Stops early where one of the three is full.
     Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, numbers in each of `notes`).
@@ -314,10 +315,14 @@ def _scan_text(buf, buf8, start, end, dim, table, found, odd, keys, places, offs
         p = min(newline + 1, end)
 
         stop = newline
+        zero = False
         while stop > word_end and buf[stop - 1] <= SPACE:
             stop -= 1
             blanks -= 1
-        if blanks - 1 == dim and word_end > begin:
+            zero |= buf[stop] == 0
+        if zero:
+            stop = newline
+        if blanks - 1 == dim and word_end > begin and not zero:
             word = _look_up(buf, begin, word_end, key, blob, begins, slots, others, salt)
             if word >= 0:
                 row = found[n_found]

@@ -47,6 +47,14 @@ def load_vectors(
     with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
         collection = _Collection(opened, wanted, limit)
         opened.run(collection, progress)
+    if not collection.count:
+        what = (
+            "no word with a good row"
+            if wanted is None
+            else f"none of the {len(wanted)} words that were asked for, as {wanted[0]!r}"
+        )
+        skipped = f". {opened.report.summary()}" if opened.report.total else ""
+        raise ValueError(f"{path} holds {what}{skipped}. See with w2v-embed inspect what is in it.")
     whole = getattr(opened.reader, "kv", None)
     if whole is not None and wanted is None and limit is None:
         whole.damage = opened.report
