@@ -397,7 +397,10 @@ def test_a_small_file_of_gigabytes(tmp_path, name):
         "model.safetensors.index.json": lambda: read_checkpoint(tmp_path),
     }
     read = readers.get(name, lambda: read_tokenizer(tmp_path, config))
-    with at_most(30), pytest.raises(ValueError, match=rf"{name} has 4,294,967,296 bytes: expected at most (16,777|67,108)"):
+    with (
+        at_most(30),
+        pytest.raises(ValueError, match=rf"{name} has 4,294,967,296 bytes: expected at most (16,777|67,108)"),
+    ):
         read()
 
 

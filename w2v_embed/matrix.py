@@ -14,6 +14,7 @@ from .fallbacks import FINDS, Derivation, Fallbacks
 from .lending import RowPool, resolve
 from .readers import HeldRows, Selection
 from .readers.damage import DamageReport
+from .shown import plain_errors
 from .vocabulary import read_vocabulary
 
 logger = logging.getLogger("w2v_embed")
@@ -107,6 +108,7 @@ class EmbeddingMatrix:
         unused = int((self._origins == _UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
         return Coverage(found, missing, sources, self.derived, self._suggestions, unused)
 
+    @plain_errors
     def save(self, path):
         """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
         from .store import save
@@ -114,6 +116,7 @@ class EmbeddingMatrix:
         save(self, path)
 
     @classmethod
+    @plain_errors
     def load(cls, path):
         """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
         from .store import load
@@ -128,6 +131,7 @@ class EmbeddingMatrix:
         damage = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields.pop("damage")]
         return cls(matrix, fields.pop("word_index"), derived=derived, damage=damage, **fields)
 
+    @plain_errors
     def write_report(self, path, *, counts=None, title=None):
         """Write the coverage as one self-contained HTML page with pictures.
 
@@ -143,6 +147,7 @@ class EmbeddingMatrix:
 
         write_report(self, path, counts=counts, title=title)
 
+    @plain_errors
     def export_projector(self, folder, *, counts=None, limit=10_000):
         """Write `tensors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, for TensorBoard's embedding projector.
 
@@ -167,6 +172,7 @@ def _label(source):
     return f"{name} ({fallback})" if fallback else name
 
 
+@plain_errors
 def build_matrix(
     vectors,
     word_index,

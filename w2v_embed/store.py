@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .output import check_writable, write_atomically
+from .shown import json_text
 
 _FORMAT = "w2v_embed 1"
 _FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
@@ -109,11 +110,17 @@ def check_output(path):
     check_writable(path)
 
 
-def write_json(path, content):
-    """Write `content` to the .json file `path`."""
+def check_json(path):
+    """Raise now what `write_json` to `path` would raise when the work is done."""
     if Path(path).suffix.lower() != ".json":
         raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
-    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=0).encode()))
+    check_writable(path)
+
+
+def write_json(path, content):
+    """Write `content` to the .json file `path`."""
+    check_json(path)
+    write_atomically(path, lambda file: file.write(json_text(content, indent=0).encode()))
 
 
 def load(path, make, accept=None):

@@ -4,6 +4,8 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ..shown import shown
+
 logger = logging.getLogger("w2v_embed")
 
 _EXAMPLES = 10  # of each kind that a report keeps
@@ -114,7 +116,8 @@ download it again, or pass on_error="skip".
         """
         kinds = "; ".join(f"{n} × {kind} ({'; '.join(self.examples[kind][:3])})" for kind, n in self.counts.items())
         things = "1 thing wrong was" if self.total == 1 else f"{self.total} things wrong were"
-        return f"{self.path}: {things} skipped: {kinds}" if self.total else f"{self.path}: nothing was skipped"
+        path = shown(self.path)
+        return f"{path}: {things} skipped: {kinds}" if self.total else f"{path}: nothing was skipped"
 
 
 def place(unit, number, byte=None):
