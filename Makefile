@@ -29,6 +29,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
+	$(PY) benchmarks/steps.py
 
 # Coverage-guided fuzzing of the readers, with bounds-checked kernels. What it finds is written to benchmarks/.work/fuzz/.
 SECONDS ?= 600

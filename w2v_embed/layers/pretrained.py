@@ -453,9 +453,12 @@ class PretrainedEmbedding(keras.layers.Embedding):
                 f"Layer {self.name!r} was saved with vectors of SHA-256 {self.vectors_sha256}. Received: {received}."
             )
         # An .h5 file brings the trained rows, too, but Keras does not tell the layer so.
-        if "oov" in self._lacks and self.vectors_sha256 and self.oov_embeddings is not None:
-            if np.any(keras.ops.convert_to_numpy(self.oov_embeddings)):
-                self._lacks.discard("oov")
+        if (
+            not self.save_table
+            and self.oov_embeddings is not None
+            and np.any(keras.ops.convert_to_numpy(self.oov_embeddings))
+        ):
+            self._lacks.discard("oov")
         fresh_oov = self.oov_embeddings is not None and self._lacks != {"table"}
         if fresh_oov and getattr(vectors, "oov_rows", None) is not None:
             self._load_oov_ids(_checked_ids(vectors.oov_rows, self.input_dim, self.padding_row))

@@ -26,8 +26,8 @@ class TokenEmbedding(keras.layers.Embedding):
         **kwargs: Those of `keras.layers.Embedding` and `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Whole numbers `(B, T)`, of any shape and numeric dtype, also sparse. Ids outside `0 … V − 1` are the caller's error:
-            TensorFlow and torch raise on a CPU, JAX returns NaN.
+        inputs: Whole numbers `(B, T)`, of any shape and numeric dtype, dense or sparse. Ids outside `0 … V − 1` are the
+            caller's error: TensorFlow and torch raise on a CPU, JAX returns NaN.
 
     Returns:
         A list of the embedding `(B, T, d)` and the table `(V, d)`, both in the compute dtype.
