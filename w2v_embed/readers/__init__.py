@@ -1,9 +1,10 @@
 """Files → vectors for the words that are wanted: formats, compression, damage."""
 
 from . import plain
-from .hot import hot_loops, in_threads, threads_for
+from .hot import hot_loops, threads_for
 from .keys import WordSet
 from .load import load_vectors
+from .relay import in_threads
 from .select import HeldRows, Selection
 
 __all__ = ["HeldRows", "Selection", "WordSet", "hot_loops", "in_threads", "load_vectors", "plain", "threads_for"]

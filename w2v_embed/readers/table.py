@@ -106,7 +106,7 @@ def open_table(kind, source, wanted, encoding, trust):
         return _open_gensim(path, wanted)
     from ..store import read_vectors
 
-    words, ids, rows = read_vectors(path, kind)
+    words, ids, rows = read_vectors(path, kind, source.file)
     return TableReader(kind, words, rows, wanted, ids)
 
 
