@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .parts import FIRST_SOURCE
 from .readers.damage import Damage, Damages
 from .readers.load import first_of_equal
 from .readers.opened import Opened
 from .readers.text import read_line
-from .store import FIRST_SOURCE, metadata_of, safetensors_header, write_atomically
+from .store import metadata_of, safetensors_header, write_atomically
 
 _KINDS = {".txt": "text", ".vec": "text", ".bin": "binary", ".safetensors": "safetensors"}
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")

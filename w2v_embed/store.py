@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .parts import checked, exact_words
+
 _FORMAT = "w2v_embed 1"
 _FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
 _SUFFIXES = (".safetensors", ".npz", ".npy")
 _SAFETENSORS_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}
-FIRST_SOURCE = 3  # the first code of `origins` that stands for a source of vectors
 
 
 def save(em, path):
@@ -123,7 +124,7 @@ def load(path, make):
 
 
 def read_vectors(path, kind):
-    """The words of an artifact that have vectors of their own (not padding, not filled in for unknown words).
+    """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
         path: the artifact.
@@ -138,16 +139,15 @@ def read_vectors(path, kind):
     path = Path(path)
     try:
         rows, fields = _read(path, kind)
-        pairs = sorted(
-            (index, word) for word, index in fields["word_index"].items() if fields["origins"][index] >= FIRST_SOURCE
-        )
+        parts = (fields[name] for name in ("word_index", "origins", "sources", "padding_row"))
+        pairs = sorted((index, word) for word, index in exact_words(*checked(rows.shape[0], *parts)[:3]).items())
     except Exception as error:
         raise _broken(path, kind, error) from error
     return [word for _, word in pairs], [index for index, _ in pairs], rows
 
 
 def _read(path, kind):
-    """What gives the rows, and the fields of the metadata, checked as far as others rely on them."""
+    """What gives the rows, and the fields of the metadata, which `parts.checked` is to check."""
     if kind == "npz":
         matrix, metadata = _load_npz(path)
     else:
@@ -155,14 +155,8 @@ def _read(path, kind):
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
     fields = {key: json.loads(metadata[key]) for key in _FIELDS}
-    rows, dim = matrix.shape
-    word_index, origins = fields["word_index"], fields["origins"]
-    if (
-        dim < 1
-        or len(origins) != rows
-        or not all(type(index) is int and 0 <= index < rows for index in word_index.values())
-    ):
-        raise ValueError(f"the word index does not fit the matrix of {rows} × {dim}")
+    if len(matrix.shape) != 2 or matrix.shape[1] < 1 or fields["origins"] is None:
+        raise ValueError(f"expected a matrix (rows, dim) and the origins of its rows, got {matrix.shape}")
     return matrix, fields
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import plain
+from . import fasttext, plain
 from .compression import compression_of
 
 HEAD = 1 << 18  # bytes (unpacked) that are looked at
@@ -59,14 +59,13 @@ _STRANGERS = (
     (b"\xfe\xff", 'text in UTF-16. Pass encoding="utf-16"'),
 )
 _TEXT_BYTES = bytes({*range(32, 256), *b"\t\n\r\f\v"})
-_FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 _SPARSE = re.compile(rb"\d+:[-+.\deE]+")  # a field of the sparse (PPMI) files of Chinese-Word-Vectors
 
 
 def kind_of(head):
     """What a file is that no encoding has to do with, from its first bytes: "fasttext", "gensim" (any pickle), "binary", one of
     `ARTIFACTS`, or None: text, or a stranger."""
-    if head.startswith(_FASTTEXT_MAGIC):
+    if head.startswith(fasttext.MAGIC) or fasttext.is_old(head):
         return "fasttext"
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "gensim"

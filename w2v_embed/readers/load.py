@@ -5,7 +5,9 @@ import operator
 import numpy as np
 
 from .damage import Damage, Damages
+from .fasttext import NGrams, clean_ngrams
 from .opened import Opened
+from .table import keep_words
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
@@ -46,11 +48,18 @@ def load_vectors(
     wanted = None if words is None else list(dict.fromkeys(words))
     with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
         collection = _Collection(opened, wanted, limit)
-        opened.run(collection, progress)
+        opened.run(collection, progress, log=False)
+    if wanted is None and not collection.count:
+        raise ValueError(f"{path} holds no word with a good vector: {opened.report.summary()}. Download it again.")
     whole = getattr(opened.reader, "kv", None)
     if whole is not None and wanted is None and limit is None:
+        keep_words(whole, collection.index)
+        if NGrams.of(whole):
+            clean_ngrams(whole, opened.report)
+        opened.report.log()
         whole.damage = opened.report
         return whole
+    opened.report.log()
     from gensim.models import KeyedVectors
 
     kv = KeyedVectors(vector_size=opened.reader.dim, count=0, dtype=np.float32)
