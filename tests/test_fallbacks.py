@@ -350,8 +350,8 @@ def test_an_earlier_source_lends(tmp_path, hot, first, second):
     em = build_matrix(sources, ["<pad>", "THE", "CAT", "the-cat", "dog"], fallbacks=["lower", "parts"])
     assert em.matrix.tolist() == [[0, 0], [1, 2], [7, 8], [4, 5], [3, 4]]
     names = [source.name if isinstance(source, Path) else "KeyedVectors" for source in sources]
-    both = " + ".join(dict.fromkeys(names)) if first == second == "object" else " + ".join(names)
-    assert em.provenance.tolist()[1:4] == [f"{names[0]} (lower)", f"{names[1]} (lower)", f"{both} (parts)"]
+    derived = [f"{names[0]} (lower)", f"{names[1]} (lower)", f"{' + '.join(names)} (parts)"]
+    assert em.provenance.tolist() == ["padding", *derived, names[0]]
 
 
 KINDS = ("text", "binary", "packed", "object", "encoder", "matrix", "artifact", "fasttext", "fasttext object")

@@ -454,7 +454,14 @@ def _fall_back(matrix, origins, word_index, ids, lenders, names, plan, others):
     pool = RowPool(matrix, word_index, lenders, origins - FIRST_SOURCE)
     resolution, numbers, would = resolve(plan, others, missing, pool)
 
-    codes = {label: code for code, label in enumerate(labels, FIRST_SOURCE)}
+    codes = {}  # of the labels that come beside the sources' own, which may be alike
+
+    def code_of(label):
+        if label not in codes:
+            codes[label] = FIRST_SOURCE + len(labels)
+            labels.append(label)
+        return codes[label]
+
     owners = iter(pool.owners(numbers).tolist() if len(names) > 1 else ())
     borrowers, counts = [], []
     for loans in resolution.loans:
@@ -466,12 +473,10 @@ def _fall_back(matrix, origins, word_index, ids, lenders, names, plan, others):
             whose = names
             if len(names) > 1:
                 whose = [" + ".join(names[k] for k in dict.fromkeys(islice(owners, count))) for count in loans.counts]
-        origins[places[loans.borrowers]] = [
-            codes.setdefault((name, loans.fallback), len(codes) + FIRST_SOURCE) for name in whose
-        ]
+        origins[places[loans.borrowers]] = [code_of((name, loans.fallback)) for name in whose]
     pool.lend(numbers, counts, places[borrowers])
     suggestions = {name: other.found() for name, other in would.items() if other.loans}
-    return list(codes), resolution.derived, suggestions
+    return labels, resolution.derived, suggestions
 
 
 def _fill_oov(em, unknown_rows, oov, seed):
