@@ -580,6 +580,25 @@ def test_broken_fasttext_is_explained(name, tmp_path):
         load_vectors(path)
 
 
+def test_packed_fasttext_does_not_fill_the_memory(tmp_path):
+    """100 MB of zeros out of 100 kB, as rows and as words."""
+    path = tmp_path / "cc.bin"
+    head = gzip.compress(fasttext_bin(sizes=(2, 2, 12_500_000), cut=92), 1)
+    path.write_bytes(head + gzip.compress(bytes(1 << 20), 1))
+    with pytest.raises(
+        ValueError, match=r"2 words and 12500000 buckets of 2 numbers, .* the whole file has \d{4} bytes"
+    ):
+        load_vectors(path)
+    word = b"\0" + struct.pack("<qb", 1, 0)
+    head = gzip.compress(fasttext_bin(sizes=(1 << 20, 2, 0), cut=92), 1)
+    path.write_bytes(head + b"".join(gzip.compress((b"%06d" % k + b"a" * 60_000 + word) * 16) for k in range(80)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"it unpacks to more than \d+ bytes, out of \d{5}; expected less"):
+        load_vectors(path, on_error="skip")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    tracemalloc.stop()
+
+
 class Bomb:
     def __reduce__(self):
         return os.mkdir, (os.environ["BOMB"],)

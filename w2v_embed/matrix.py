@@ -208,20 +208,20 @@ def build_matrix(
 ):
     """The embedding matrix for your vocabulary.
 
-    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix and a few
-    MB, and reading stops when every word is found. Row 0 is padding, all zeros, where no word has id 0 or the word there is
-    '', '<pad>', '[PAD]' or the source's own padding token.
+    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix, the words
+    and a few MB (and fastText's n-grams), and reading stops when every word is found. Row 0 is padding, all zeros, where no
+    word has id 0 or the word there is '', '<pad>', '[PAD]' or the source's own padding token.
 
     Args:
-        vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, any object with `vector_size` and
-            `vectors_for(words) -> (rows, found)`, or a list of these, of which an earlier one wins.
+        vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, an `EmbeddingMatrix`, any object with
+            `vector_size` and `vectors_for(words) -> (rows, found)`, or a list of these, of which an earlier one wins.
         word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a
             Hugging Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one
             word a line) or .tsv (word, tab, id).
         num_words: rows of the matrix, where not highest id + 1: as in Keras' Tokenizer, ids from `num_words` on are left out.
         oov: rows of words without a vector: "zeros"; "normal", drawn with mean and standard deviation of the found rows,
-            column by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. They do not depend on the order
-            of the words.
+            column by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. Sums run in float64 and in the
+            order of the words, so that the rows do not depend on the ids.
         fallbacks: where else to look for words that no source has, in this order, each building on those before it: "nfkc",
             "lower", "title", "upper", "simplified", "traditional" (Chinese, by OpenCC), "digits" (to # or 0), "markers" (## ▁ Ġ
             off), "parts" (mean of the known words that it splits into), "characters" (mean of a Chinese word's characters),

@@ -31,6 +31,8 @@ _LONGEST_NGRAM = 256  # characters; fastText's own default is 6
 # Characters in the n-grams of all words together, for each byte of the file and to begin with; usual files have 1 to 10.
 _NGRAM_CHARACTERS, _FREE_CHARACTERS = 16, 1 << 24
 _PIECE = 1 << 20
+# Vectors hardly get smaller when they are packed. A file that gets a thousand times as large fills the memory with zeros.
+_USUAL_RATIO, _FREE_BYTES = 64, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ class _Bytes:
 
     def __init__(self, source, head):
         self.path, self._source, self._ready, self.at = source.path, source, memoryview(head), 0
+        self.on_disk = source.size
         self.size = source.size if source.compression is None else None
+        self.most = self.size or _USUAL_RATIO * source.size + _FREE_BYTES
 
     def wrong(self, what):
         spot = f"{self.at:,}".replace(",", " ")
@@ -126,6 +130,10 @@ class _Bytes:
         if n < len(view):
             n += self._source.readinto(view[n:])
         self.at += n
+        if self.size is None and self.at > self.most:
+            raise self.wrong(
+                f"it unpacks to more than {self.most} bytes, out of {self.on_disk}; expected less of vectors"
+            )
         return n
 
     def take(self, n):
@@ -177,10 +185,10 @@ def _read_header(data):
     told = f"the header says {words} words of {entries} entries, {dim} numbers a word, {bucket} buckets"
     if min(words, bucket, header.minn, header.maxn, labels) < 0 or dim < 1 or entries != words or pruned < -1:
         raise data.wrong(f"{told}, n-grams of {header.minn} to {header.maxn} characters, {pruned} pruned")
-    if data.size is not None and entries * (1 + _AFTER_WORD.size) + 4 * dim * (words + bucket) + 8 * pruned > data.size:
+    if entries * (1 + _AFTER_WORD.size) + 4 * dim * (words + bucket) + 8 * pruned > data.most:
         raise data.wrong(
             f"the header says {words} words and {bucket} buckets of {dim} numbers, {max(pruned, 0)} pruned, but the whole file "
-            f"has {data.size} bytes"
+            f"has {data.on_disk} bytes"
         )
     if dim > _MOST_NUMBERS:
         raise data.wrong(f"{told}; expected at most {_MOST_NUMBERS} numbers a word")

@@ -20,18 +20,19 @@ def load_vectors(
     Where gensim's own `load_word2vec_format` reads a file rightly, words, order and vectors are the same, bit for bit.
 
     Args:
-        path: word2vec text or binary, GloVe text, fastText .vec, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file);
-            fastText .bin. Format and compression are found from the content.
-        words: read only these (a collection of str).
+        path: word2vec text or binary, GloVe text, fastText .vec or .bin, each plain or as .gz, .bz2, .xz, .zst or .zip (of one
+            file). Format and compression are found from the content.
+        words: read only these (a collection of str); of fastText .bin those that are in the file.
         limit: read only the first so many.
         format: "text", "binary", "fasttext" or "gensim", where it should not be found from the content.
         encoding: of the words.
-        on_error: "raise", or "skip" to leave out damaged lines; `kv.damage` then says which.
+        on_error: "raise", or "skip" to leave out damaged lines and rows; `kv.damage` then says which.
         progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all, words found)`.
         trust: read gensim's own files. They are Python pickles: opening one can run code that somebody put there.
 
     Returns:
-        `gensim.models.KeyedVectors`, float32 vectors `(words, dim)` in the order of the file.
+        `gensim.models.KeyedVectors`, float32 vectors `(words, dim)` in the order of the file; of a whole fastText .bin
+        `FastTextKeyedVectors`, whose n-grams make vectors for other words.
 
     Raises:
         FileNotFoundError, ValueError: no such file, or something is wrong in it: says what, where, and how to go on.
