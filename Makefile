@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test lint bench fuzz fuzz-count differential clean
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -30,22 +30,27 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
 
-# Coverage-guided fuzzing of the readers, with bounds-checked kernels. What it finds is written to benchmarks/.work/fuzz/.
+# Coverage-guided fuzzing, with bounds-checked kernels: of all targets in turn, or of TARGET=readers, say. What it finds is written
+# to benchmarks/.work/fuzz/, and so is a log of how many executions there were: `make fuzz-count`, SINCE=2026-01-31T12:00:00 or
+# SINCE=commit.
 SECONDS ?= 600
-FUZZ := benchmarks/.work/fuzz
+JOBS ?= 1
 
 $(VENV)/fuzzer: $(VENV)/installed
 	$(PIP) 'atheris>=3'
 	touch $@
 
-# A fresh process now and then: the fuzzer itself keeps 4 kB a run, and would come to the bound that is meant for the readers.
 fuzz: $(VENV)/fuzzer
-	mkdir -p $(FUZZ)/corpus
-	end=$$(($$(date +%s) + $(SECONDS))); while left=$$((end - $$(date +%s))) && test $$left -gt 0; do \
-		NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(FUZZ)/numba $(PY) -m tests.fuzz.fuzz_readers -max_total_time=$$left -runs=100000 \
-			-max_len=600 -timeout=20 -rss_limit_mb=1024 -print_final_stats=1 -artifact_prefix=$(FUZZ)/ \
-			$(FUZZ)/corpus tests/fuzz/corpus || exit 1; \
-	done
+	$(PY) -m tests.fuzz.run --seconds $(SECONDS) --jobs $(JOBS) $(addprefix --target ,$(TARGET))
+
+fuzz-count: $(VENV)/installed
+	$(PY) -m tests.fuzz.run --count --since '$(SINCE)'
+
+# All readers against a slow one, over so many made-up files.
+FILES ?= 10000
+
+differential: $(VENV)/installed
+	$(PY) -m tests.fuzz.differential --files $(FILES)
 
 clean:
 	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info

@@ -1,14 +1,16 @@
 """The cache: an equal call is answered, any other one is not, and nothing stale or broken is served."""
 
+import json
 import os
 import time
 
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import build_matrix, cache, matrix
+from w2v_embed import build_matrix, cache, matrix, store
 
 INDEX = {"the": 1, "Cat": 2, "nobody": 3}
 
@@ -41,6 +43,29 @@ def test_an_equal_call_is_answered(path, built, tmp_path):
     assert same_bits(second.matrix, first.matrix)
     assert second.coverage == first.coverage
     assert second.word_index == first.word_index
+
+
+def test_how_long_the_building_takes_counts_for_nothing(path, built, tmp_path, monkeypatch):
+    """The file is young at the first call, then it is not: its entry serves, and from then on without its content."""
+    read = []
+    monkeypatch.setattr(cache, "_digest", lambda file, digest=cache._digest: read.append(file) or digest(file))
+    for young in (1e9, -1e9, -1e9):
+        monkeypatch.setattr(cache, "_YOUNG", young)
+        build_matrix(path, INDEX, cache_dir=tmp_path / "cache")
+    assert len(built) == 1
+    assert len(read) == 3  # before and after the building, and when it was no more young
+
+
+def test_a_young_file_that_changes_unseen_is_not_served_when_it_is_old(path, built, tmp_path, monkeypatch):
+    """It was rewritten within one tick of the clock after the entry was made."""
+    first, real = path.stat(), os.stat
+    monkeypatch.setattr(os, "stat", lambda name, **how: first if name == path else real(name, **how))
+    for young, number in ((1e9, 3), (-1e9, 4)):
+        monkeypatch.setattr(cache, "_YOUNG", young)
+        path.write_bytes(b"2 2\nthe 1 2\ncat %d 4\n" % number)
+        em = build_matrix(path, {"cat": 1}, cache_dir=tmp_path / "cache")
+        assert em.matrix[1].tolist() == [number, 4]
+    assert len(built) == 2
 
 
 @pytest.mark.parametrize(
@@ -76,6 +101,7 @@ def test_a_changed_file_is_never_served_stale(path, built, tmp_path, monkeypatch
     first, real = path.stat(), os.stat
     if clock == "stands still":
         monkeypatch.setattr(os, "stat", lambda name, **how: first if name == path else real(name, **how))
+        monkeypatch.setattr(cache, "_YOUNG", 1e9)  # for it stands still
     elif clock == "ticks, and the file is old":
         monkeypatch.setattr(cache, "_YOUNG", -1e9)
     for round_, number in enumerate([5, 6, 7]):
@@ -120,6 +146,109 @@ def test_a_broken_cache_is_built_again(path, built, tmp_path, caplog):
     assert em.coverage.found == ["the"]
     assert "the cached matrix is damaged and is built again" in caplog.text
     assert len(built) == 2
+
+
+def entry_of(folder):
+    (file,) = folder.iterdir()
+    return file
+
+
+def test_an_entry_under_another_name_is_not_taken(path, built, tmp_path, caplog):
+    folder = tmp_path / "cache"
+    build_matrix(path, {"the": 1}, cache_dir=folder)
+    wrong = entry_of(folder).read_bytes()
+    entry_of(folder).unlink()
+    build_matrix(path, {"cat": 1}, cache_dir=folder)
+    entry_of(folder).write_bytes(wrong)
+    em = build_matrix(path, {"cat": 1}, cache_dir=folder)
+    assert em.matrix[1].tolist() == [3, 4]
+    assert "the cached matrix is damaged and is built again" in caplog.text
+    assert "it is the entry for " in caplog.text
+    assert len(built) == 3
+
+
+def test_no_flipped_bit_is_served(path, built, tmp_path, caplog, monkeypatch):
+    """Wherever it is: in the rows, in the words, in the checksum itself."""
+    monkeypatch.setattr(cache, "_YOUNG", -1e9)  # else the entry would be written anew when the file is no more young
+    folder = tmp_path / "cache"
+    first = build_matrix(path, INDEX, fallbacks=["lower"], cache_dir=folder)
+    file = entry_of(folder)
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    bits = [
+        *rng.integers(0, 8 * len(whole), 80).tolist(),
+        *range(8 * len(whole) - first.matrix.nbytes * 8, 8 * len(whole), 5),
+    ]
+    for bit in bits:
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        em = build_matrix(path, INDEX, fallbacks=["lower"], cache_dir=folder)
+        assert same_bits(em.matrix, first.matrix)
+        assert (em.word_index, em.coverage) == (first.word_index, first.coverage)
+        assert file.read_bytes() == whole
+    assert len(built) > 0.9 * len(bits)
+    assert f"{file.name} is not a whole .safetensors file" in caplog.text
+    assert "its checksum says" in caplog.text
+
+
+def test_an_entry_that_tells_nonsense_is_built_again(path, built, tmp_path, caplog):
+    """As another program could write it, with the right key and checksum."""
+    folder = tmp_path / "cache"
+    build_matrix(path, INDEX, cache_dir=folder)
+    file = entry_of(folder)
+    with safe_open(str(file), "numpy") as opened:
+        matrix, good = opened.get_tensor("matrix"), opened.metadata()
+    report = {"path": "v.txt", "on_error": "skip", "counts": {"x": 1}, "examples": {"x": ["here"]}}
+    odd = {
+        "damage": [
+            [{}],
+            [{**report, "examples": {}}],
+            [{**report, "counts": {"x": "1"}}],
+            [{**report, "more": 1}],
+            [3],
+        ],
+        "contents": [[], [None, None], 3],
+        "origins": [[9] * 4, [-1] * 4, [3] * 3, "x"],
+        "sources": [[], ["v.txt"], 3, [[1, None]]],
+        "derived": [{"the": 1}, {"other": ["lower", ["the"]]}, {"the": ["lower", [1]]}, {"the": [1, ["the"]]}],
+        "suggestions": [{"lower": 3}, {"lower": [3]}, []],
+        "padding_row": [3, "x"],
+        "word_index": [{"the": 4}, {"the": -1}, {"the": 1.0}, ["the"]],
+        "format": ["w2v_embed 2"],
+    }
+    for field, values in odd.items():
+        for value in values:
+            metadata = {**good, field: value if field == "format" else json.dumps(value)}
+            metadata["checksum"] = store.checksum_of(metadata, matrix.shape, "float32", store.crc32(matrix.tobytes()))
+            file.write_bytes(store.safetensors_header(matrix.shape, "float32", metadata) + matrix.tobytes())
+            built.clear()
+            caplog.clear()
+            em = build_matrix(path, INDEX, cache_dir=folder)
+            assert len(built) == 1, (field, value)
+            assert "is damaged and is built again" in caplog.text
+            assert em.coverage.found == ["the"]
+    build_matrix(path, INDEX, cache_dir=folder)
+    assert len(built) == 1
+
+
+def test_what_cannot_be_read_or_kept_is_no_error(path, built, tmp_path, caplog, monkeypatch):
+    folder = tmp_path / "cache"
+    build_matrix(path, INDEX, cache_dir=folder)
+    file = entry_of(folder)
+    file.unlink()
+    file.mkdir()
+    assert build_matrix(path, INDEX, cache_dir=folder).coverage.found == ["the"]
+    assert f"the matrix could not be kept in the cache: cannot write {file}: it is a folder" in caplog.text
+    file.rmdir()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert build_matrix(path, INDEX, cache_dir=folder).coverage.found == ["the"]
+    assert "could not be kept in the cache: [Errno 28] No space left on device" in caplog.text
+    assert os.listdir(folder) == []
 
 
 def test_what_was_skipped_is_told_again(tmp_path, built, caplog):

@@ -1,5 +1,6 @@
 """`w2v-embed encode` and `similar`, as a person runs them."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,13 +82,75 @@ def test_a_line_that_is_no_utf8(tmp_path, capsys):
     assert [left.name for left in tmp_path.iterdir()] == ["latin.txt"]
 
 
-def test_stopping_says_how_to_go_on(texts, tmp_path, monkeypatch):
+def test_stopping_says_how_to_go_on(texts, tmp_path, monkeypatch, capsys):
     def stopped(*args, **keywords):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ContextualEncoder, "encode", stopped)
-    with pytest.raises(SystemExit, match=r"stopped; the same command goes on from .*v\.npy\.part"):
-        main(["encode", BERT, texts, "-o", str(tmp_path / "v.npy")])
+    output = tmp_path / "v.npy"
+    for words in ("no vector was written", f"the same command goes on from {output}.part"):
+        with pytest.raises(SystemExit, match="130"):
+            main(["encode", BERT, texts, "-o", str(output)])
+        assert f"w2v-embed: stopped; {words}\n" in capsys.readouterr().err
+        (tmp_path / "v.npy.part").touch()
+
+
+# A child whose `keras`, or whose backend, is not installed: the first finder that is asked says so.
+WITHOUT = """
+import sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Finder())
+if sys.argv[2] == "main":
+    from w2v_embed.cli import main
+    sys.exit(main(sys.argv[3:]))
+try:
+    exec(sys.argv[3])
+except ImportError as error:
+    sys.exit(f"ImportError: {error}")
+"""
+
+
+def without(missing, *arguments, backend="tensorflow"):
+    """Run in a process in which some packages are not installed; returns (exit code, what stderr says)."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WITHOUT, missing, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize("backend", [None, "tensorflow", "jax", "torch"])
+def test_without_keras_or_its_backend_the_extra_is_named(backend, texts, tmp_path):
+    missing = backend or "keras"
+    for command in (["encode", BERT, texts, "-o", str(tmp_path / "v.npy")], ["similar", BERT, "king", texts]):
+        code, told = without(missing, "main", *command, backend=backend or "tensorflow")
+        assert code == 1
+        assert f"No module named '{missing}'" in told
+        assert told.startswith("w2v-embed: the encoders need Keras 3 and one of its backends, ")
+        for extra in ("contextual", "tensorflow", "jax", "torch"):
+            assert f"'w2v-embed[{extra}]'" in told
+        assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from w2v_embed.contextual import ContextualEncoder",
+        "import w2v_embed.contextual.encoder",
+        "import w2v_embed.contextual.models",
+        "from w2v_embed import embedding_layer",
+        "import w2v_embed.layers",
+        "from w2v_embed.layers.bert import bert_embedding",
+    ],
+)
+def test_whatever_needs_keras_says_so(statement):
+    code, told = without("keras", "statement", statement)
+    assert code == 1
+    assert told.startswith("ImportError: ")
+    assert "need Keras 3 and one of its backends, and importing Keras failed: No module named 'keras'" in told
+    assert "'w2v-embed[tensorflow]'" in told
 
 
 def test_the_command_line_does_not_wait_for_keras():

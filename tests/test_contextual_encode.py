@@ -289,6 +289,32 @@ def test_a_broken_run_goes_on(bert, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["v.npy"]
 
 
+@pytest.mark.parametrize("change", ["case", "configuration", "idf"])
+def test_a_run_with_another_tokenizer_is_refused(tmp_path, monkeypatch, change):
+    monkeypatch.setattr("w2v_embed.contextual.encoder._BATCHES_AT_ONCE", 1)
+    folder = Path(shutil.copytree(REFERENCE / "bert_hf", tmp_path / "bert"))
+    options = {"output": tmp_path / "v.npy", "batch_size": 2}
+    idf = np.ones(51)
+    if change == "idf":
+        options |= {"pooling": "idf", "idf": idf}
+
+    def broken():
+        yield from TEXTS[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ContextualEncoder.from_pretrained(folder).encode(broken(), **options)
+    keywords = {"do_lower_case": False} if change == "case" else {}
+    if change == "configuration":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.01}))
+    if change == "idf":
+        idf[3:5] = 0.5, 1.5  # of the same sum
+    told = {"case": "tokenizer", "configuration": "config", "idf": "idf"}[change]
+    with pytest.raises(ValueError, match=rf"v\.npy\.part was begun with other settings \({told}\)"):
+        ContextualEncoder.from_pretrained(folder, **keywords).encode(TEXTS, **options)
+
+
 def test_a_part_that_lost_rows_is_refused(bert, tmp_path, monkeypatch):
     monkeypatch.setattr("w2v_embed.contextual.encoder._BATCHES_AT_ONCE", 1)
 

@@ -1,5 +1,7 @@
 """convert: each format into each, bit for bit, and what cannot be written."""
 
+import os
+
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
@@ -8,6 +10,7 @@ from tests.conftest import same_bits, write_text
 from w2v_embed import EmbeddingMatrix, load_vectors
 from w2v_embed.cli import main
 from w2v_embed.conversion import convert
+from w2v_embed.readers import opened
 
 PLAIN = ["v.txt", "v.vec", "v.bin"]
 ROWS = {
@@ -45,6 +48,66 @@ def test_there_and_back_are_the_same_bits(hot, source, tmp_path, name):
         assert same_bits(gensims.vectors, expected)
 
 
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz", "zst", "zip"])
+def test_no_flipped_bit_changes_a_row_silently(hot, source, tmp_path, packing):
+    """Each format has a checksum, and each is looked at."""
+    path = tmp_path / f"v.bin.{packing}"
+    convert(source, path)
+    whole, expected = path.read_bytes(), load_vectors(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for place in rng.integers(8, len(whole), 60).tolist():
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << rng.integers(8)
+        path.write_bytes(flipped)
+        try:
+            kv = load_vectors(path)
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error)  # noqa: PT017 (some flips hit what is not read)
+        else:
+            assert kv.index_to_key == expected.index_to_key
+            assert same_bits(kv.vectors, expected.vectors)
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    "old", ["v.txt", "v.bin", "v.bin.gz", "v.bin.bz2", "v.txt.xz", "v.txt.zst", "v.txt.zip", "v.safetensors"]
+)
+@pytest.mark.parametrize("new", ["out.bin", "out.safetensors"])
+def test_a_file_that_gets_a_new_one_in_its_place_is_read_from_the_old_one(source, tmp_path, monkeypatch, old, new):
+    """The words come in the first reading, the vectors in the second, between which another file takes the name."""
+    path, other = tmp_path / old, tmp_path / "other.txt"
+    convert(source, path)
+    write_text(other, {word: [*row[:-1], 7, 8] for word, row in reversed(ROWS.items())})
+    expected = load_vectors(path)
+    run, runs = opened.Opened.run, []
+
+    def then_rename(*args, **options):
+        run(*args, **options)
+        runs.append(1)
+        if len(runs) == 1:
+            os.replace(other, path)
+
+    monkeypatch.setattr(opened.Opened, "run", then_rename)
+    convert(path, tmp_path / new)
+    monkeypatch.undo()
+    kv = load_vectors(tmp_path / new)
+    assert kv.index_to_key == expected.index_to_key
+    assert same_bits(kv.vectors, expected.vectors)
+
+
+def test_a_file_that_is_changed_between_its_two_readings(source, tmp_path, monkeypatch):
+    (tmp_path / "out.bin").write_bytes(b"old")
+    run, other = opened.Opened.run, {word: [*row[:-1], 7] for word, row in ROWS.items()}
+    monkeypatch.setattr(opened.Opened, "run", lambda *args, **how: run(*args, **how) or write_text(source, other))
+    with pytest.raises(
+        ValueError, match=r"source\.txt changed while it was read: of \d+ words \d+ came, or other numbers"
+    ):
+        convert(source, tmp_path / "out.bin")
+    assert (tmp_path / "out.bin").read_bytes() == b"old"
+
+
 def test_an_artifact_is_an_embedding_matrix(source, tmp_path):
     convert(source, tmp_path / "m.safetensors")
     em = EmbeddingMatrix.load(tmp_path / "m.safetensors")
@@ -75,7 +138,9 @@ def test_words_that_a_format_cannot_hold(source, tmp_path):
     assert load_vectors(tmp_path / "v.txt").index_to_key == ["New York", "a", "b"]
     odd = ["in\nline", "at 0.5", "\ud800", " x"]
     matrix = np.arange(8, dtype=np.float32).reshape(4, 2)
-    EmbeddingMatrix(matrix, dict(zip(odd, range(4))), origins=[3] * 4, sources=["x"]).save(tmp_path / "m.safetensors")
+    EmbeddingMatrix(matrix, dict(zip(odd, range(4))), origins=[3] * 4, sources=[("x", None)]).save(
+        tmp_path / "m.safetensors"
+    )
     rows, _, report = convert(tmp_path / "m.safetensors", tmp_path / "odd.txt", on_error="skip")
     assert (rows, dict(report.counts)) == (1, {"unwritable word": 3})
     assert load_vectors(tmp_path / "odd.txt").index_to_key == [" x"]

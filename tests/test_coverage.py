@@ -67,6 +67,12 @@ def test_counts_that_are_none(em):
         ([1], TypeError, "counts must map words to numbers .* received list"),
         ({"the": -1}, ValueError, "numbers from 0 on, received -1 for the word 'the'"),
         ({"the": "x"}, ValueError, "received 'x' for the word 'the'"),
+        ({"the": float("nan")}, ValueError, "finite numbers from 0 on, received nan for the word 'the'"),
+        ({"the": float("inf")}, ValueError, "finite numbers from 0 on, received inf for the word 'the'"),
+        ({"the": 10**400}, ValueError, "received <int of 1329 bits> for the word 'the'"),
+        ({"the": 2**63}, ValueError, "received 9223372036854775808 for the word 'the': no text is that long"),
+        ({"the": pd.NA}, ValueError, "received <NA> for the word 'the'"),
+        ({"the": [1, 2]}, ValueError, "received \\[1, 2\\] for the word 'the'"),
     ]:
         with pytest.raises(error, match=message):
             em.coverage.weighted_rate(wrong)
@@ -81,6 +87,20 @@ def test_counts_out_of_a_text(em, tmp_path):
     assert em.coverage.weighted_rate(file) == 1 / 4
     file.write_text("[1]")
     with pytest.raises(ValueError, match=r"counts\.json: expected a JSON object word -> count, got list"):
+        read_counts(file)
+    for content, told in [
+        ('{"the": 1, "qq": 2, "the": 3}', "'the' stands there twice: line 1 with the count 1, line 1 with the count 3"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"the": 1%s}' % ("0" * 5000), "not JSON that can be read"),
+        ('{"the": 1e999}', "received inf for the word 'the'"),
+        ('{"the": Infinity}', "received inf for the word 'the'"),
+        ('{"the": 1%s}' % ("0" * 400), "received <int of 1329 bits> for the word 'the'"),
+    ]:
+        file.write_text(content)
+        with pytest.raises(ValueError, match=told):
+            em.coverage.weighted_rate(file)
+    file.write_bytes(b'{"\xff": 1}')
+    with pytest.raises(ValueError, match=r"counts\.json, line 1 \(byte 2\): expected UTF-8, got b'\\xff"):
         read_counts(file)
     file.write_text("{")
     with pytest.raises(ValueError, match=r"counts\.json, line 1: not JSON"):
@@ -109,10 +129,105 @@ def test_a_line_without_end_is_counted_in_pieces(tmp_path, monkeypatch):
     assert count_words(path) == {"alpha": 500, "beta": 500}
 
 
+def test_a_line_without_end_or_space_is_counted_in_a_bounded_time(tmp_path, monkeypatch):
+    """One line of 64 MB was not done in a minute: with each MB all before it was split again. What is decoded and split, each
+    time, stays bounded."""
+    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 1 << 10)
+    monkeypatch.setattr("w2v_embed.corpus._LONGEST_LINE", 1 << 13)
+    path = tmp_path / "t.txt"
+    path.write_text("x" * (1 << 17))
+    counts = count_words(path)
+    assert max(map(len, counts)) == (1 << 13) + (1 << 10)  # cut in the middle of a word: it has no other place
+    assert sum(len(word) * count for word, count in counts.items()) == 1 << 17
+    seen = []
+    counts = count_words(path, split=lambda line: seen.append(len(line)) or [line])
+    assert max(seen) <= (1 << 13) + (1 << 10)
+    assert sum(seen) == 1 << 17
+    path.write_text("be gin " + "x" * 5000 + " end\nend")
+    assert count_words(path) == {"be": 1, "gin": 1, "x" * 5000: 1, "end": 2}
+
+
+@pytest.mark.parametrize("between", ["\n", " ", "。", ""])
+def test_a_long_line_of_chinese_is_cut_between_words(between, tmp_path, data, monkeypatch):
+    jieba = pytest.importorskip("jieba")
+    jieba.setLogLevel("WARNING")
+    titles = [line.split("\t")[-1] for line in (data / "titles.tsv").read_text(encoding="utf-8").splitlines()[:400]]
+    text = between.join("".join(char for char in title if "\u4e00" <= char <= "\u9fd5") for title in titles)
+    path = tmp_path / "t.txt"
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 1000)  # which cuts characters, too
+    monkeypatch.setattr("w2v_embed.corpus._LONGEST_RUN", 500)
+    expected = Counter(word for word in jieba.cut(text) if not word.isspace())
+    assert count_words(path, split="jieba") == expected
+    path.write_text("a" * 2000 + "。" + "中国" * 400, encoding="utf-8")
+    counts = count_words(path, split="jieba")
+    assert counts["中国"] == 400
+    assert sum(len(word) * count for word, count in counts.items()) == 2801
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "gb18030", "big5", "utf-8-sig"]
+)
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_texts_in_other_encodings(encoding, chunk, tmp_path, monkeypatch):
+    """Lines were cut before they were decoded, and so in the middle of a character of two bytes."""
+    monkeypatch.setattr("w2v_embed.corpus._CHUNK", chunk)
+    path = tmp_path / "t.txt"
+    path.write_bytes(
+        "the cat\nthe 中國 上 \r\n\u4e0a\u0a0a the".replace("\u0a0a", "" if encoding == "big5" else "\u0a0a").encode(
+            encoding
+        )
+    )
+    counts = {"the": 3, "cat": 1, "中國": 1, "上": 1 + (encoding == "big5")}
+    assert count_words(path, encoding=encoding) == (counts if encoding == "big5" else {**counts, "上\u0a0a": 1})
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 1 << 20])
+@pytest.mark.parametrize(
+    ("raw", "encoding", "told"),
+    [
+        (b"ok\nok \xff", "utf-8", r"line 2 \(byte 6\): expected utf-8, got b'\\xff' \(invalid start byte\)"),
+        (
+            b"ok\nok\n \xe4\xb8",
+            "utf-8",
+            r"line 3 \(byte 7\): expected utf-8, got b'\\xe4\\xb8' \(unexpected end of data\)",
+        ),
+        (
+            "ok\n上\udc00".encode("utf-16-le", "surrogatepass"),
+            "utf-16-le",
+            r"line 2 \(byte 8\): expected utf-16-le, got b'\\x00",
+        ),
+        ("ok\n".encode("gb18030") + b"\x81", "gb18030", r"line 2 \(byte 3\): expected gb18030, got b'\\x81'"),
+        (
+            "ok\nx".encode("utf-16-le"),
+            "utf-16",
+            'line 1 .*not in utf-16 .*Pass the right encoding; "utf-16-le" and',
+        ),
+        ("ok\nx".encode("utf-16"), "utf-8", r"line 1 \(byte 0\): expected utf-8, .*It looks like utf-16"),
+        ("ok\nx".encode("utf-16-le"), "utf-8", r"line 1 \(byte 1\): expected utf-8, got a NUL"),
+    ],
+)
+def test_bytes_that_are_no_text(raw, encoding, told, chunk, tmp_path, monkeypatch):
+    monkeypatch.setattr("w2v_embed.corpus._CHUNK", chunk)
+    path = tmp_path / "t.txt"
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=rf"t\.txt, {told}") as caught:
+        count_words(path, encoding=encoding)
+    assert "Pass the right encoding" in str(caught.value)
+
+
+def test_an_encoding_that_is_none(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("x")
+    for wrong in ("utf-9", "hex"):
+        with pytest.raises(ValueError, match=f"Python knows no encoding '{wrong}'; try utf-8"):
+            count_words(path, encoding=wrong)
+
+
 def test_texts_that_cannot_be_counted(tmp_path):
     path = tmp_path / "t.txt"
     path.write_bytes("ok\n中国".encode("gb18030"))
-    with pytest.raises(ValueError, match=r"t\.txt, line 2: expected utf-8, got .*Pass the right encoding"):
+    with pytest.raises(ValueError, match=r"t\.txt, line 2 \(byte 3\): expected utf-8, got .*Pass the right encoding"):
         count_words(path)
     assert count_words(path, encoding="gb18030") == {"ok": 1, "中国": 1}
     with pytest.raises(

@@ -5,8 +5,6 @@ import gzip
 import io
 import logging
 import lzma
-import threading
-import time
 import zipfile
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from w2v_embed import build_matrix, load_vectors
 from w2v_embed.readers import opened
 from w2v_embed.readers.compression import Source
 from w2v_embed.readers.fasttext import is_old
-from w2v_embed.readers.relay import relay
 
 ROWS = {f"word{k}": np.random.default_rng(k).normal(size=5).astype(np.float32).tolist() for k in range(200)}
 
@@ -317,52 +314,6 @@ def test_progress_reports_rise_to_the_end(hot, tmp_path):
     load_vectors(path, progress=lambda *report: seen.append(report))
     assert seen == sorted(seen)
     assert seen[-1] == (path.stat().st_size, path.stat().st_size, 200)
-
-
-class Numbers:
-    """A reader of numbers, for the relay alone; some take longer, so that others overtake them."""
-
-    def __init__(self, blocks, broken=None):
-        self.blocks, self.broken = iter(range(blocks)), broken
-
-    def scratch(self):
-        return []
-
-    def fill(self, scratch):
-        scratch[:] = [next(self.blocks, None)]
-        return scratch[0] is not None
-
-    def read(self, scratch):
-        if scratch[0] % 25 == 0:
-            time.sleep(0.002)
-        if scratch[0] == self.broken:
-            raise ValueError(f"block {scratch[0]}")
-        return scratch[0]
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_relay_commits_in_order_stops_and_raises_the_first_error(threads):
-    seen = []
-    assert relay(Numbers(500), lambda block: seen.append(block), threads)
-    assert seen == list(range(500))
-    seen.clear()
-    assert not relay(Numbers(500), lambda block: seen.append(block) or block == 99, threads)
-    assert seen == list(range(100))
-    seen.clear()
-    with pytest.raises(ValueError, match="block 77"):
-        relay(Numbers(500, broken=77), seen.append, threads)
-    assert seen == list(range(77))
-    assert not [t for t in threading.enumerate() if t.name.startswith("w2v_embed")]
-
-
-def test_interrupt_ends_the_helpers():
-    def commit(block):
-        if threading.current_thread() is threading.main_thread() and block > 20:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        relay(Numbers(100_000), commit, 3)
-    assert not [t for t in threading.enumerate() if t.name.startswith("w2v_embed")]
 
 
 @pytest.mark.parametrize(

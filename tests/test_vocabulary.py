@@ -1,10 +1,12 @@
 """Sources of a word index, and what is wrong with one."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
+from w2v_embed import build_matrix, load_vectors
 from w2v_embed.vocabulary import num_words_of, read_word_index
 
 
@@ -62,7 +64,7 @@ def test_files(tmp_path):
         ({3: 1}, TypeError, r"words must be str, received 3 \(int\) with id 1"),
         ({"a": 10**12}, ValueError, "the id 1000000000000 of the word 'a' would need a matrix of 1000000000001 rows"),
         ({"a": 10**6}, ValueError, "the id 1000000 of the word 'a'"),
-        (["a", "b", "a"], ValueError, "the word 'a' stands at positions 0 and 2"),
+        (["a", "b", "a"], ValueError, "the word 'a' stands there twice: with the ids 0 and 2"),
         (["a", None], TypeError, "words must be str, received None"),
         ({}, ValueError, "dict: the word index is empty"),
         ([], ValueError, "list: the word index is empty"),
@@ -90,3 +92,163 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path):
 
 def test_num_words_takes_the_place_of_a_bound():
     assert read_word_index({"a": 1, "b": 10**12}, num_words=5) == {"a": 1}
+
+
+# ── repeated words ──
+
+TOKENIZER = {"word_index": {"the": 1, "cat": 2}, "word_counts": {"the": 5, "cat": 2}, "index_word": {"1": "the"}}
+
+
+def tokenizer_json(**parts):
+    """What `Tokenizer.to_json` writes: JSON in JSON. A part that is text goes in as it is."""
+    config = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in {**TOKENIZER, **parts}.items()
+    }
+    return json.dumps({"class_name": "Tokenizer", "config": {"num_words": None, **config}})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("v.tsv", "the\t1\ncat\t2\nthe\t3\n", "'the' stands there twice: line 1 with the id 1, line 3 with the id 3"),
+        ("v.tsv", "the\t1\ncat\t2\nthe\t1\n", "'the' stands there twice: line 1 with the id 1, line 3 with the id 1"),
+        ("v.tsv", "the\ncat\nthe\n", "'the' stands there twice: line 1 with the id 0, line 3 with the id 2"),
+        ("v.txt", "the\ncat\r\nthe", "'the' stands there twice: line 1 with the id 0, line 3 with the id 2"),
+        ("v.json", '["the", "cat",\n"the"]', "'the' stands there twice: with the ids 0 and 2"),
+        (
+            "v.json",
+            '{"a": {"the": [{"the": 0}]},\n"the": 1, "the \\"": "the",\n"\\u0074he": 3}',
+            "'the' stands there twice: line 2 with the id 1, line 3 with the id 3",
+        ),
+        ("v.json", '{"the": 1, "the": 1}', "'the' stands there twice: line 1 with the id 1, line 1 with the id 1"),
+        ("v.json", tokenizer_json(word_index='{"the": 1, "cat": 2, "the": 3}'), "in its word_index: .* 1, .* 3"),
+        ("v.json", tokenizer_json(word_counts='{"the": 1, "cat": 2, "the": 3}'), "in its word_counts: .* 1, .* 3"),
+        (
+            "v.json",
+            tokenizer_json(index_word='{"1": "the", "1": "cat"}'),
+            "in its index_word: .*'1' stands there twice",
+        ),
+    ],
+)
+def test_a_word_twice_is_refused_in_every_kind_of_file(name, content, told, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    with pytest.raises(ValueError, match=rf"{name}.*{told}.*Remove"):
+        read_word_index(path)
+
+
+def test_finding_the_repeated_word_is_not_quadratic(tmp_path):
+    """200,000 words took 600 times as long as parsing them alone; now a few times."""
+    text = json.dumps({f"word{k}": k for k in range(100_000)})[:-1] + ', "word99999": 100000}'
+    path = tmp_path / "v.json"
+    path.write_text(text)
+    start = time.process_time()
+    json.loads(text)
+    parsing = time.process_time() - start
+    with pytest.raises(
+        ValueError, match="'word99999' stands there twice: line 1 with the id 99999, line 1 with the id"
+    ):
+        read_word_index(path)
+    assert time.process_time() - start < 100 * parsing
+
+
+# ── ids ──
+
+
+def test_an_id_beyond_all_reason():
+    """Up to a million, and up to 64 times the number of words, an id is taken; `num_words` says that it is meant."""
+    assert read_word_index({"a": 999_999}) == {"a": 999_999}
+    with pytest.raises(
+        ValueError, match="the id 1000000 of the word 'a' would need a matrix of 1000001 rows for 1 words"
+    ):
+        read_word_index({"a": 1_000_000})
+    words = {str(k): k for k in range(20_000)}
+    assert len(read_word_index({**words, "a": 64 * 20_001 - 1})) == 20_001
+    with pytest.raises(
+        ValueError, match="the id 1280064 of the word 'a'.*Number the words anew.*pass num_words=1280065"
+    ):
+        read_word_index({**words, "a": 64 * 20_001})
+    assert len(read_word_index({**words, "a": 64 * 20_001}, num_words=64 * 20_001 + 1)) == 20_001
+    for huge in (10**12, 10**5000):
+        with pytest.raises(
+            ValueError, match=r"the id (1000000000000|<int of 16610 bits>) of the word 'a' would need a matrix"
+        ):
+            read_word_index({"a": huge})
+    with pytest.raises(ValueError, match="ids must not be negative, received <int of 16610 bits>"):
+        read_word_index({"a": -(10**5000)})
+
+
+# ── nothing to look for ──
+
+
+@pytest.mark.parametrize("index", [["<pad>"], [""], {"": 0}, {"[PAD]": 0}])
+@pytest.mark.parametrize("num_words", [None, 1, 5])
+def test_a_vocabulary_of_padding_alone(index, num_words, data):
+    with pytest.raises(ValueError, match="has no word but padding .*; expected at least one"):
+        build_matrix(data / "vectors.bin", index, num_words=num_words)
+
+
+def test_only_padding_is_left_below_num_words():
+    with pytest.raises(ValueError, match="dict has no word but padding .*below num_words=1; expected at least one"):
+        read_word_index({"<pad>": 0, "a": 1}, num_words=1)
+    with pytest.raises(ValueError, match="dict: no word has an id below num_words=1; expected at least one"):
+        read_word_index({"a": 1}, num_words=1)
+
+
+@pytest.mark.parametrize("words", [[], {}, (), iter([])])
+def test_no_word_is_wanted(words, data):
+    with pytest.raises(ValueError, match=r"vectors\.bin: words is empty.*Leave words out to read all"):
+        load_vectors(data / "vectors.bin", words=words)
+
+
+def test_a_wanted_word_that_is_none(data):
+    with pytest.raises(TypeError, match="words must be str, received 1 \\(int\\)"):
+        load_vectors(data / "vectors.bin", words=["a", 1])
+    with pytest.raises(TypeError, match="words must be a collection of words, received 7"):
+        load_vectors(data / "vectors.bin", words=7)
+
+
+# ── files that are no text ──
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "utf-16-le", "utf-32-be", "gb18030"])
+@pytest.mark.parametrize(
+    ("name", "content"), [("v.txt", "<pad>\n中国\n"), ("v.tsv", "中国\t1\n"), ("v.json", '{"中国": 1}')]
+)
+def test_files_in_other_encodings(encoding, name, content, tmp_path, data):
+    """A byte order mark says it; else it must be UTF-8, or what was passed for the vectors."""
+    path = tmp_path / name
+    path.write_bytes(content.encode(encoding))
+    if encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        assert read_word_index(path)["中国"] == 1
+    else:
+        with pytest.raises(ValueError, match=rf"{name}, line \d \(byte \d+\): expected UTF-8, got .*encoding="):
+            read_word_index(path)
+    assert read_word_index(path, encoding=encoding)["中国"] == 1
+    path.write_bytes(content.encode())
+    assert read_word_index(path, encoding=encoding)["中国"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ('{"a": 1%s}' % ("0" * 5000), "not JSON that can be read .*4300 digits"),
+        ('{"a": NaN}', "whole numbers, received nan"),
+        ('{"a": 1e999}', "whole numbers, received inf"),
+        ('{"version": "1.0", "model": {"type": "WordPiece", "vocab": {"a": 0}}}', "Tokenizer.from_file"),
+        (tokenizer_json(word_index="{"), "in its word_index, line 1: not JSON"),
+        (tokenizer_json(word_index="7"), "expected a JSON object .* got int"),
+    ],
+)
+def test_json_that_is_no_word_index(content, told, tmp_path):
+    path = tmp_path / "v.json"
+    path.write_text(content)
+    with pytest.raises((ValueError, TypeError), match=rf"v\.json.*{told}"):
+        read_word_index(path)
+
+
+def test_a_folder_is_no_word_index(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; expected a file"):
+        read_word_index(tmp_path)

@@ -8,7 +8,8 @@ import pytest
 from gensim.corpora import Dictionary
 from gensim.models import KeyedVectors, Word2Vec
 
-from w2v_embed import build_matrix
+from tests.conftest import write_text
+from w2v_embed import EmbeddingMatrix, build_matrix
 from w2v_embed.vocabulary import read_vocabulary
 
 TEXTS = ["the cat sat", "the dog sat down"]
@@ -61,7 +62,10 @@ def test_a_word_twice_in_a_layer_is_no_unknown_id():
         def get_vocabulary(self):
             return ["", "cat", "dog", "cat"]
 
-    with pytest.raises(ValueError, match="Lookup: the word 'cat' stands at positions 1 and 3"):
+    with pytest.raises(ValueError, match="Lookup: the word 'cat' stands there twice: with the ids 1 and 3"):
+        read_vocabulary(Lookup())
+    Lookup.get_vocabulary = lambda self: ["", "[UNK]", "[UNK]", "cat", "cat"]  # one behind the other, too
+    with pytest.raises(ValueError, match="Lookup: the word 'cat' stands there twice: with the ids 3 and 4"):
         read_vocabulary(Lookup())
 
 
@@ -87,7 +91,7 @@ def test_hugging_face_tokenizers():
 
     tokenizer = Tokenizer(WordLevel({"<nil>": 0, "the": 1, "cat": 5}, unk_token="<nil>"))
     vocabulary = read_vocabulary(tokenizer)
-    assert vocabulary.word_index == {"<nil>": 0, "the": 1, "cat": 5}  # its ids are what it says, holes or not
+    assert vocabulary.word_index == {"<nil>": 0, "the": 1, "cat": 5}
     assert (vocabulary.rows, vocabulary.padding_row) == (6, None)
     tokenizer.enable_padding(pad_token="<nil>")
     assert read_vocabulary(tokenizer).padding_row == 0
@@ -116,13 +120,14 @@ def test_scikit_learn():
     assert vocabulary.padding_row is None
 
 
-def test_gensim():
+def test_gensim(caplog):
     dictionary = Dictionary([text.split() for text in TEXTS])
     assert read_vocabulary(dictionary).word_index == dictionary.token2id
     dictionary.filter_tokens(bad_ids=[dictionary.token2id["dog"]])
     dictionary.token2id["far"] = 9
-    with pytest.raises(ValueError, match=r"Call its compactify\(\)"):
+    with caplog.at_level(logging.WARNING, "w2v_embed"):
         read_vocabulary(dictionary)
+    assert "call its compactify()" in caplog.text
     kv = KeyedVectors(2)
     kv.add_vectors(["b", "a"], np.ones((2, 2)))
     assert read_vocabulary(kv).word_index == {"b": 0, "a": 1}
@@ -157,28 +162,61 @@ def test_a_word_twice_in_json_is_not_swallowed(tmp_path):
         read_vocabulary(path)
 
 
-def test_holes_in_the_ids(caplog, data):
-    index = {"a": 1, "b": 3, "c": 12}
-    message = "dict: 9 of the ids from 1 to 12 belong to no word: 2, 4, 5, 6, 7, …"
-    with pytest.raises(ValueError, match=message + '.*Number the words anew.*on_error="skip"'):
-        read_vocabulary(index)
+def test_holes_in_the_ids_are_warned_of_and_counted(caplog, data, tmp_path):
+    index = {"中国": 1, "经济": 3, "qwxyz": 12}
     with caplog.at_level(logging.WARNING, "w2v_embed"):
-        vocabulary = read_vocabulary(index, on_error="skip")
-    assert message in caplog.text
-    assert (vocabulary.word_index, vocabulary.rows) == (index, 13)
-    with pytest.raises(ValueError, match="1 of the ids from 0 to 2 belong to no word: 1"):
-        read_vocabulary({"a": 0, "b": 2})
-    with pytest.raises(ValueError, match="1 of the ids from 1 to 3 belong to no word: 2"):
-        read_vocabulary({"<pad>": 0, "a": 1, "b": 3})
-    em = build_matrix(data / "vectors.bin", {"中国": 1, "经济": 3}, on_error="skip")
-    assert em.provenance.tolist() == ["padding", "vectors.bin", "unused", "vectors.bin"]
+        em = build_matrix(data / "vectors.bin", index)
+    told = "dict: 9 of the ids from 1 to 12 belong to no word: 2, 4, 5, 6, 7, …; their rows stay zero. If words were lost on"
+    assert told in caplog.text
+    assert em.word_index == index
+    assert em.provenance.tolist() == ["padding", "vectors.bin", "unused", "vectors.bin", *["unused"] * 8, "oov"]
+    assert not em.matrix[[2, *range(4, 12)]].any()
+    for path in (None, "m.safetensors", "m.npz"):
+        if path:
+            em.save(tmp_path / path)
+            em = EmbeddingMatrix.load(tmp_path / path)
+        assert em.coverage.unused == em.coverage.to_dict()["unused"] == 9
+        assert "\nunused rows: 9 (ids that belong to no word)" in em.coverage.summary()
+        assert (em.coverage.rate, em.coverage.missing) == (2 / 3, ["qwxyz"])
+
+
+@pytest.mark.parametrize("oov", ["normal", "mean"])
+def test_holes_stay_zero_whatever_unknown_words_get(oov, data):
+    em = build_matrix(data / "vectors.bin", {"中国": 1, "经济": 3, "qwxyz": 5}, oov=oov, num_words=8)
+    assert em.matrix.any(axis=1).tolist() == [False, True, False, True, False, True, False, False]
+
+
+def test_an_error_in_the_vectors_stays_one_beside_holes(tmp_path):
+    """`on_error="skip"` was the only way round holes, and let damaged vectors through, too."""
+    path = write_text(tmp_path / "v.txt", {"a": [1, 2], "b": ["nan", 4]})
+    with pytest.raises(ValueError, match="got 'nan'"):
+        build_matrix(path, {"a": 1, "b": 3})
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"a": 0, "b": 2}, "1 of the ids from 0 to 2 belong to no word: 1;"),
+        ({"<pad>": 0, "a": 1, "b": 3}, "1 of the ids from 1 to 3 belong to no word: 2;"),
+        ({"a": 1001}, "1001 of the ids from 0 to 1001 belong to no word: 0, 1, 2, 3, 4, …;"),
+        ({"<pad>": 0, "a": 1001, "b": 1003}, "1001 of the ids from 1 to 1003 belong to no word: 1, 2, 3, 4, 5, …;"),
+        ({"a": 1000}, None),
+        ({"a": 1, "b": 2}, None),
+    ],
+)
+def test_what_counts_as_a_hole(source, told, caplog):
+    with caplog.at_level(logging.WARNING, "w2v_embed"):
+        assert read_vocabulary(source).word_index == source
+    assert (told in caplog.text) if told else (caplog.text == "")
 
 
 @pytest.mark.parametrize("index", [{"the": 4, "cat": 5}, {"<PAD>": 0, "the": 4, "cat": 5}, {"": 0, "x": 1}])
-def test_reserved_ids_before_the_first_word_are_no_holes(index):
+def test_reserved_ids_before_the_first_word_are_no_holes(index, caplog):
     """Keras' `imdb.get_word_index()` moved by `index_from=3`, with and without a word for padding."""
-    vocabulary = read_vocabulary(index)
+    with caplog.at_level(logging.WARNING, "w2v_embed"):
+        vocabulary = read_vocabulary(index)
     assert (vocabulary.word_index, vocabulary.padding_row) == (index, 0)
+    assert caplog.text == ""
 
 
 def test_num_words_cuts_before_holes_count():

@@ -1,8 +1,11 @@
 """Built matrices on disk, found again by all that they were built from.
 
 The key is a hash of the version of this package, the identity of each file, the vocabulary, and every option. A file's
-identity is its place, size, inode and times (also the time of change of the inode, which no program can set back); while the
-file is so young that one more write need not move the clock, its content too.
+identity is its place, size, inode and times. Whoever writes to a file moves the time of change of its inode, and no call sets
+that back; but file systems' clocks tick slowly. So an entry that was built out of a file that was just written also says what
+that held, and serves only while it still does. (Through a memory map a file can be changed without any time moving at once.)
+
+An entry says in itself which key it is for, and its checksum covers all of it.
 """
 
 import hashlib
@@ -15,14 +18,17 @@ from importlib import metadata
 from pathlib import Path
 
 from . import __version__
+from .store import load, save
 
 logger = logging.getLogger("w2v_embed")
 
 _YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 
 
-def cached(folder, build, load, sources, vocabulary, plan, options):
-    """What `build()` returns, from `folder` where an equal call has left it there; `load(path)` reads it.
+def cached(folder, build, make, sources, vocabulary, plan, options):
+    """What `build()` returns, from `folder` where an equal call has left it there; `make` is that of `store.load`.
+
+    An entry that cannot be read or is not whole is built again, and what cannot be kept is not; the log tells.
 
     Raises:
         TypeError: something has no identity that could be compared: vectors in memory, a callable.
@@ -38,24 +44,62 @@ def cached(folder, build, load, sources, vocabulary, plan, options):
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    key = _key(sources, vocabulary, plan, options)
+    files = [Path(source) for source in sources]
+    key = _key(files, vocabulary, plan, options)
     path = folder / f"{key}.safetensors"
-    if path.is_file():
-        try:
-            em = load(path)
-        except ValueError as error:
-            logger.warning("the cached matrix is damaged and is built again: %s", error)
-        else:
-            for report in em.damage:
-                report.log()
-            return em
+    em = _take(path, key, make, files)
+    if em is not None:
+        for report in em.damage:
+            report.log()
+        return em
+    contents = [_digest(file) if _is_young(file) else None for file in files]
     em = build()
-    if _key(sources, vocabulary, plan, options) == key:  # else a file was changed while it was read
-        em.save(path)
+    # Else a file was changed while it was read.
+    if _key(files, vocabulary, plan, options) == key and _hold(files, contents):
+        _keep(em, path, key, contents)
     return em
 
 
-def _key(sources, vocabulary, plan, options):
+def _take(path, key, make, files):
+    """The entry for `key` at `path`; None where there is none, or none that is good."""
+    if not path.exists():
+        return None
+    contents = []
+
+    def accept(metadata):
+        if metadata.get("key") != key:
+            raise ValueError(f"it is the entry for {metadata.get('key')!r}")
+        if "checksum" not in metadata:
+            raise ValueError("it has no checksum")
+        contents.extend(json.loads(metadata["contents"]))
+        if len(contents) != len(files):
+            raise ValueError(f"it knows {len(contents)} files, the call has {len(files)}")
+
+    try:
+        em = load(path, make, accept)
+    except (ValueError, OSError) as error:
+        logger.warning("the cached matrix is damaged and is built again: %s", error)
+        return None
+    if not _hold(files, contents):
+        return None
+    if any(contents) and not any(map(_is_young, files)):
+        _keep(em, path, key, [None] * len(files))  # from now on the times tell all
+    return em
+
+
+def _keep(em, path, key, contents):
+    try:
+        save(em, path, {"key": key, "contents": json.dumps(contents)})
+    except OSError as error:
+        logger.warning("the matrix could not be kept in the cache: %s", error)
+
+
+def _hold(files, contents):
+    """Whether the files still hold what was noted of some."""
+    return all(digest in (None, digest and _digest(file)) for file, digest in zip(files, contents))
+
+
+def _key(files, vocabulary, plan, options):
     parts = {
         "version": [
             __version__,
@@ -63,7 +107,7 @@ def _key(sources, vocabulary, plan, options):
             _version("OpenCC"),
             _version("opencc-python-reimplemented"),
         ],
-        "files": [_identity(Path(source)) for source in sources],
+        "files": [_identity(file) for file in files],
         "words": list(vocabulary.word_index.items()),
         "rows": [vocabulary.rows, vocabulary.padding_row, vocabulary.unknown_rows],
         "fallbacks": plan.names,
@@ -74,7 +118,7 @@ def _key(sources, vocabulary, plan, options):
 
 def _identity(path):
     status = os.stat(path)
-    identity = [
+    return [
         str(path.resolve()),
         status.st_size,
         status.st_ino,
@@ -82,13 +126,20 @@ def _identity(path):
         status.st_mtime_ns,
         status.st_ctime_ns,
     ]
-    if time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG:
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        identity.append(digest.hexdigest())
-    return identity
+
+
+def _is_young(path):
+    """Whether the file was changed so lately that one more write need not move the clock."""
+    status = os.stat(path)
+    return time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG
+
+
+def _digest(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _version(package):

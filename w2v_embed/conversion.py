@@ -1,25 +1,27 @@
 """A file of word vectors → another format: word2vec text or binary, packed or not, or an artifact for `EmbeddingMatrix.load`.
 
-The file is read twice, and neither time kept: first the words alone, which the header needs and which shows damage before
-anything is written, then the vectors.
+The file is read twice, and neither time kept: first the words and a checksum of the numbers, which the header needs and which
+shows damage before anything is written, then the vectors, which must be those that the checksum is of.
 """
 
 import bz2
 import gzip
 import lzma
+import os
 import sys
 import zipfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from .output import check_writable, write_atomically
 from .parts import FIRST_SOURCE
 from .readers.damage import Damage, Damages
 from .readers.load import first_of_equal
 from .readers.opened import Opened
 from .readers.text import read_line
-from .store import metadata_of, safetensors_header, write_atomically
+from .store import checksum_of, crc32, metadata_of, safetensors_header
 
 _KINDS = {".txt": "text", ".vec": "text", ".bin": "binary", ".safetensors": "safetensors"}
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
@@ -49,34 +51,41 @@ def convert(source, target, *, encoding="utf-8", on_error="raise", progress=None
     """
     kind, packing = check_target(target)
 
-    def read(sink, log):
-        with Opened(source, encoding=encoding, on_error=on_error, trust=trust) as opened:
-            sink.dim = opened.reader.dim
-            opened.run(sink, progress, log=log)
-        return opened.report
+    with ExitStack() as stack:
 
-    words = _Words(kind)
-    report = read(words, log=True)
-    if not words.kept:
-        raise ValueError(f"{source} has no word that {target} could hold; nothing was written.")
-    shape = len(words.kept), words.dim
+        def read(sink, file=None):
+            """Both times the same file, though its name may belong to another one meanwhile."""
+            with Opened(source, encoding=encoding, on_error=on_error, trust=trust, file=file) as opened:
+                if file is None:
+                    stack.callback(os.close, file := os.dup(opened.source.fileno()))
+                sink.dim = opened.reader.dim
+                opened.run(sink, progress, log=sink is words)  # what is wrong is told once
+            return file, opened.report
 
-    def write(file):
-        with _packed(file, packing, Path(target)) as stream:
-            if kind == "safetensors":
-                word_index = {word: k for k, word in enumerate(words.kept)}
-                metadata = metadata_of(word_index, [FIRST_SOURCE] * shape[0], [(Path(source).name, None)], None)
-                stream.write(safetensors_header(shape, np.float32, metadata))
-            else:
-                stream.write(b"%d %d\n" % shape)
-            copy = _Copy(kind, words.kept, stream)
-            read(copy, log=False)  # what is wrong was told when the words were read
-            if copy.count != shape[0]:
-                raise ValueError(
-                    f"{source} changed while it was read: of {shape[0]} words {copy.count} came. Nothing was written."
-                )
+        words = _Words(kind)
+        file, report = read(words)
+        if not words.kept:
+            raise ValueError(f"{source} has no word that {target} could hold; nothing was written.")
+        shape = len(words.kept), words.dim
 
-    write_atomically(target, write)
+        def write(out):
+            with _packed(out, packing, Path(target)) as stream:
+                if kind == "safetensors":
+                    word_index = {word: k for k, word in enumerate(words.kept)}
+                    metadata = metadata_of(word_index, [FIRST_SOURCE] * shape[0], [(Path(source).name, None)], None)
+                    metadata["checksum"] = checksum_of(metadata, shape, np.float32, words.crc)
+                    stream.write(safetensors_header(shape, np.float32, metadata))
+                else:
+                    stream.write(b"%d %d\n" % shape)
+                copy = _Copy(kind, words.kept, stream)
+                read(copy, file)
+                if (copy.count, copy.dim, copy.crc) != (*shape, words.crc):
+                    raise ValueError(
+                        f"{source} changed while it was read: of {shape[0]} words {copy.count} came, or other numbers. "
+                        "Nothing was written."
+                    )
+
+        write_atomically(target, write)
     return *shape, report
 
 
@@ -94,10 +103,7 @@ def check_target(path):
             f"the name of the output must end in {', '.join(_KINDS)}; the first three may have {', '.join(_PACKED)} "
             f"behind them; received {str(path)!r}"
         )
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    check_writable(path)
     return _KINDS[suffix], packing
 
 
@@ -115,7 +121,7 @@ def _packed(file, packing, target):
             from compression import zstd
         else:
             from backports import zstd
-        stream = zstd.open(file, "wb")
+        stream = zstd.open(file, "wb", options={zstd.CompressionParameter.checksum_flag: 1})
     elif packing == ".zip":
         with (
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -131,10 +137,10 @@ def _packed(file, packing, target):
 
 
 class _Words:
-    """The words that the target can hold, in the order of the file."""
+    """The words that the target can hold, in the order of the file, and the CRC-32 of their vectors."""
 
     def __init__(self, kind):
-        self.kind, self.kept = kind, {}
+        self.kind, self.kept, self.crc = kind, {}, 0
 
     @property
     def count(self):
@@ -142,6 +148,7 @@ class _Words:
 
     def add(self, block):
         keep, again = first_of_equal(block.words, block, self.kept)
+        rows = []
         for k in range(len(block.words)) if keep is None else keep:
             why = _why_not(block.words[k], self.kind, self.dim)
             if why:
@@ -149,6 +156,8 @@ class _Words:
                 again.add(Damage("unwritable word", message, int(block.where[k]), int(block.begins[k])))
             else:
                 self.kept[block.words[k]] = None
+                rows.append(k)
+        self.crc = crc32(block.rows[rows].tobytes(), self.crc)
         return None, again
 
 
@@ -171,7 +180,7 @@ class _Copy:
     """Writes the vectors of `words`, which come in the order of the file."""
 
     def __init__(self, kind, words, stream):
-        self.kind, self.stream, self.count = kind, stream, 0
+        self.kind, self.stream, self.count, self.crc = kind, stream, 0, 0
         self._words = iter(words)
         self._next = next(self._words)
 
@@ -183,6 +192,7 @@ class _Copy:
                 self._next = next(self._words, None)
         self.count += len(rows)
         vectors = block.rows[rows]
+        self.crc = crc32(vectors.tobytes(), self.crc)
         if self.kind == "safetensors":
             self.stream.write(vectors.tobytes())
         elif self.kind == "binary":

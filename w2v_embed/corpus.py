@@ -1,20 +1,29 @@
-"""Texts → counts → word_index. Files are streamed; memory is one line and the distinct words."""
+"""Texts → counts → word_index. Files are streamed; memory is a stretch of a line and the distinct words."""
 
-import json
+import codecs
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from .progress import reporter
 from .readers.compression import Source
+from .shown import quoted
+from .texts import checked_encoding, mark_of, read_json
 from .vocabulary import is_padding
 
 _CHUNK = 1 << 20
-_LONGEST_LINE = 1 << 24  # bytes; a longer one is counted in pieces
+_LONGEST_LINE = 1 << 24  # characters; a longer line is counted in pieces, and so is a longer word
+_LONGEST_RUN = 1 << 16  # characters that jieba gets at once where nothing parts them
+_LONGEST_WORD = 64  # characters of Chinese
 
 
 def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
     """Count the words of texts.
+
+    A line may be of any length: a long one is split in pieces, which are cut between two words. At white space, and with jieba
+    at punctuation and everything else that jieba parts by itself, this changes nothing. Where 65,536 characters of Chinese have
+    none of these, jieba gets them in pieces that share the last words; a line of more than 16 million characters without white
+    space, or for a callable, is cut in the middle.
 
     Args:
         paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file).
@@ -33,28 +42,32 @@ def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
         124
     """
     words_of = _splitter(split)
+    checked_encoding(encoding)
     counts = Counter()
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         with Source(path) as source:
             tell = reporter(progress, source.size)
-            total = 0
-            for number, line in enumerate(_lines(source), 1):
-                try:
-                    text = line.decode(encoding)
-                except UnicodeDecodeError as error:
-                    raise ValueError(
-                        f"{path}, line {number}: expected {encoding}, got {line[error.start : error.start + 20]!r} "
-                        f"({error.reason}). Pass the right encoding."
-                    ) from error
-                words = [word for word in words_of(text.removeprefix("\ufeff")) if not word.isspace()]
-                counts.update(words)
-                total += len(words)
+            total, rest = 0, ""
+            for text in _texts(source, encoding):
+                *lines, tail = text.split("\n")
+                for line in lines:
+                    words, _ = words_of((rest + line).removeprefix("\ufeff"), False)
+                    total += _count(words, counts)
+                    rest = ""
+                words, rest = words_of((rest + tail).removeprefix("\ufeff"), True)
+                total += _count(words, counts)
                 tell(source.position(), total)
+            total += _count(words_of(rest, False)[0], counts)
             tell(source.position(), total, last=True)
             if source.damage:
                 raise ValueError(f"{path}: {source.damage}. Download it again.")
-    counts.pop("", None)
     return counts
+
+
+def _count(words, counts):
+    words = [word for word in words if word and not word.isspace()]
+    counts.update(words)
+    return len(words)
 
 
 def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
@@ -97,43 +110,111 @@ def read_counts(path, *, split="whitespace", encoding="utf-8"):
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
-    try:
-        counts = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
+    counts = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):
         raise ValueError(f"{path}: expected a JSON object word -> count, got {type(counts).__name__}")
     return counts
 
 
+# ── stretches of text ──
+
+
+def _texts(source, encoding):
+    """The text of a `Source`, some at a time."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    buffer = bytearray(max(_CHUNK, 4))  # a byte order mark at least
+    lines, begin, last = 1, 0, False
+    head = b""
+    while not last:
+        got = source.readinto(memoryview(buffer))
+        last = got < len(buffer)
+        raw, before = bytes(buffer[:got]), decoder.getstate()
+        head = head or raw[:4]
+        try:
+            text = decoder.decode(raw, last and source.damage is None)
+        except UnicodeDecodeError as error:
+            waiting = len(error.object) - got  # bytes of a character that the stretch before ended in
+            decoder.setstate(before)
+            lines += decoder.decode(raw[: max(error.start - waiting, 0)]).count("\n")
+            what = f"{error.object[error.start : error.start + 20]!r} ({error.reason})"
+            raise _no_text(source.path, lines, begin - waiting + error.start, encoding, what, head) from error
+        except UnicodeError as error:
+            raise ValueError(
+                f'{source.path}, line 1 (byte 0): not in {encoding} ({error}). Pass the right encoding; "utf-16-le" and '
+                '"utf-16-be" are UTF-16 without a byte order mark.'
+            ) from error
+        if "\0" in text:  # also what Latin words in UTF-16 look like when they are read as something else
+            lines += text.count("\n", 0, text.index("\0"))
+            raise _no_text(source.path, lines, begin + raw.find(0), encoding, "a NUL byte", head)
+        lines += text.count("\n")
+        begin += got
+        yield text
+
+
+def _no_text(path, line, byte, encoding, what, head):
+    mark = mark_of(head)
+    guess = f" It looks like {mark}." if mark and codecs.lookup(mark) != codecs.lookup(encoding) else ""
+    return ValueError(
+        f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding to count_words "
+        "(--encoding of w2v-embed vocab), or download the file again."
+    )
+
+
 def _splitter(split):
+    """`(text, more) -> (words, rest)`. Where `more` says that the line goes on, the rest belongs before what comes."""
     if callable(split):
-        return split
+        return lambda text, more: _at_space(split, text, more, _LONGEST_LINE)
     if split == "whitespace":
-        return str.split
+        return lambda text, more: _at_space(str.split, text, more, 0)
     if split == "jieba":
         try:
             import jieba
         except ImportError as error:
             raise ImportError('splitting Chinese needs jieba: pip install "w2v-embed[chinese]"') from error
         jieba.setLogLevel("WARNING")
-        return jieba.cut
-    raise ValueError(f'split must be "whitespace", "jieba" or a callable line -> words, received {split!r}')
+        return lambda text, more: _at_words(jieba.cut, text, more)
+    raise ValueError(f'split must be "whitespace", "jieba" or a callable line -> words, received {quoted(split)}')
 
 
-def _lines(source):
-    """The lines of a `Source` as bytes, without their ends."""
-    buffer = bytearray(_CHUNK)
-    rest = b""
-    while True:
-        got = source.readinto(memoryview(buffer))
-        if not got:
+def _at_space(split, text, more, least):
+    """Splits what lies before the last white space, once there are more than `least` characters."""
+    if not more:
+        return split(text), ""
+    if len(text) <= least:
+        return (), text
+    end = 0 if text[-1:].isspace() else len(text.rsplit(None, 1)[-1])
+    if end == len(text):  # all is one word
+        return ((), text) if end <= _LONGEST_LINE else (split(text), "")
+    return split(text[: len(text) - end]), text[len(text) - end :]
+
+
+def _at_words(cut, text, more):
+    """Splits Chinese, some at a time: between stretches that jieba splits apart from one another, else between two words that
+    it finds, some way before the end of what is known."""
+    words, begin = [], 0
+    while begin < len(text):
+        piece = text[begin : begin + _LONGEST_RUN]
+        whole = begin + len(piece) == len(text)
+        if whole and not more:
+            words += cut(piece)
             break
-        lines = (rest + buffer[:got]).split(b"\n")
-        rest = bytes(lines.pop())
-        yield from map(bytes, lines)
-        if len(rest) > _LONGEST_LINE and (cut := rest.rfind(b" ")) > 0:
-            yield rest[:cut]
-            rest = rest[cut:]
-    if rest:
-        yield rest
+        end = next((place + 1 for place in reversed(range(len(piece))) if not _in_a_run(piece[place])), 0)
+        if end:
+            words += cut(piece[:end])
+        elif whole and len(piece) < _LONGEST_RUN:
+            break
+        else:
+            for word in cut(piece):
+                if end and end + len(word) > len(piece) - _LONGEST_WORD:
+                    break
+                words.append(word)
+                end += len(word)
+        begin += end
+    return words, text[begin:]
+
+
+def _in_a_run(character):
+    """Whether jieba looks at this character together with those beside it."""
+    return "\u4e00" <= character <= "\u9fd5" or (
+        character.isascii() and (character.isalnum() or character in "+#&._%-")
+    )

@@ -1,10 +1,13 @@
 """How much of a vocabulary has a vector."""
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .fallbacks import FINDS
+from .shown import json_text, quoted, shown, shown_word
+
+_MOST = (1 << 63) - 1  # of a count
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Coverage:
         sources: dict word → where its vector came from, for the words found.
         derived: dict word → `Derivation`, for the words that a fallback found.
         suggestions: dict name of a fallback that was not used → list of the missing words that it would find.
+        unused: how many rows belong to no word, their ids being holes or reserved; such rows are zero.
 
     Example:
         >>> coverage = Coverage(["the", "cat"], ["zzz"], {"the": "glove.txt", "cat": "glove.txt"})
@@ -29,6 +33,7 @@ class Coverage:
     sources: dict
     derived: dict = field(default_factory=dict)
     suggestions: dict = field(default_factory=dict)
+    unused: int = 0
 
     @property
     def rate(self):
@@ -133,6 +138,7 @@ class Coverage:
             "by_source": self.by_source,
             "by_fallback": self.by_fallback,
             "missing": len(self.missing),
+            "unused": self.unused,
             "top_missing": [
                 list(item) if counts is not None else item[0] for item in self.top_missing(counts, examples)
             ],
@@ -144,7 +150,7 @@ class Coverage:
 
     def to_json(self, counts=None, examples=100):
         """`to_dict` as text."""
-        return json.dumps(self.to_dict(counts, examples), ensure_ascii=False, indent=2)
+        return json_text(self.to_dict(counts, examples), indent=2)
 
     def suggested(self):
         """What else could be tried, as sentences, the most helpful first.
@@ -170,14 +176,18 @@ class Coverage:
         if counts is not None:
             counts = checked_counts(counts, self.found + self.missing)
             lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counts.values()):,} tokens"
-        lines += [f"  {source}: {count:,}" for source, count in self.by_source.items()]
+        lines += [f"  {shown(source)}: {count:,}" for source, count in self.by_source.items()]
         if self.missing:
             top = self.top_missing(counts, examples)
-            told = ", ".join(word if counts is None else f"{word} ({count:,})" for word, count in top)
+            told = ", ".join(
+                shown_word(word) if counts is None else f"{shown_word(word)} ({count:,})" for word, count in top
+            )
             lines.append(
                 f"missing: {len(self.missing):,}, the {'first' if counts is None else 'most frequent'}: {told}"
             )
         lines += [f"  {sentence}" for sentence in self.suggested()]
+        if self.unused:
+            lines.append(f"unused rows: {self.unused:,} (ids that belong to no word)")
         return "\n".join(lines)
 
     def __repr__(self):
@@ -201,11 +211,14 @@ def checked_counts(counts, words):
 def _count(counts, word):
     count = counts.get(word, 0)
     try:
-        good = count >= 0
-    except TypeError:
+        good = bool(0 <= count < math.inf)
+    except (TypeError, ValueError):
         good = False
-    if not good:
-        raise ValueError(f"counts must be numbers from 0 on, received {count!r} for the word {word!r}")
+    if not good or count > _MOST:
+        why = ": no text is that long" if good else ""
+        raise ValueError(
+            f"counts must be finite numbers from 0 on, received {quoted(count)} for the word {quoted(word)}{why}"
+        )
     return count.item() if hasattr(count, "item") else count  # NumPy's numbers are none of JSON's
 
 

@@ -129,7 +129,8 @@ class EmbeddingMatrix:
                 sources[word] = labels[origins[index]]
             elif origins[index] == OOV:
                 missing.append(word)
-        return Coverage(found, missing, sources, self.derived, self._suggestions)
+        unused = int((self._origins == UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
+        return Coverage(found, missing, sources, self.derived, self._suggestions, unused)
 
     def save(self, path):
         """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
@@ -229,7 +230,7 @@ def build_matrix(
         suggest: also find out which other fallbacks would help: `coverage.suggestions`.
         seed: of what `oov` draws.
         dtype: "float32", "float16" or "float64".
-        encoding, on_error, progress: as for `load_vectors`. With on_error="skip", ids without a word are accepted too.
+        encoding, on_error, progress: as for `load_vectors`. A vocabulary file that is not UTF-8 is read in this encoding, too.
         cache_dir: folder that keeps built matrices: the same call with the same files is answered from there.
 
     Returns:
@@ -252,7 +253,7 @@ def build_matrix(
     if str(np.dtype(dtype)) not in _DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, received {dtype!r}")
     plan = Fallbacks(fallbacks)
-    vocabulary = read_vocabulary(word_index, num_words, on_error)
+    vocabulary = read_vocabulary(word_index, num_words, encoding=encoding)
     sources = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
     if not sources:
         raise ValueError("vectors is an empty list; expected at least one source of vectors")
@@ -270,7 +271,7 @@ def build_matrix(
         return build()
     from .cache import cached
 
-    return cached(cache_dir, build, EmbeddingMatrix.load, sources, vocabulary, plan, options)
+    return cached(cache_dir, build, EmbeddingMatrix._from_stored, sources, vocabulary, plan, options)
 
 
 def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, encoding, on_error):

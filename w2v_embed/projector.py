@@ -9,7 +9,7 @@ projector.tensorflow.org reads the first two by hand.
 
 from pathlib import Path
 
-from .store import write_atomically
+from .output import write_atomically
 
 _CONFIG = """embeddings {
   tensor_path: "tensors.tsv"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .coverage import checked_counts
-from .store import write_atomically
+from .output import check_writable, write_atomically
 
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection
@@ -28,8 +28,7 @@ def check_report(path):
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"the name of a report must end in .html; received {str(path)!r}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    check_writable(path)
     try:
         import altair
         import vl_convert

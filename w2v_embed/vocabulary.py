@@ -1,17 +1,21 @@
 """Anything that has a vocabulary → a checked dict word → id, the number of rows, and what row 0 is."""
 
-import json
-import logging
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-logger = logging.getLogger("w2v_embed")
+from .shown import logger, quoted
+from .texts import parse_json, read_json, read_text, refuse_repeated
 
 _PADDING_WORDS = frozenset({"", "<pad>", "[pad]"})  # in lower case
 _MOST_ROWS = 1 << 31
-_SMALL_ID = 100_000  # ids up to here are never called too large
+# An id is beyond all reason from both of these on. The largest vocabularies in use have a million ids, of which somebody may
+# keep a few words.
+_SMALL_ID = 1_000_000
+_ROWS_A_WORD = 64
+_RESERVED = 1_000  # at most so many ids before the first word are taken for reserved ones
 _EXAMPLES = 5
 
 
@@ -40,8 +44,8 @@ class _Raw:
     padding: str | None = None  # the source's own word for padding, where it has one
     unknown_rows: tuple = ()
     num_words: int | None = None
-    may_have_gaps: bool = False
-    mend: str = "Number the words anew, without holes"
+    lines: bool = False  # whether each pair is a line of a file
+    mend: str = "number the words anew"
 
 
 def is_padding(word):
@@ -53,7 +57,7 @@ def is_padding(word):
     return word.lower() in _PADDING_WORDS
 
 
-def read_vocabulary(source, num_words=None, on_error="raise"):
+def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
     """The vocabulary of `source`, checked.
 
     Args:
@@ -62,10 +66,11 @@ def read_vocabulary(source, num_words=None, on_error="raise"):
             gensim Dictionary, KeyedVectors or model; a path to .json (a dict, a list, or what `Tokenizer.to_json` wrote), .txt
             (one word a line, id = line number from 0 on) or .tsv (word, tab, id; or one word a line).
         num_words: leave out words whose ids are not below it; None: what a legacy Tokenizer was told.
-        on_error: "raise", or "skip" to accept ids that no word has (their rows stay empty), with a warning.
+        encoding: of a file that is not UTF-8 and has no byte order mark.
 
-    Ids that no word has are an error, because they are mostly words that got lost on the way. Allowed are reserved ids before
-    the first word (Keras' `index_from`), and holes in the ids of a tokenizer, which knows its own ids.
+    Ids that no word has are warned of, because often words got lost on the way: their rows stay zero. Reserved ids before the
+    first word (Keras' `index_from`) are told by nobody but the coverage. A word that stands in a file twice is an error, and so
+    is an id of a million or more that is also 64 times the number of words or more, unless `num_words` says that it is meant.
 
     Returns:
         A `Vocabulary`.
@@ -79,14 +84,16 @@ def read_vocabulary(source, num_words=None, on_error="raise"):
         ({'<pad>': 0, 'the': 1, 'cat': 2}, 3, 0)
     """
     origin = str(source) if isinstance(source, (str, Path)) else type(source).__name__
-    raw = _read(source, origin)
+    raw = _read(source, origin, encoding)
     num_words = num_words_of(source, raw.num_words if num_words is None else num_words)
-    words_at = _checked(raw.pairs, origin, num_words)
-    if not raw.may_have_gaps:
-        _check_gaps(words_at, raw, origin, on_error)
-    highest = max([max(words_at), *raw.unknown_rows])
+    words_at = _checked(raw, origin, num_words)
     first = words_at.get(0)
     padding = first is None or first == raw.padding or is_padding(first)
+    if padding and words_at.keys() == {0}:
+        below = "" if num_words is None else f" below num_words={num_words}"
+        raise ValueError(f"{origin} has no word but padding ({quoted(first)}){below}; expected at least one")
+    _warn_of_holes(words_at, padding, raw, origin)
+    highest = max([max(words_at), *raw.unknown_rows])
     return Vocabulary(
         {words_at[index]: index for index in sorted(words_at)},
         num_words or highest + 1,
@@ -95,13 +102,13 @@ def read_vocabulary(source, num_words=None, on_error="raise"):
     )
 
 
-def read_word_index(source, num_words=None):
+def read_word_index(source, num_words=None, *, encoding="utf-8"):
     """The `word_index` of `read_vocabulary`.
 
     >>> read_word_index(["<pad>", "the", "cat"])
     {'<pad>': 0, 'the': 1, 'cat': 2}
     """
-    return read_vocabulary(source, num_words).word_index
+    return read_vocabulary(source, num_words, encoding=encoding).word_index
 
 
 def num_words_of(source, num_words):
@@ -115,22 +122,24 @@ def num_words_of(source, num_words):
     except TypeError:
         rows = 0
     if not 0 < rows <= _MOST_ROWS or isinstance(num_words, bool):
-        raise ValueError(f"num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {num_words!r}")
+        raise ValueError(
+            f"num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {quoted(num_words)}"
+        )
     return rows
 
 
 # ── sources ──
 
 
-def _read(source, origin):
+def _read(source, origin, encoding):
     if isinstance(source, (str, Path)):
-        return _read_file(Path(source))
+        return _read_file(Path(source), encoding)
     if isinstance(getattr(source, "token2id", None), Mapping):  # gensim's Dictionary, itself a mapping id → word
-        return _Raw(list(source.token2id.items()), mend="Call its compactify()")
+        return _Raw(list(source.token2id.items()), mend="call its compactify()")
     if isinstance(source, Mapping):
         return _Raw(list(source.items()))
     if isinstance(source, (list, tuple)) or type(source).__module__ == "numpy":
-        return _Raw(_numbered(list(source), origin))
+        return _Raw(_numbered(list(source)))
     if isinstance(getattr(source, "word_index", None), Mapping):  # Keras' legacy Tokenizer
         return _Raw(list(source.word_index.items()))
     vectors = getattr(source, "wv", source)  # gensim's models keep their words there
@@ -144,7 +153,7 @@ def _read(source, origin):
             if type(source).__module__ == "tokenizers"
             else None
         )
-        return _Raw(list(source.get_vocab().items()), padding or getattr(source, "pad_token", None), may_have_gaps=True)
+        return _Raw(list(source.get_vocab().items()), padding or getattr(source, "pad_token", None))
     if isinstance(getattr(source, "vocabulary_", None), Mapping):  # scikit-learn
         return _Raw(list(source.vocabulary_.items()))
     if callable(getattr(source, "build_analyzer", None)):
@@ -157,35 +166,38 @@ def _read(source, origin):
 
 
 def _keras_layer(layer, origin):
-    """Several unknown ids stand in the vocabulary as one word again and again; the first keeps the name."""
+    """Several unknown ids stand in the vocabulary as one word again and again, before all others but a mask token; the first
+    keeps the name."""
     words = [str(word) for word in layer.get_vocabulary()]
-    again = [position for position in range(1, len(words)) if words[position] == words[position - 1]]
-    pairs = [(word, position) for position, word in enumerate(words) if position not in set(again)]
-    _check_repeated(pairs, origin)
-    return _Raw(pairs, getattr(layer, "mask_token", None), tuple(again), may_have_gaps=True)
+    first = next(
+        (position for position in (0, 1) if words[position : position + 1] == words[position + 1 : position + 2]), 0
+    )
+    last = next((position for position in range(first, len(words)) if words[position] != words[first]), len(words))
+    again = range(first + 1, last)
+    pairs = [(word, position) for position, word in enumerate(words) if position not in again]
+    return _Raw(pairs, getattr(layer, "mask_token", None), tuple(again))
 
 
-def _read_file(path):
-    text = path.read_text(encoding="utf-8-sig")
+def _read_file(path, encoding):
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return _read_json(path, text)
-    if suffix not in (".txt", ".tsv"):
+        return _read_json(path, encoding)
+    if suffix not in (".txt", ".tsv") and not path.is_dir():
         raise ValueError(
             f"{path}: a word index is read from .json (word -> id, or a list), .tsv (word, tab, id) or .txt (one word a line)"
         )
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line.removesuffix("\r") for line in read_text(path, encoding).split("\n")]
     if not lines[-1]:
         lines.pop()
-    tabbed = [number for number, line in enumerate(lines, 1) if "\t" in line]
-    if not tabbed:
-        return _Raw(_numbered(lines, str(path)))
+    tabbed = next((number for number, line in enumerate(lines, 1) if "\t" in line), None)
+    if tabbed is None:
+        return _Raw(_numbered(lines), lines=True)
     if suffix == ".txt":
         raise ValueError(
-            f"{path}, line {tabbed[0]}: expected one word, got {lines[tabbed[0] - 1]!r} with a tab. "
+            f"{path}, line {tabbed}: expected one word, got {quoted(lines[tabbed - 1])} with a tab. "
             "If these are words and their ids, name the file .tsv."
         )
-    return _Raw([_word_and_id(path, number, line) for number, line in enumerate(lines, 1)])
+    return _Raw([_word_and_id(path, number, line) for number, line in enumerate(lines, 1)], lines=True)
 
 
 def _word_and_id(path, number, line):
@@ -193,114 +205,116 @@ def _word_and_id(path, number, line):
     try:
         return word, int(index)
     except ValueError:
-        raise ValueError(f"{path}, line {number}: expected a word, a tab and its id, got {line!r}") from None
+        raise ValueError(f"{path}, line {number}: expected a word, a tab and its id, got {quoted(line)}") from None
 
 
-def _read_json(path, text):
-    def one_id_each(pairs):
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(
-                f"{path}: the word {twice!r} stands there twice; a word can have one id only. Remove the second."
-            )
-        return content
-
-    try:
-        content = json.loads(text, object_pairs_hook=one_id_each)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
-    num_words = None
+def _read_json(path, encoding):
+    content, num_words = read_json(path, encoding=encoding), None
     if isinstance(content, dict) and isinstance(content.get("config"), dict) and "word_index" in content["config"]:
-        num_words = content["config"].get("num_words")
-        content = content["config"]["word_index"]  # Tokenizer.to_json(), which holds JSON in JSON
-        content = json.loads(content) if isinstance(content, str) else content
+        config = content["config"]  # Tokenizer.to_json(), which holds JSON in JSON
+        for key, label in _IN_A_TOKENIZER.items():
+            if isinstance(config.get(key), str):
+                config[key] = parse_json(config[key], f"{path}, in its {key}", label)
+        num_words, content = config.get("num_words"), config["word_index"]
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        raise ValueError(
+            f"{path} is a tokenizer of Hugging Face; pass tokenizers.Tokenizer.from_file({str(path)!r}), which knows its ids"
+        )
     if isinstance(content, dict):
         return _Raw(list(content.items()), num_words=num_words)
     if isinstance(content, list):
-        return _Raw(_numbered(content, str(path)))
+        return _Raw(_numbered(content))
     raise ValueError(f"{path}: expected a JSON object word -> id or a list of words, got {type(content).__name__}")
 
 
-def _numbered(words, origin):
-    pairs = list(zip(words, range(len(words))))
-    _check_repeated(pairs, origin)
-    return pairs
+_IN_A_TOKENIZER = {
+    "word_index": "id",
+    "word_counts": "count",
+    "word_docs": "count",
+    "index_docs": "count",
+    "index_word": "word",
+}
+
+
+def _numbered(words):
+    return list(zip(words, range(len(words))))
 
 
 # ── checks ──
 
 
-def _check_repeated(pairs, origin):
-    seen = {}
-    for word, position in pairs:
-        if isinstance(word, str) and seen.setdefault(word, position) != position:
-            raise ValueError(
-                f"{origin}: the word {word!r} stands at positions {seen[word]} and {position}; a word can have one id only. "
-                "Remove the second."
-            )
-
-
-def _checked(pairs, origin, num_words):
+def _checked(raw, origin, num_words):
     """dict id → word of the ids below `num_words`."""
+    pairs = raw.pairs
     if not pairs:
         raise ValueError(f"{origin}: the word index is empty; expected at least one word")
     words_at = {number: word for word, number in pairs if type(number) is int and type(word) is str}
-    if len(words_at) < len(pairs) or min(words_at) < 0:  # ids of another type, or something is wrong: one by one
-        words_at = _checked_one_by_one(pairs, origin)
+    # ids of another type, or something is wrong: one by one
+    if len(words_at) < len(pairs) or min(words_at) < 0 or len(set(words_at.values())) < len(words_at):
+        words_at = _checked_one_by_one(raw, origin)
     if num_words is not None:
         words_at = {index: word for index, word in words_at.items() if index < num_words}
         if not words_at:
             raise ValueError(f"{origin}: no word has an id below num_words={num_words}; expected at least one")
     highest = max(words_at)
-    if highest >= max(_SMALL_ID, min(_MOST_ROWS, 64 * len(words_at))):
+    if num_words is None and highest >= max(_SMALL_ID, min(_MOST_ROWS, _ROWS_A_WORD * len(words_at))):
         raise ValueError(
-            f"{origin}: the id {highest} of the word {words_at[highest]!r} would need a matrix of {highest + 1} rows "
-            f"for {len(words_at)} words; expected ids without large gaps. Number the words anew, or pass num_words="
+            f"{origin}: the id {quoted(highest)} of the word {quoted(words_at[highest])} would need a matrix of "
+            f"{quoted(highest + 1)} rows for {len(words_at)} words; expected ids without large gaps. Number the words anew, or "
+            f"leave out the ids from N on with num_words=N"
+            + (f" (if they are meant, pass num_words={highest + 1})" if highest < _MOST_ROWS else "")
         )
     return words_at
 
 
-def _checked_one_by_one(pairs, origin):
-    words_at = {}
-    for word, number in pairs:
+def _checked_one_by_one(raw, origin):
+    words_at, seen = {}, {}
+    for place, (word, number) in enumerate(raw.pairs):
         if not isinstance(word, str):
             raise TypeError(
-                f"{origin}: words must be str, received {word!r} ({type(word).__name__}) with id {number!r}"
+                f"{origin}: words must be str, received {quoted(word)} ({type(word).__name__}) with id {quoted(number)}"
             )
+        if word in seen:
+            lines = (seen[word] + 1, place + 1) if raw.lines else None
+            refuse_repeated(origin, word, (raw.pairs[seen[word]][1], number), lines)
+        seen[word] = place
         try:
             index = operator.index(number)
         except TypeError:
-            raise TypeError(f"{origin}: ids must be whole numbers, received {number!r} for the word {word!r}") from None
-        if isinstance(number, bool):
-            raise TypeError(f"{origin}: ids must be whole numbers, received {number!r} for the word {word!r}")
+            index = None
+        if index is None or isinstance(number, bool):
+            raise TypeError(
+                f"{origin}: ids must be whole numbers, received {quoted(number)} for the word {quoted(word)}"
+            )
         if index < 0:
-            raise ValueError(f"{origin}: ids must not be negative, received {index} for the word {word!r}")
+            raise ValueError(
+                f"{origin}: ids must not be negative, received {quoted(index)} for the word {quoted(word)}"
+            )
         if index in words_at:
-            raise ValueError(f"{origin}: the words {words_at[index]!r} and {word!r} both have the id {index}")
+            raise ValueError(
+                f"{origin}: the words {quoted(words_at[index])} and {quoted(word)} both have the id {quoted(index)}"
+            )
         words_at[index] = word
     return words_at
 
 
-def _check_gaps(words_at, raw, origin, on_error):
-    """Holes among the ids. What lies before the first word, padding not counted as one, is reserved, not missing."""
-    padded = 0 in words_at and (words_at[0] == raw.padding or is_padding(words_at[0]))
-    first = min((index for index in words_at if index or not padded), default=0)
-    last = max(words_at)
-    missing = last - first + 1 - len(words_at) + padded
-    if missing <= 0:
-        return
-    examples = []
-    for index in range(first, last):
-        if index not in words_at:
-            examples.append(str(index))
-            if len(examples) == _EXAMPLES:
-                break
-    told = (
-        f"{origin}: {missing} of the ids from {first} to {last} belong to no word: "
-        f"{', '.join(examples)}{', …' if missing > len(examples) else ''}"
-    )
-    if on_error == "raise":
-        raise ValueError(f'{told}. Were words lost? {raw.mend}, or pass on_error="skip" to leave these rows empty.')
-    logger.warning("%s; their rows stay empty", told)
+def _warn_of_holes(words_at, padding, raw, origin):
+    """Tell the log of ids that no word has. The first ones of all may be reserved."""
+    taken = words_at.keys() | set(raw.unknown_rows)
+    least = 1 if padding and 0 in words_at else 0
+    first, last = min(taken - {0} if least else taken), max(words_at)
+    if first > _RESERVED:
+        first = least
+    missing = last - first + 1 - sum(index >= first for index in taken)
+    if missing > 0:
+        examples = list(islice((str(index) for index in range(first, last) if index not in taken), _EXAMPLES))
+        logger.warning(
+            "%s: %d of the ids from %d to %d belong to no word: %s%s; their rows stay zero. If words were lost on the way, %s",
+            origin,
+            missing,
+            first,
+            last,
+            ", ".join(examples),
+            ", …" if missing > len(examples) else "",
+            raw.mend,
+        )

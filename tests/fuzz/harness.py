@@ -36,7 +36,7 @@ def check(case, path):
     logging.getLogger("w2v_embed").setLevel(logging.ERROR)
     old = detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS
     detect.HEAD = opened.HEAD = _HEADS[switches >> 1 & 3]
-    blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS = 16, 1 << 12, 1
+    blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS = (16, 128)[switches >> 7], 1 << 12, 1
     try:
         results = []
         for hot in (kernels, plain):

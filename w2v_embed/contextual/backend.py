@@ -1,13 +1,20 @@
-"""The one place where the encoders ask which Keras backend runs: how functions are compiled, for which shapes, and how
-many batches are computed at once."""
+"""The one place where the encoders import Keras and ask which backend runs: how functions are compiled, for which shapes, and
+how many batches are computed at once."""
 
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import keras
-from keras import ops
+try:
+    import keras
+    from keras import ops
+except ImportError as error:
+    raise ImportError(
+        f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {error}. Install them: "
+        "pip install 'w2v-embed[contextual]' and one of 'w2v-embed[tensorflow]', 'w2v-embed[jax]' and 'w2v-embed[torch]'; "
+        "the environment variable KERAS_BACKEND names the one that is used."
+    ) from error
 
 
 def compiled(function):

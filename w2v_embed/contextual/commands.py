@@ -47,7 +47,10 @@ def run_encode(args):
     try:
         vectors = encoder.encode(texts, output=args.output, **_options(args))
     except KeyboardInterrupt:
-        raise SystemExit(f"w2v-embed: stopped; the same command goes on from {args.output}.part") from None
+        begun = os.path.exists(f"{args.output}.part")
+        told = f"the same command goes on from {args.output}.part" if begun else "no vector was written"
+        print(f"w2v-embed: stopped; {told}", file=sys.stderr)
+        raise SystemExit(130) from None
     if not args.quiet:
         print(f"{args.output}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} numbers (float32)")
 

@@ -1,15 +1,19 @@
 """What kind of encoder a folder holds, and its sizes: `config.json`, `bert_config.json` or `xlnet_config.json`."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+
+from w2v_embed.contextual.files import checked, read_json, shown
 
 CONFIG_FILES = ("config.json", "bert_config.json", "xlnet_config.json")
 MODEL_TYPES = ("bert", "nezha", "xlnet")
 # Hugging Face's names. "gelu" is the exact one, by the error function; the others approximate it by tanh.
 HIDDEN_ACTS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 ATTENTION_TYPES = ("bi", "uni")
+
+# Of all sizes. Those that a tensor has are checked against it as well; the others stay far from what overflows.
+_LARGEST = 1 << 24
 
 # Settings that would change what an encoder computes, and the values that leave it as it is computed here.
 _NEUTRAL = {
@@ -85,16 +89,18 @@ def read_config(folder, layout, *, attention_type=None, hidden_act=None, max_rel
     for key, neutral in _NEUTRAL.items():
         value = settings.get(key)
         if (type(value), value) not in [(type(allowed), allowed) for allowed in neutral]:
-            raise ValueError(f"{path}: {key} = {value!r} is not supported; known are {_listed(neutral)}.")
+            raise ValueError(f"{path}: {key} = {shown(value)} is not supported; known are {_listed(neutral)}.")
 
     act_key = "ff_activation" if model_type == "xlnet" else "hidden_act"
     act = settings.get(act_key, "gelu") if hidden_act is None else hidden_act
     if act not in HIDDEN_ACTS:
         origin = f"{path}: {act_key}" if hidden_act is None else "the argument"
-        raise ValueError(f"hidden_act {act!r} ({origin}) is unknown; known are {_listed(HIDDEN_ACTS)}.")
+        raise ValueError(f"hidden_act {shown(act)} ({origin}) is unknown; known are {_listed(HIDDEN_ACTS)}.")
     if layout == "google" and hidden_act is None and act == "gelu":
         act = "gelu_new"
     eps = settings.typed("layer_norm_eps", float, 1e-12)
+    if not 0 < eps < 1:
+        raise ValueError(f"{path}: layer_norm_eps should lie between 0 and 1, got {eps!r}.")
 
     if model_type == "xlnet":
         if max_relative_position is not None:
@@ -138,7 +144,10 @@ def _bert(settings, model_type, max_relative_position, **common):
 def _xlnet(settings, attention_type, **common):
     attention = settings.get("attn_type", "bi") if attention_type is None else attention_type
     if attention not in ATTENTION_TYPES:
-        raise ValueError(f"attention_type must be one of {_listed(ATTENTION_TYPES)}, got {attention!r}.")
+        origin = f"{settings.path}: attn_type" if attention_type is None else "the argument"
+        raise ValueError(
+            f"attention_type ({origin}) must be one of {_listed(ATTENTION_TYPES)}, got {shown(attention)}."
+        )
     hidden, heads = settings.size("d_model"), settings.size("n_head")
     return EncoderConfig(
         model_type="xlnet",
@@ -149,8 +158,8 @@ def _xlnet(settings, attention_type, **common):
         head_size=settings.size("d_head", hidden // heads),
         intermediate_size=settings.size("d_inner"),
         attention_type=attention,
-        clamp_len=settings.typed("clamp_len", int, -1),
-        mem_len=settings.typed("mem_len", int, None),
+        clamp_len=settings.size("clamp_len", -1, least=-1),
+        mem_len=settings.size("mem_len", 0, least=0) or None,
         untie_r=settings.typed("untie_r", bool, True),
         **common,
     )
@@ -162,10 +171,10 @@ def _model_type(settings):
     if model_type is None:
         if "d_model" in settings.values:
             return "xlnet"
-        return "nezha" if settings.get("use_relative_position") else "bert"
+        return "nezha" if settings.typed("use_relative_position", bool, False) else "bert"
     if model_type not in MODEL_TYPES:
         raise ValueError(
-            f"{settings.path}: model_type {model_type!r} is not supported; known are {_listed(MODEL_TYPES)}."
+            f"{settings.path}: model_type {shown(model_type)} is not supported; known are {_listed(MODEL_TYPES)}."
         )
     return model_type
 
@@ -174,32 +183,25 @@ class _Settings:
     """The keys and values of a configuration file, with errors that name the file and the key."""
 
     def __init__(self, path):
-        self.path = path
-        try:
-            self.values = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: expected JSON, got {error}.") from error
-        if not isinstance(self.values, dict):
-            raise ValueError(f"{path}: expected a JSON object with the settings, got a {type(self.values).__name__}.")
+        self.path, self.values = path, read_json(path)
 
     def get(self, key, default=None):
         """Return a value; a key that is null counts as absent."""
         value = self.values.get(key)
         return default if value is None else value
 
-    def size(self, key, default=None, *, named=None):
+    def size(self, key, default=None, *, named=None, least=1):
         value = self.typed(key, int, default)
         if value is None:
             raise ValueError(f"{self.path} has no {named or key}: add it, it is a size of the model.")
-        if value < 1:
-            raise ValueError(f"{self.path}: {key} should be 1 or more, got {value!r}.")
+        if not least <= value <= _LARGEST:
+            told = f"{least} or more" if value < least else f"at most {_LARGEST:,}"
+            raise ValueError(f"{self.path}: {key} should be {told}, got {shown(value)}.")
         return value
 
     def typed(self, key, kind, default):
         value = self.get(key, default)
-        if value is not None and type(value) is not kind:
-            raise ValueError(f"{self.path}: {key} should be of type {kind.__name__}, got {value!r}.")
-        return value
+        return value if value is None else checked(self.path, key, value, kind)
 
 
 def _listed(values):

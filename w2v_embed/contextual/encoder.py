@@ -1,13 +1,14 @@
 """`ContextualEncoder`: a trained BERT, NEZHA or XLNet that turns ids, texts and words into vectors."""
 
+import hashlib
+from dataclasses import asdict
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from keras import ops
 
-from w2v_embed.contextual.backend import overlapped
+from w2v_embed.contextual.backend import ops, overlapped
 from w2v_embed.contextual.batching import batches, padded_shape, windows
 from w2v_embed.contextual.checkpoints import read_checkpoint
 from w2v_embed.contextual.config import read_config
@@ -207,13 +208,15 @@ class ContextualEncoder:
             return np.concatenate(parts)
         settings = {
             "model": self._checksum,
+            "config": asdict(self.config),
+            "tokenizer": self.tokenizer.fingerprint,
             "layers": merge.indices,
             "merge": merge.merge,
             "pooling": pooling,
             "special_tokens": special_tokens,
             "max_length": max_length,
             "stride": stride,
-            "idf": None if idf is None else float(idf.sum()),
+            "idf": None if idf is None else hashlib.blake2b(idf, digest_size=16).hexdigest(),
         }
         return self._stream(texts, vectors_of, NpyWriter(output, dim, settings), batch_size, progress)
 

@@ -1,53 +1,99 @@
-"""Vectors of a corpus, written to an .npy file as they come, so that neither memory nor a kill is a limit."""
+"""Vectors of a corpus, written to an .npy file as they come, so that neither memory nor a kill is a limit.
+
+Rows go to `PATH.part`, which one process at a time may write: it holds a lock on the file, which the system takes back when
+the process ends, however it ends. `PATH.part.json` says how many rows are safe, and of which texts and settings they are. It
+is replaced after the rows have been written, and removed before a part is begun anew, so that it never speaks of rows that
+are not there. `PATH` itself is only ever replaced by a whole file.
+"""
 
 import hashlib
 import json
+import logging
 import os
-from pathlib import Path
+import shutil
+import zlib
 
 import numpy as np
+
+from w2v_embed.output import check_writable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_log = logging.getLogger(__name__)
+_LARGEST_STATE = 1 << 20
+_READ_AT_ONCE = 1 << 20
 
 
 class NpyWriter:
     """Writes rows to `PATH.part` and, when all are there, renames it to `PATH`.
 
-    `PATH.part.json` says how many rows are safe and of which texts and settings they are: the next run with the same
-    texts and settings goes on behind them.
+    The next run with the same texts and settings goes on behind the rows that are safe.
 
     Args:
-        path: of the .npy file.
+        path: of the .npy file; where it is a link, the file that it leads to.
         width: of a row.
         settings: what the vectors depend on, a dict for JSON.
+
+    Raises:
+        ValueError: if another run writes to this path, what an earlier one left is damaged or of other settings, or `path` is
+            a pipe or a device.
+        IsADirectoryError, FileNotFoundError, PermissionError: if no file can be made at `path`.
     """
 
     def __init__(self, path, width, settings):
-        self._path, self._width = Path(path), width
-        self._settings = json.loads(json.dumps(settings))
+        self._path = check_writable(path)
+        self._width = width
+        self._settings = json.loads(json.dumps({**settings, "width": width}))
         self._part = self._path.with_name(self._path.name + ".part")
         self._state = self._path.with_name(self._path.name + ".part.json")
-        self._texts, self._expected = b"", ""
-        self.rows = self._resume()
-        self._file = self._part.open("r+b" if self.rows else "wb")
-        self._file.write(_header(self.rows, width))
-        self._file.seek(0, os.SEEK_END)
+        self._new_state = self._path.with_name(self._path.name + ".part.json.new")
+        self._texts, self._expected, self._crc = b"", "", 0
+        check_writable(self._part)
+        self._file, self._finished = _opened_alone(self._part), False
+        try:
+            self.rows = self._resume()
+            self._file.write(_header(self.rows, width))
+            self._file.seek(0, os.SEEK_END)
+        except BaseException:
+            self._file.close()
+            raise
 
     def _resume(self):
-        """Return the number of rows that an earlier run left."""
-        if not (self._part.is_file() and self._state.is_file()):
-            return 0
-        state = json.loads(self._state.read_text("utf-8"))
-        if state["settings"] != self._settings:
-            changed = [key for key in self._settings if state["settings"].get(key) != self._settings[key]]
-            raise ValueError(
-                f"{self._part} was begun with other settings ({', '.join(changed)}): "
-                f"delete it to begin anew, or repeat these: {state['settings']}."
-            )
-        end = len(_header(0, self._width)) + state["rows"] * self._width * 4
-        if self._part.stat().st_size < end:
+        """Return the number of rows that an earlier run left, and make the part hold just these."""
+        part = os.fstat(self._file.fileno()).st_size
+        rows = 0
+        if part and self._state.is_file():
+            state = _read_state(self._state)
+            if state["settings"] != self._settings:
+                old = state["settings"]
+                changed = [key for key in {**self._settings, **old} if old.get(key) != self._settings.get(key)]
+                raise ValueError(
+                    f"{self._part} was begun with other settings ({', '.join(changed)}): "
+                    f"delete it to begin anew, or repeat these: {old}."
+                )
+            rows, self._expected = state["rows"], state["texts"]
+        else:
+            self._state.unlink(missing_ok=True)  # before the rows that it speaks of are overwritten
+        end = len(_header(0, self._width)) + rows * self._width * 4
+        if part < end and rows:
             raise ValueError(f"{self._part} is shorter than {self._state.name} says: delete both to begin anew.")
-        os.truncate(self._part, end)
-        self._expected = state["texts"]
-        return state["rows"]
+        self._file.truncate(end if rows else 0)
+        if rows:
+            self._crc = self._crc_of_rows()
+            if self._crc != state["crc"]:
+                raise ValueError(f"{self._part} does not hold what {self._state.name} says: delete both to begin anew.")
+            self._file.seek(0)
+        return rows
+
+    def _crc_of_rows(self):
+        crc = 0
+        self._file.seek(len(_header(0, self._width)))
+        while data := self._file.read(_READ_AT_ONCE):
+            crc = zlib.crc32(data, crc)
+        return crc
 
     def skip(self, texts):
         """Take note of the texts whose rows an earlier run wrote; they must be the same."""
@@ -63,33 +109,105 @@ class NpyWriter:
         """Append the rows of some texts."""
         for text in texts:
             self._note(text)
-        self._file.write(np.ascontiguousarray(vectors, "<f4"))
+        data = np.ascontiguousarray(vectors, "<f4")
+        self._file.write(data)
         self._file.flush()
-        self.rows += len(vectors)
-        state = {"rows": self.rows, "texts": self._texts.hex(), "settings": self._settings}
-        temporary = self._state.with_name(self._state.name + ".new")
-        temporary.write_text(json.dumps(state), "utf-8")
-        temporary.replace(self._state)
+        os.fsync(self._file.fileno())
+        self.rows, self._crc = self.rows + len(data), zlib.crc32(data, self._crc)
+        state = {"rows": self.rows, "texts": self._texts.hex(), "crc": self._crc, "settings": self._settings}
+        with self._new_state.open("w", encoding="utf-8") as file:
+            json.dump({**state, "check": _check(state)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        self._new_state.replace(self._state)
 
     def _note(self, text):
-        self._texts = hashlib.blake2b(self._texts + text.encode("utf-8"), digest_size=16).digest()
+        self._texts = hashlib.blake2b(self._texts + str(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def finish(self):
         """Complete the file, give it its name and return that."""
         self._file.seek(0)
         self._file.write(_header(self.rows, self._width))
-        self._file.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if self._path.exists():
+            shutil.copymode(self._path, self._part)
+        if fcntl is None:
+            self._file.close()  # Windows renames no file that is open
         self._part.replace(self._path)
-        self._state.unlink(missing_ok=True)
+        self._finished = True
+        for left in (self._state, self._new_state):
+            left.unlink(missing_ok=True)
+        self._file.close()
         return self._path
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
+        if not self._finished and self.rows == 0:
+            self._part.unlink(missing_ok=True)  # without a row to go on from; the lock is still held
         self._file.close()
-        if not self._state.exists():
-            self._part.unlink(missing_ok=True)  # finished, or without a row to go on from
+
+
+def _opened_alone(part):
+    """Return the file at `part`, made if there is none, open and locked against all other writers."""
+    while True:
+        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            if not _lock(file, part):
+                raise ValueError(
+                    f"{part} is being written by another run: wait for it to end, or pass another output. "
+                    "(The system takes the lock back when a run ends or dies; no file needs to be deleted.)"
+                )
+            # The last writer may have renamed the file between our opening and locking it.
+            if os.path.samestat(os.stat(part), os.fstat(file.fileno())):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _lock(file, part):
+    """Lock a file until it is closed or the process ends; returns whether nobody else has."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            file.seek(1 << 62)  # far behind the rows: what is locked can be read by nobody else
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(0)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:  # a file system that knows no locks
+        _log.warning("%s cannot be locked (%s): start no second run that writes to it", part, error)
+    return True
+
+
+def _check(state):
+    return hashlib.blake2b(json.dumps(state, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _read_state(path):
+    """Return what an earlier run says of the rows that it left."""
+    try:
+        with path.open("rb") as file:
+            state = json.loads(file.read(_LARGEST_STATE))
+        check = state.pop("check")
+        whole = state.keys() == {"rows", "texts", "crc", "settings"} and type(state["settings"]) is dict
+        if not whole or type(state["rows"]) is not int or state["rows"] < 1 or _check(state) != check:
+            raise ValueError(f"rows {str(state.get('rows'))[:40]}, or its checksum is wrong")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged or was not written by this version ({error}): delete it and "
+            f"{path.with_suffix('').name} to begin anew."
+        ) from error
+    return state
 
 
 def _header(rows, width):

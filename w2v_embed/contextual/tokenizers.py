@@ -2,12 +2,16 @@
 
 Both tokenizers have the same face: `pieces(texts)` gives the ids of each text without special tokens; a model sees them
 between the ids of `head` and `tail`, whose segments are `tail_types`, and rows are padded with `pad_id` of segment
-`pad_type`, on the left if `pads_left`.
+`pad_type`, on the left if `pads_left`. `fingerprint` tells it from others.
 """
 
-import json
+import hashlib
 import unicodedata
 from pathlib import Path
+
+from w2v_embed.contextual.files import checked, read_json, read_small, read_text, shown
+
+_LARGEST_ID = (1 << 31) - 1
 
 
 def read_tokenizer(folder, config, *, do_lower_case=None):
@@ -25,9 +29,9 @@ def read_tokenizer(folder, config, *, do_lower_case=None):
         ImportError: if the tokenizer's package is not installed.
     """
     folder = Path(folder)
-    options = _json(folder / "tokenizer_config.json")
+    options = _options(folder / "tokenizer_config.json")
     if do_lower_case is not None:
-        options["do_lower_case"] = do_lower_case
+        options["do_lower_case"] = checked("the argument", "do_lower_case", do_lower_case, bool)
     kind = SentencePieceTokenizer if config.model_type == "xlnet" else WordPieceTokenizer
     tokenizer = kind(folder, options)
     if tokenizer.size > config.vocab_size:
@@ -57,22 +61,22 @@ class WordPieceTokenizer:
                 "texts for BERT and NEZHA need tokenizers: pip install 'w2v-embed[contextual]'"
             ) from error
 
-        saved = _json(folder / "tokenizer.json")
+        saved = read_json(folder / "tokenizer.json") if (folder / "tokenizer.json").is_file() else {}
         vocabulary = self._vocabulary(folder, saved)
-        added = {token["content"]: (int(token["id"]), token) for token in saved.get("added_tokens", [])}
-        for id_, token in options.get("added_tokens_decoder", {}).items():
-            added[token["content"]] = (int(id_), token)
-        special = {key: _content(options.get(f"{key}_token"), f"[{key.upper()}]") for key in _SPECIAL}
+        added = {**_added(folder / "tokenizer.json", saved), **options["added_tokens"]}
+        special = options["special_tokens"]
         for key in ("unk", "cls", "sep"):
             if special[key] not in vocabulary and special[key] not in added:
-                raise ValueError(f"{self.file} has no {special[key]!r}, which texts need: is it a vocabulary of BERT?")
+                raise ValueError(
+                    f"{self.file} has no {shown(special[key])}, which texts need: is it a vocabulary of BERT?"
+                )
         vocabulary.update({content: id_ for content, (id_, _) in added.items()})
+        self.size = max(vocabulary.values()) + 1
+        lowercase = options.get("do_lower_case", _lowercase(folder / "tokenizer.json", saved))
 
         self._tokenizer = Tokenizer(
             models.WordPiece(vocabulary, unk_token=special["unk"], max_input_chars_per_word=100)
         )
-        saved_normalizer = saved.get("normalizer") or {}
-        lowercase = options.get("do_lower_case", saved_normalizer.get("lowercase", True))
         self._tokenizer.normalizer = normalizers.BertNormalizer(
             clean_text=True,
             handle_chinese_chars=options.get("tokenize_chinese_chars", True),
@@ -82,31 +86,37 @@ class WordPieceTokenizer:
         self._tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         # Written in a text, a special token is itself; one that the vocabulary lacks would get an id past the table.
         self._tokenizer.add_special_tokens([token for token in special.values() if token in vocabulary])
-        for content, (_, token) in added.items():
+        for content, (_, flags) in added.items():
             if content not in special.values():
-                flags = {flag: bool(token.get(flag)) for flag in ("single_word", "lstrip", "rstrip", "normalized")}
                 self._tokenizer.add_tokens([AddedToken(content, **flags)])
 
-        self.size = max(vocabulary.values()) + 1
         self.unknown_id = vocabulary[special["unk"]]
         self.head, self.tail, self.tail_types = [vocabulary[special["cls"]]], [vocabulary[special["sep"]]], [0]
         self.pad_id, self.pad_type = vocabulary.get(special["pad"], 0), 0
+
+    @property
+    def fingerprint(self):
+        """Differs between tokenizers that cut texts differently."""
+        return _digest(self._tokenizer.to_str().encode("utf-8"))
 
     def _vocabulary(self, folder, saved):
         self.file = folder / "vocab.txt"
         if self.file.is_file():
             # Split at line feeds only: vocabularies hold other characters that Python counts as the end of a line.
-            words = self.file.read_bytes().decode("utf-8").split("\n")
+            words = read_text(self.file).split("\n")
             if not words[-1]:
                 words.pop()
             return {word.rstrip("\r"): id_ for id_, word in enumerate(words)}
-        model = saved.get("model", {})
+        model = checked(folder / "tokenizer.json", "model", saved.get("model", {}), dict)
         if model.get("type") != "WordPiece":
             raise FileNotFoundError(
                 f"{self.file} is missing: hidden_states works without it, texts and words need the model's vocabulary."
             )
         self.file = folder / "tokenizer.json"
-        return dict(model["vocab"])
+        vocabulary = checked(self.file, "the vocabulary", model.get("vocab"), dict)
+        for word, id_ in vocabulary.items():
+            _check_token(self.file, word, id_)
+        return vocabulary
 
     def pieces(self, texts):
         """Return the ids of each text, without special tokens."""
@@ -138,8 +148,10 @@ class SentencePieceTokenizer:
             from sentencepiece import SentencePieceProcessor
         except ImportError as error:
             raise ImportError("texts for XLNet need sentencepiece: pip install 'w2v-embed[contextual]'") from error
+        data, self._processor = read_small(self.file), SentencePieceProcessor()
         try:
-            self._processor = SentencePieceProcessor(model_file=str(self.file))
+            if not data or not self._processor.LoadFromSerializedProto(data):
+                raise RuntimeError("nothing could be loaded")
         except (RuntimeError, OSError) as error:
             raise ValueError(f"{self.file}: no model of sentencepiece, or a damaged one ({error}).") from error
         self._lower = options.get("do_lower_case", False)
@@ -150,6 +162,12 @@ class SentencePieceTokenizer:
         self.head, self.tail, self.tail_types = [], [sep, cls], [0, 2]
         self.pad_id, self.pad_type = pad, 3
 
+    @property
+    def fingerprint(self):
+        """Differs between tokenizers that cut texts differently."""
+        cleaning = bytes([self._lower, self._keep_accents, self._remove_space])
+        return _digest(cleaning + self._processor.serialized_model_proto())
+
     def _id(self, piece):
         id_ = self._processor.piece_to_id(piece)
         if id_ == self.unknown_id:
@@ -159,8 +177,11 @@ class SentencePieceTokenizer:
     def pieces(self, texts):
         """Return the ids of each text, without special tokens."""
         _refuse_what_is_no_text(texts)
-        pieces = self._processor.encode([self._cleaned(text) for text in texts], out_type=str)
-        return [[self._processor.piece_to_id(part) for piece in row for part in self._split(piece)] for row in pieces]
+        try:
+            rows = self._processor.encode([self._cleaned(text) for text in texts], out_type=str)
+            return [[self._processor.piece_to_id(part) for piece in row for part in self._split(piece)] for row in rows]
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{self.file}: sentencepiece cannot use this model: {error}.") from error
 
     def _cleaned(self, text):
         if self._remove_space:
@@ -183,26 +204,72 @@ class SentencePieceTokenizer:
 
 
 _SPECIAL = ("pad", "unk", "cls", "sep", "mask")
+_SWITCHES = ("do_lower_case", "keep_accents", "remove_space", "tokenize_chinese_chars", "strip_accents")
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
-def _content(token, default):
+def _options(path):
+    """Return what tokenizer_config.json says: switches that are set, `special_tokens` by their role, `added_tokens`."""
+    values = read_json(path) if path.is_file() else {}
+    options = {key: checked(path, key, values[key], bool) for key in _SWITCHES if values.get(key) is not None}
+    options["special_tokens"] = {key: _special(path, f"{key}_token", values, f"[{key.upper()}]") for key in _SPECIAL}
+    added = checked(path, "added_tokens_decoder", values.get("added_tokens_decoder", {}), dict)
+    options["added_tokens"] = {}
+    for id_, token in added.items():
+        if not (id_.isascii() and id_.isdigit() and len(id_) <= 10):
+            raise ValueError(f"{path}: added_tokens_decoder has the id {shown(id_)}, expected a whole number.")
+        content, flags = _token(path, token)
+        _check_token(path, content, int(id_))
+        options["added_tokens"][content] = int(id_), flags
+    return options
+
+
+def _special(path, key, values, default):
     """A special token stands in a configuration as a string or as an object with its content."""
-    if isinstance(token, dict):
-        return token["content"]
-    return default if token is None else token
+    token = values.get(key)
+    content = default if token is None else token.get("content") if isinstance(token, dict) else token
+    return _check_text(path, key, content)
 
 
-def _json(path):
-    """Return the object in a JSON file, or an empty one if there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, got {error}.") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a JSON object, got a {type(values).__name__}.")
-    return values
+def _added(path, saved):
+    """Return `{content: (id, flags)}` of the added tokens in tokenizer.json."""
+    added = {}
+    for token in checked(path, "added_tokens", saved.get("added_tokens") or [], list):
+        content, flags = _token(path, token)
+        _check_token(path, content, token.get("id"))
+        added[content] = token["id"], flags
+    return added
+
+
+def _token(path, token):
+    token = checked(path, "an added token", token, dict)
+    return _check_text(path, "the content of an added token", token.get("content")), {
+        flag: bool(token.get(flag)) for flag in _FLAGS
+    }
+
+
+def _lowercase(path, saved):
+    normalizer = checked(path, "normalizer", saved.get("normalizer") or {}, dict)
+    return checked(path, "lowercase", normalizer.get("lowercase", True), bool)
+
+
+def _check_token(path, word, id_):
+    _check_text(path, "a word", word)
+    if type(id_) is not int or not 0 <= id_ <= _LARGEST_ID:
+        raise ValueError(f"{path}: {shown(word)} has the id {shown(id_)}, expected 0 to {_LARGEST_ID:,}.")
+
+
+def _check_text(path, key, text):
+    if not checked(path, key, text, str).isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{path}: {key} is {shown(text)}, which cannot be written as UTF-8 ({error}).") from error
+    return text
+
+
+def _digest(data):
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _refuse_what_is_no_text(texts):

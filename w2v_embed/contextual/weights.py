@@ -5,6 +5,8 @@ import zlib
 
 import numpy as np
 
+from w2v_embed.contextual.files import shown
+
 # Heads, optimizer slots and buffers are no weights of an encoder; the pooler is not used to encode.
 _SLOTS = re.compile(
     r".*/(adam_[mv]|Adam(_\d+)?|AdamWeightDecay\w*|LAMB\w*)$|.*\.(position_ids|token_type_ids|positions_encoding)$"
@@ -174,6 +176,6 @@ class _Reader:
             # Behind a prefix all is the encoder's; without one, heads stand beside it.
             if (self.prefix or self.roots.match(own)) and not re.fullmatch(_NOT_USED, own):
                 raise ValueError(
-                    f"{self.file}: tensor {name!r} belongs to the encoder and has no place in it by the configuration: "
+                    f"{self.file}: tensor {shown(name)} belongs to the encoder and has no place in it by the configuration: "
                     "the model would compute something else without it."
                 )

@@ -2,9 +2,10 @@
 
 from . import plain
 from .fasttext import NGrams
-from .hot import hot_loops, in_threads, threads_for
+from .hot import hot_loops, threads_for
 from .keys import WordSet
 from .load import load_vectors
+from .relay import in_threads
 from .select import HeldRows, Selection, has_ngrams
 
 __all__ = [

@@ -40,6 +40,7 @@ class Source:
     Args:
         path: the file.
         threads: how many threads may unpack it.
+        file: the number of the file where it is open already.
 
     Attributes:
         compression: its name, or None.
@@ -50,7 +51,7 @@ class Source:
         FileNotFoundError, IsADirectoryError, ValueError: there is no file, or nothing in it that can be streamed.
     """
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path, threads=1, file=None):
         self.path = Path(path)
         if self.path.is_dir():
             raise IsADirectoryError(f"{self.path} is a folder{_about_folder(self.path)}")
@@ -58,10 +59,11 @@ class Source:
             raise ValueError(
                 f"{self.path} is a pipe or a device; expected a file, which can be looked at first. Write one."
             )
-        self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (closed by close)
+        self._file = open(self.path if file is None else os.dup(file), "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self.damage = None
+            self._file.seek(0)
             self.compression = compression_of(self._file.read(8))
             self._file.seek(0)
             self._stream = self._open(threads)
@@ -72,6 +74,11 @@ class Source:
     def fileno(self):
         """The number of the open file."""
         return self._file.fileno()
+
+    @property
+    def file(self):
+        """The open file, as it lies on disk."""
+        return self._file
 
     def _open(self, threads):
         # Each library is imported by the files that need it: together they would cost more than NumPy.
@@ -85,7 +92,7 @@ class Source:
             from rapidgzip import IndexedBzip2File
 
             # Each thread keeps some unpacked blocks, which hold up to 46 MB where somebody wants it so: 4 threads, 0.6 GB.
-            return IndexedBzip2File(str(self.path), parallelization=min(threads, 4))
+            return IndexedBzip2File(self._file.fileno(), parallelization=min(threads, 4))
         if self.compression == "xz":
             return io.BufferedReader(_XzFile(self._file), _PIECE)
         if self.compression == "zstd":

@@ -6,7 +6,8 @@ import numpy as np
 
 from .blocks import Block
 from .damage import Damages
-from .hot import in_threads, threads_for
+from .hot import threads_for
+from .relay import in_threads
 
 
 def read_apart(source, reader, begins, stops, threads):

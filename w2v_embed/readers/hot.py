@@ -2,7 +2,6 @@
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 _MOST_THREADS = 8
 # Unpacked bytes from which on numba is worth its import (half a second). Python alone reads some 50 MB/s.
@@ -24,16 +23,6 @@ def hot_loops(size):
 def threads_for(size):
     """How many threads shall read `size` bytes."""
     return cores() if size >= _WORTH_THREADS else 1
-
-
-def in_threads(work, n, threads):
-    """`work(part)` for slices of `range(n)` that are about equal, one a thread; returns the list of its results."""
-    bounds = [n * k // threads for k in range(threads + 1)]
-    parts = list(map(slice, bounds, bounds[1:]))
-    if threads == 1:
-        return [work(parts[0])]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, parts))
 
 
 def cores():

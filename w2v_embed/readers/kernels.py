@@ -5,15 +5,74 @@ A kernel is handed one block of the file: `buf`, a uint8 array whose first `end`
 not judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
 """
 
+import logging
 import os
+from functools import partial
 
 import numba as nb
 import numpy as np
+from numba.core.compiler_lock import global_compiler_lock
 
 from . import plain
 
-_compiled = nb.njit(nogil=True, cache=True, error_model="numpy")
-_inlined = nb.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+logger = logging.getLogger("w2v_embed")
+
+
+class _Unkept:
+    """Tells, once, that compiled loops are not kept for other processes: an install that nobody may write to, a full disk."""
+
+    told = False
+
+    def tell(self, why):
+        if not self.told:
+            self.told = True
+            logger.warning(
+                "the compiled loops cannot be kept on disk (%s); they are compiled anew for this process, which takes a while. "
+                "Set NUMBA_CACHE_DIR to a folder that can be written to",
+                why,
+            )
+
+
+_unkept = _Unkept()
+
+
+def _compiled(function, **options):
+    """`function`, compiled when it is first called, and kept on disk where that can be."""
+    loop = nb.njit(nogil=True, error_model="numpy", **options)(function)
+    if not hasattr(loop, "enable_caching"):  # NUMBA_DISABLE_JIT
+        return loop
+    try:
+        loop.enable_caching()
+    except RuntimeError as error:  # numba looks for a folder right now
+        _unkept.tell(error)
+        return loop
+    cache = loop._cache
+    cache.load_overload, cache.save_overload = map(_or_none, (cache.load_overload, cache.save_overload))
+    return loop
+
+
+def _or_none(call):
+    """As `call`, but None where it fails: numba lets a file that is damaged, full or not ours end the whole call."""
+
+    def guarded(*args):
+        try:
+            return call(*args)
+        except Exception as error:
+            _unkept.tell(error)
+            return None
+
+    return guarded
+
+
+_inlined = partial(_compiled, inline="always")
+
+if hasattr(os, "register_at_fork"):
+    # Numba's lock, should another thread hold it at a fork, would never be given back in the child.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 NEWLINE, SPACE, TAB, PLUS, MINUS, POINT, ZERO = b"\n \t+-.0"
 _LOW7 = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -497,7 +556,7 @@ def mean_rows(matrix, more, places, bounds, targets):
     """
     total = np.empty(matrix.shape[1])
     for k in range(len(targets)):
-        total[:] = 0.0
+        total[:] = -0.0  # which adds nothing, not even the sign that 0.0 would take from a −0.0
         for place in places[bounds[k] : bounds[k + 1]]:
             row = matrix[place] if place < len(matrix) else more[place - len(matrix)]
             for column in range(len(total)):

@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 
+from ..shown import quoted
 from .damage import Damage, Damages
 from .fasttext import NGrams, clean_ngrams
 from .opened import Opened
@@ -45,8 +46,7 @@ def load_vectors(
     """
     if isinstance(words, (str, bytes)):
         raise TypeError(f"words must be a collection of words, received the single {type(words).__name__} {words!r}")
-    limit = _checked_limit(limit)
-    wanted = None if words is None else list(dict.fromkeys(words))
+    limit, wanted = _checked_limit(limit), _checked_words(words, path)
     with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
         collection = _Collection(opened, wanted, limit)
         opened.run(collection, progress, log=False)
@@ -71,6 +71,24 @@ def load_vectors(
     kv.expandos["count"] = np.arange(len(kv.index_to_key), 0, -1)
     kv.damage = opened.report
     return kv
+
+
+def _checked_words(words, path):
+    """The words as a list, each once; None for all."""
+    if words is None:
+        return None
+    try:
+        wanted = list(dict.fromkeys(words))
+    except TypeError:
+        raise TypeError(f"words must be a collection of words, received {quoted(words)}") from None
+    if not wanted:
+        raise ValueError(
+            f"{path}: words is empty, so there is nothing to look for. Leave words out to read all of them"
+        )
+    for word in wanted:
+        if not isinstance(word, str):
+            raise TypeError(f"words must be str, received {quoted(word)} ({type(word).__name__})")
+    return wanted
 
 
 def _checked_limit(limit):

@@ -30,6 +30,7 @@ class Opened:
         wanted: list of the words that are looked for, without repetition; None for all.
         candidates: callable, list of wanted words → set of other words that may be needed where those are not found.
         format, encoding, on_error, trust: as for `load_vectors`.
+        file: the number of the file where it is open already.
 
     Attributes:
         report: the `DamageReport`.
@@ -40,7 +41,16 @@ class Opened:
     """
 
     def __init__(
-        self, path, wanted=None, *, candidates=None, format=None, encoding="utf-8", on_error="raise", trust=False
+        self,
+        path,
+        wanted=None,
+        *,
+        candidates=None,
+        format=None,
+        encoding="utf-8",
+        on_error="raise",
+        trust=False,
+        file=None,
     ):
         self.report = DamageReport(str(path), on_error)
         try:
@@ -49,7 +59,7 @@ class Opened:
         except LookupError:
             raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
         self.records, self.side, self.goes_back, self._blocks = 0, [], False, []
-        self.source = Source(path, cores())
+        self.source = Source(path, cores(), file)
         try:
             self._recognise(wanted, candidates, format, "utf-8" if utf8 else encoding, trust)
         except BaseException:

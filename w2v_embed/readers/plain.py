@@ -144,7 +144,7 @@ def mean_rows(matrix, more, places, bounds, targets):
     for start in range(0, len(targets), _AT_ONCE):
         begins = bounds[start : start + _AT_ONCE + 1]
         numbers = np.diff(begins)
-        total = np.zeros((len(numbers), matrix.shape[1]))
+        total = np.full((len(numbers), matrix.shape[1]), -0.0)
         for column in range(numbers.max()):
             left = np.flatnonzero(numbers > column)
             these = places[begins[left] + column]
@@ -157,20 +157,30 @@ def mean_rows(matrix, more, places, bounds, targets):
 def read_records(file, begins, stops, buf):
     """As `kernels.read_records`."""
     n = 0
-    with _SEEKING:
-        for at, stop in zip(begins.tolist(), stops.tolist()):
-            if n + stop - at >= len(buf):
+    for at, stop in zip(begins.tolist(), stops.tolist()):
+        if n + stop - at >= len(buf):
+            return -1
+        while at < stop:
+            data = _pread(file, stop - at, at)
+            if not data:
                 return -1
-            os.lseek(file, at, os.SEEK_SET)
-            while at < stop:
-                data = os.read(file, stop - at)
-                if not data:
-                    return -1
-                buf[n : n + len(data)] = np.frombuffer(data, np.uint8)
-                n, at = n + len(data), at + len(data)
-            buf[n] = _NEWLINE
-            n += 1
+            buf[n : n + len(data)] = np.frombuffer(data, np.uint8)
+            n, at = n + len(data), at + len(data)
+        buf[n] = _NEWLINE
+        n += 1
     return n
+
+
+def _pread(file, size, at):
+    """As `os.pread`, also on Windows.
+
+    A lock that another thread holds at a fork is never given back in the child. But Windows, which has no pread, does not fork.
+    """
+    if hasattr(os, "pread"):
+        return os.pread(file, size, at)
+    with _SEEKING:
+        os.lseek(file, at, os.SEEK_SET)
+        return os.read(file, size)
 
 
 def read_rows(file, binary, begins, stops, table, rows, targets):

@@ -127,7 +127,7 @@ def open_table(kind, source, head, wanted, encoding, trust):
         return _open_gensim(path, wanted)
     from ..store import read_vectors
 
-    words, ids, rows = read_vectors(path, kind)
+    words, ids, rows = read_vectors(path, kind, source.file)
     if not words:
         raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
     return TableReader(kind, words, rows, wanted, ids)

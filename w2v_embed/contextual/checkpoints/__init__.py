@@ -1,12 +1,13 @@
 """Find the weights of a trained model in a folder and read them, whatever wrote them."""
 
-import json
 import re
 from pathlib import Path
 
 from w2v_embed.contextual.checkpoints.safetensors_file import read_safetensors
+from w2v_embed.contextual.checkpoints.stored import MOST_TENSORS
 from w2v_embed.contextual.checkpoints.tf_checkpoint import read_tf_checkpoint
 from w2v_embed.contextual.checkpoints.torch_file import read_torch
+from w2v_embed.contextual.files import read_json, shown
 
 __all__ = ["read_checkpoint"]
 
@@ -44,18 +45,25 @@ def read_checkpoint(path):
 
 
 def _read_shards(index, read):
-    try:
-        shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        outside = [shard for shard in shards if Path(shard).name != shard]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index}: expected JSON with a `weight_map` of tensor to file, got {error!r}.") from error
-    if outside:
-        raise ValueError(f"{index}: expected names of files beside it, got {outside[0]!r}.")
+    weight_map = read_json(index).get("weight_map")
+    if type(weight_map) is not dict or not all(type(shard) is str for shard in weight_map.values()):
+        raise ValueError(f"{index}: expected JSON with a `weight_map` of tensor to file, got {shown(weight_map)}.")
     tensors = {}
-    for shard in shards:
+    for shard in sorted(set(weight_map.values())):
+        if Path(shard).name != shard or "\0" in shard:
+            raise ValueError(f"{index}: expected names of files beside it, got {shown(shard)}.")
         if not (index.parent / shard).is_file():
             raise FileNotFoundError(f"{index.parent / shard} is missing: {index.name} lists it. Download it as well.")
-        tensors.update(read(index.parent / shard))
+        held = read(index.parent / shard)
+        missing = next((name for name, home in weight_map.items() if home == shard and name not in held), None)
+        if missing is not None:
+            raise ValueError(
+                f"{index.parent / shard} has no tensor {shown(missing)}, which {index.name} says is in it."
+            )
+        # What stands in two files is taken from the one that the index names.
+        tensors.update({name: tensor for name, tensor in held.items() if weight_map.get(name, shard) == shard})
+        if len(tensors) > MOST_TENSORS:
+            raise ValueError(f"{index} lists {len(tensors):,} tensors; expected at most {MOST_TENSORS:,}.")
     return tensors
 
 

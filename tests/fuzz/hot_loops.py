@@ -1,0 +1,85 @@
+"""What must hold for the hot loops alone, over any bytes: the compiled ones find and parse what their plain twins do.
+
+No file is opened, so this is tried many times more often than whole readers are. A case is one byte of switches and the bytes
+of a block, which lie in a buffer that ends right behind the padding: a read past it is caught by the bounds checks.
+"""
+
+import numpy as np
+
+from w2v_embed.readers import kernels, plain
+from w2v_embed.readers.text import read_line
+
+_WORDS = (b"a", b"b", b"c", b"word", "中国".encode(), b"x", b"")
+_OFFSET = 1000
+_TABLES = {(hot, some): hot.make_table(list(_WORDS) if some else []) for hot in (kernels, plain) for some in (0, 1)}
+
+
+class BrokenError(AssertionError):
+    """Something that must hold does not."""
+
+
+def check(case, path=None):
+    """Try one case; there is no file."""
+    switches, data = case[0] if case else 0, case[1:]
+    dim = (1, 2, 3, 5)[switches & 3]
+    wanted = switches >> 2 & 1
+    binary, notes = switches >> 3 & 1, switches >> 4 & 1
+    if not binary and not data.endswith(b"\n"):
+        data += b"\n"
+    end = len(data)
+    buf = np.frombuffer(data + bytes(plain.PADDING), np.uint8)
+    got, expected = (_scan(hot, buf, end, dim, wanted, binary, notes) for hot in (kernels, plain))
+    for one, other in zip(got, expected):
+        if not np.array_equal(one, other):
+            raise BrokenError(f"the kernels found {got}\nthe plain loops {expected}")
+    found = got[1]
+    (rows, exact), (twin, twin_exact) = (_parse(hot, buf, found, dim, binary) for hot in (kernels, plain))
+    for k, (_, _, begin, _, stop) in enumerate(found.tolist()):
+        if exact[k] and twin_exact[k]:
+            continue
+        if binary:
+            same = rows[k].tobytes() == twin[k].tobytes() and exact[k] == twin_exact[k]
+        else:
+            _, row, wrong = read_line(buf[begin:stop].tobytes(), dim)
+            same = wrong is None and all(
+                sure or one.tobytes() == row.tobytes() for sure, one in ((exact[k], rows[k]), (twin_exact[k], twin[k]))
+            )
+        if not same:
+            line = buf[begin:stop].tobytes()
+            raise BrokenError(
+                f"{line}: the kernels gave {rows[k]} ({exact[k]}), the plain loops {twin[k]} ({twin_exact[k]})"
+            )
+    if switches >> 5 & 1:
+        _compare_words(buf, found)
+
+
+def _scan(hot, buf, end, dim, wanted, binary, notes):
+    table = _TABLES[hot, wanted]
+    least = 4 * dim + 2 if binary else 2 * dim + 2
+    found = np.empty((end // least + 1, 5), np.int64)
+    odd = np.empty((end // 2 + 2, 3), np.int64)
+    room = np.zeros((2, len(found)), np.int64) if notes else plain.NO_NOTES
+    if binary:
+        *told, n, n_noted = hot.scan_binary(buf, end, dim, table, found, room, _OFFSET)
+        n_odd = 0
+    else:
+        *told, n, n_odd, n_noted = hot.scan_text(buf, 0, end, dim, table, found, odd, room, _OFFSET)
+    return np.array(told), found[:n], odd[:n_odd], np.array(room)[:, :n_noted]
+
+
+def _parse(hot, buf, found, dim, binary):
+    rows, exact = np.zeros((len(found), dim), np.float32), np.zeros(len(found), np.bool_)
+    (hot.parse_binary if binary else hot.parse_text)(buf, found, rows, exact)
+    return rows, exact
+
+
+def _compare_words(buf, found):
+    begins, ends = found[:, 2].copy(), found[:, 3].copy()
+    keys = [hot.keys_of(buf, begins, ends) for hot in (kernels, plain)]
+    joined = []
+    for hot in (kernels, plain):
+        out = np.empty(len(buf) + len(found), np.uint8)
+        joined.append(out[: hot.join_words(buf, found, out)].tobytes())
+    known = [hot.are_in(keys[0], hot.make_set([keys[0][::2]])) for hot in (kernels, plain)]
+    if not np.array_equal(*keys) or joined[0] != joined[1] or not np.array_equal(*known) or not known[0][::2].all():
+        raise BrokenError(f"keys {keys}, words {joined}, known {known}")

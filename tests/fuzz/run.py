@@ -1,0 +1,149 @@
+"""Runs the targets of this folder in turn, and keeps count: `make fuzz`, `make fuzz-count`.
+
+Each run of a target ends with one line in executions.jsonl: when, which commit, how many executions, in how many seconds of the
+clock and of the CPU (which with --jobs may be those of another target), and what was found, if anything. What is found lies
+beside it, and belongs into tests/fuzz/corpus_TARGET once it is mended.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WORK = HERE.parent.parent / "benchmarks" / ".work" / "fuzz"
+# A fresh process now and then: the fuzzer itself keeps some bytes a run, and would come to the bound meant for the cases.
+_RUNS = 100_000
+_ARGUMENTS = ("-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1")
+_LONGEST = {"readers": 256}  # bytes of a case: short files are quick, and show as much
+
+
+def targets():
+    """Names of the targets: those of the files fuzz_NAME.py."""
+    return sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py"))
+
+
+def corpora(target):
+    """The folders of what a target begins with. The readers were the first target: theirs is just `corpus`."""
+    return [folder for folder in [HERE / ("corpus" if target == "readers" else f"corpus_{target}")] if folder.is_dir()]
+
+
+def fuzz(target, seconds, work=WORK):
+    """Run one target. Returns the path of what was found, or None."""
+    own = work / f"corpus_{target}"
+    own.mkdir(parents=True, exist_ok=True)
+    seeds = corpora(target)
+    environment = {
+        **os.environ,
+        "NUMBA_BOUNDSCHECK": "1",
+        "NUMBA_CACHE_DIR": str(work / "numba"),
+        "MALLOC_ARENA_MAX": "2",  # address space is bounded, and each arena reserves some
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    end = time.time() + seconds
+    while (left := round(end - time.time())) > 0:
+        command = [sys.executable, "-m", f"tests.fuzz.fuzz_{target}", *_ARGUMENTS, f"-runs={_RUNS}"]
+        command += [
+            f"-max_len={_LONGEST.get(target, 1024)}",
+            f"-max_total_time={left}",
+            f"-artifact_prefix={work}/{target}-",
+        ]
+        command += map(str, (own, *seeds))
+        begun, cpu = time.time(), _cpu_of_children()
+        done = subprocess.run(command, cwd=HERE.parent.parent, env=environment, stderr=subprocess.PIPE, check=False)
+        log = done.stderr.decode("utf-8", "replace")
+        found = None
+        if done.returncode:
+            written = re.findall(r"Test unit written to (\S+)", log)
+            found = written[-1] if written else f"it ended with {done.returncode}"
+        note(work, target, executions_in(log), time.time() - begun, _cpu_of_children() - cpu, found)
+        if found:
+            (work / f"{target}.log").write_text(log)
+            print(f"{target}: {found}\n{log[-6000:]}")
+            return found
+    return None
+
+
+def executions_in(log):
+    """How many executions libFuzzer reports: at its end, or, where it came to none, in its last line.
+
+    >>> executions_in("#8192 pulse cov: 5\\nstat::number_of_executed_units: 9000\\n"), executions_in("#8192\\tpulse cov: 5\\n")
+    (9000, 8192)
+    """
+    counts = re.findall(r"number_of_executed_units:\s*(\d+)", log) or re.findall(r"^#(\d+)\s", log, re.MULTILINE) or [0]
+    return int(counts[-1])
+
+
+def _cpu_of_children():
+    return sum(os.times()[2:4])
+
+
+def note(work, target, executions, seconds, cpu, found):
+    """Add one line to the log."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    entry = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()),
+        "commit": commit.stdout.strip(),
+        "target": target,
+        "executions": executions,
+        "seconds": round(seconds, 1),
+        "cpu": round(cpu, 1),
+        "found": found,
+    }
+    with open(work / "executions.jsonl", "a") as file:  # one write: other runs may add theirs
+        file.write(json.dumps(entry) + "\n")
+
+
+def count(since="", work=WORK):
+    """Lines that say how many executions there were for each target: in all, from a time on ("2026-01-31T12:00:00", UTC), or of
+    one commit."""
+    sums, finds = defaultdict(lambda: [0, 0.0, 0.0]), []
+    log = work / "executions.jsonl"
+    for line in log.read_text().splitlines() if log.is_file() else ():
+        entry = json.loads(line)
+        if entry["time"] >= since if "-" in since else entry["commit"].startswith(since):
+            for name in (entry["target"], "all"):
+                sums[name][0] += entry["executions"]
+                sums[name][1] += entry["seconds"]
+                sums[name][2] += entry["cpu"]
+            if entry["found"]:
+                finds.append(f"{entry['time']} {entry['target']}: {entry['found']}")
+    table = [
+        f"{name:14} {executions:12,} executions in {seconds / 3600:6.2f} h, {executions / max(cpu, 0.1):6,.0f} a CPU second"
+        for name, (executions, seconds, cpu) in sorted(sums.items(), key=lambda item: item[1][0])
+    ]
+    return table + (finds or ["nothing was found"])
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="fuzz the targets in turn, or count what was done")
+    parser.add_argument("--target", choices=targets(), action="append", help="only this one; may be repeated")
+    parser.add_argument("--seconds", type=float, default=600, help="of all targets together, on each of --jobs")
+    parser.add_argument("--jobs", type=int, default=1, help="targets that run at the same time")
+    parser.add_argument("--count", action="store_true", help="say how many executions there were")
+    parser.add_argument(
+        "--since", default="", help="with --count: only from this time (UTC) on, or only of this commit"
+    )
+    options = parser.parse_args(arguments)
+    if options.count:
+        print("\n".join(count(options.since)))
+        return 0
+    chosen = options.target or targets()
+    each = options.seconds * options.jobs / len(chosen)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        found = list(pool.map(lambda target: fuzz(target, min(each, options.seconds)), chosen))
+    print("\n".join(count()))
+    return 1 if any(found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

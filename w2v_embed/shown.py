@@ -1,0 +1,85 @@
+"""What comes out of files, as people may see it: no word and no name steers a terminal or passes for another."""
+
+import functools
+import json
+import logging
+import re
+
+# Control characters (terminals obey them), marks that turn the direction of text, invisible ones, and halves of characters.
+_UNSAFE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_LONGEST = 80  # characters of a word
+_MOST_BITS = 256  # of a number
+
+
+def shown(text, keep=""):
+    r"""`text` with unsafe characters as escapes, but for those in `keep`.
+
+    >>> shown("red \x1b[31m\u202e!"), shown("中国 naïve 👩‍👩‍👧")
+    ('red \\x1b[31m\\u202e!', '中国 naïve 👩‍👩‍👧')
+    """
+    return _UNSAFE.sub(lambda at: at[0] if at[0] in keep else at[0].encode("unicode_escape").decode(), str(text))
+
+
+def shown_word(word):
+    """A word out of a file: on one line, and not endless.
+
+    >>> shown_word("x" * 1000)[-20:]
+    '… (1,000 characters)'
+    """
+    return shown(word) if len(word) <= _LONGEST else f"{shown(word[:_LONGEST])}… ({len(word):,} characters)"
+
+
+def quoted(value):
+    """`repr` for messages: bounded, and with a way to show numbers that Python refuses to print.
+
+    >>> quoted("a\x1b"), quoted(7), quoted(10**5000)
+    ("'a\\\\x1b'", '7', '<int of 16610 bits>')
+    """
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return f"<int of {value.bit_length()} bits>"
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:_LONGEST]!r}… ({len(value):,} characters)"
+    try:
+        text = repr(value)
+    except ValueError:  # such a number inside
+        text = f"<{type(value).__name__}>"
+    return shown(text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…")
+
+
+def json_text(value, **options):
+    r"""As `json.dumps` with Unicode as it is, but for what is unsafe: the value is the same, and it can always be written.
+
+    >>> json_text(["中国", "\x9b\ud800"])
+    '["中国", "\\u009b\\ud800"]'
+    """
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return _UNSAFE.sub(lambda at: at[0] if at[0] == "\n" else json.dumps(at[0])[1:-1], text)
+
+
+def plain_errors(function):
+    """`function`, whose errors show names and words as people may see them."""
+
+    @functools.wraps(function)
+    def call(*args, **options):
+        try:
+            return function(*args, **options)
+        except Exception as error:
+            if error.args and isinstance(error.args[0], str):
+                error.args = (shown(error.args[0], keep="\n\t"), *error.args[1:])
+            raise
+
+    return call
+
+
+class _Plain(logging.Filter):
+    """The same for the log."""
+
+    def filter(self, record):
+        record.msg, record.args = shown(record.getMessage()), None
+        return True
+
+
+logger = logging.getLogger("w2v_embed")
+logger.addFilter(_Plain())

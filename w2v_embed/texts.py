@@ -1,0 +1,136 @@
+"""Small files of text and JSON: read whole, in the encoding that they are in, and nothing in them twice."""
+
+import codecs
+import json
+import re
+from pathlib import Path
+
+from .shown import quoted
+
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8",
+}
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|\n')
+
+
+def checked_encoding(encoding):
+    """`encoding`, if Python can read text in it.
+
+    >>> checked_encoding("utf-9")
+    Traceback (most recent call last):
+    ...
+    ValueError: Python knows no encoding 'utf-9'; try utf-8, gb18030, utf-16 or latin-1
+    """
+    try:
+        "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, ValueError, TypeError):
+        raise ValueError(
+            f"Python knows no encoding {quoted(encoding)}; try utf-8, gb18030, utf-16 or latin-1"
+        ) from None
+    return encoding
+
+
+def mark_of(head):
+    """The encoding whose byte order mark `head` begins with, or None."""
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
+
+
+def read_text(path, encoding="utf-8"):
+    """The text of a file: what its byte order mark says, else UTF-8, else `encoding`.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, ValueError: no such file, or no text in these encodings.
+    """
+    path, encoding = Path(path), checked_encoding(encoding)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected a file")
+    raw = path.read_bytes()
+    mark = mark_of(raw)
+    tried = [mark] if mark else list(dict.fromkeys(["utf-8", encoding]))
+    wrong = None
+    for name in tried:
+        try:
+            text = raw.decode(name)
+        except UnicodeError as error:
+            wrong = error.start if wrong is None and isinstance(error, UnicodeDecodeError) else wrong
+        else:
+            if "\0" not in text:  # Latin words in UTF-16 without a mark are UTF-8, too, with these between
+                return text.removeprefix("\ufeff")
+    at = wrong if wrong is not None else max(raw.find(0), 0)
+    expected = " or ".join(["UTF-8" if name == "utf-8" else name for name in tried])
+    raise ValueError(
+        f"{path}, line {raw.count(10, 0, at) + 1} (byte {at}): expected {expected}, got {raw[at : at + 20]!r}. "
+        "Save it as UTF-8, or pass the right encoding="
+    )
+
+
+def read_json(path, *, encoding="utf-8", label="id"):
+    """What a .json file holds. `label`: what the values of its objects are called where one has two."""
+    return parse_json(read_text(path, encoding), str(path), label)
+
+
+def parse_json(text, origin, label="id"):
+    """What a JSON text holds, no key in an object twice; `origin` is its name in messages."""
+
+    def once_each(pairs):
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            seen = {}
+            for key, value in pairs:
+                if key in seen:
+                    refuse_repeated(origin, key, (seen[key], value), _lines_of(text, key), label)
+                seen[key] = value
+        return content
+
+    try:
+        return json.loads(text, object_pairs_hook=once_each)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{origin}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
+    except RecursionError:
+        raise ValueError(
+            f"{origin}: lists or objects nested too deeply; expected word -> {label}, or a list of words"
+        ) from None
+    except _RepeatedError:
+        raise
+    except ValueError as error:  # a number that Python refuses to read
+        raise ValueError(f"{origin}: not JSON that can be read ({error})") from error
+
+
+class _RepeatedError(ValueError):
+    pass
+
+
+def refuse_repeated(origin, word, values, lines=None, label="id"):
+    """Raise that a word stands in a file twice."""
+    if lines:
+        told = ", ".join(f"line {line} with the {label} {quoted(value)}" for line, value in zip(lines, values))
+    else:
+        told = f"with the {label}s {' and '.join(map(quoted, values))}"
+    raise _RepeatedError(
+        f"{origin}: the word {quoted(word)} stands there twice: {told}. Remove one of them: a word has one {label}."
+    )
+
+
+def _lines_of(text, key):
+    """The lines in which `key` stands in the first object that has it twice."""
+    line, begun, last, objects = 1, 1, "", []  # of each open object or list the line in which the key was met
+    for found in _TOKEN.finditer(text):
+        token = found[0]
+        if token == "\n":
+            line += 1
+            continue
+        if token in "{[":
+            objects.append(None)
+        elif token in "}]":
+            objects.pop()
+        elif token == ":" and json.loads(last, strict=False) == key:
+            if objects[-1]:
+                return objects[-1], begun
+            objects[-1] = begun
+        last, begun = token, line
+    return None
