@@ -29,6 +29,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
+	$(PY) benchmarks/steps.py
 
 # Coverage-guided fuzzing, with bounds-checked kernels: of all targets in turn, or of TARGET=readers, say. What it finds is written
 # to benchmarks/.work/fuzz/, and so is a log of how many executions there were: `make fuzz-count`, SINCE=2026-01-31T12:00:00 or

@@ -1,11 +1,10 @@
-"""What a layer for pretrained vectors costs, ours beside Keras' own ways, all in one run.
+"""What it costs to build, save and load a layer for pretrained vectors, ours beside Keras' own ways, all in one run.
 
     KERAS_BACKEND=tensorflow python benchmarks/layers.py [--rows 20000 100000 400000] [--dim 300] [--out table.md]
 
 Each figure comes from a process of its own. "memory" is the peak of resident memory while the layer is built, in
-tables beyond the source: 1.0 is one more copy of the table. A step is `train_on_batch` of 64 × 20 ids, the
-median of ten after two that compile. Where one of Keras' own ways to build fails, or takes more than four fifths of the
-machine's memory, the table says so.
+tables beyond the source: 1.0 is one more copy of the table. Where one of Keras' own ways to build fails, or takes more
+than four fifths of the machine's memory, the table says so. Training steps are measured in steps.py.
 """
 
 import argparse
@@ -29,7 +28,6 @@ BUILD = (
     "embedding_layer constant",
     "PretrainedEmbedding",
 )
-STEP = ("keras frozen", "keras all", "frozen", "oov 5 %", "all, Adam", "all, RowSparseAdam")
 
 
 class Peak(threading.Thread):
@@ -75,15 +73,10 @@ def make(way, table):
     elif way == "keras Constant":
         layer = keras.layers.Embedding(*table.shape, embeddings_initializer=keras.initializers.Constant(table))
         layer.build(None)
-    elif way in ("keras frozen", "keras all"):
-        layer = embedding_layer(table, mask_zero=True, trainable=way == "keras all")  # Keras' own class
     elif way.startswith("embedding_layer"):
         layer = embedding_layer(table, via=way.split()[1])
-    elif way == "oov 5 %":
-        some = np.arange(1, len(table), 20)
-        layer = PretrainedEmbedding(table, mask_zero=True, trainable=True, train_rows="oov", oov_rows=some)
-    elif way in ("PretrainedEmbedding", "frozen", "all, Adam", "all, RowSparseAdam"):
-        layer = PretrainedEmbedding(table, mask_zero=True, trainable=way.startswith("all"))
+    elif way == "PretrainedEmbedding":
+        layer = PretrainedEmbedding(table, mask_zero=True)
     else:
         raise ValueError(f"unknown way: {way!r}")
     return layer
@@ -123,31 +116,13 @@ def build_save_load(way, table):
     }
 
 
-def measure_step(way, rows, dim):
-    import keras
-
-    from w2v_embed.layers import MaskedMeanPooling, RowSparseAdam
-
-    rng = np.random.default_rng(1)
-    x, y = rng.integers(0, rows, (64, 20)), rng.normal(size=(64, 1))
-    layer = make(way, source(rows, dim))
-    model = keras.Sequential([keras.Input((20,), dtype="int32"), layer, MaskedMeanPooling(), keras.layers.Dense(1)])
-    model.compile(RowSparseAdam() if "RowSparse" in way else "adam", "mse")
-    seconds = []
-    for _ in range(12):
-        start = time.perf_counter()
-        model.train_on_batch(x, y)
-        seconds.append(time.perf_counter() - start)
-    return {"step (ms)": 1e3 * float(np.median(seconds[2:]))}
-
-
-def in_a_process(kind, way, rows, dim):
+def in_a_process(way, rows, dim):
     """One figure's dict.
 
     Raises:
         RuntimeError: the last line of what failed, or that it took four fifths of the machine's memory and was stopped.
     """
-    command = [sys.executable, __file__, "--one", kind, way, str(rows), str(dim)]
+    command = [sys.executable, __file__, "--one", way, str(rows), str(dim)]
     most = 0.8 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with tempfile.TemporaryFile("w+") as errors:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
@@ -176,17 +151,12 @@ def tables(sizes, dim):
     for rows in sizes:
         for way in BUILD:
             try:
-                cells = [f"{value:.2f}" for value in in_a_process("build", way, rows, dim).values()]
+                cells = [f"{value:.2f}" for value in in_a_process(way, rows, dim).values()]
             except RuntimeError as error:
                 if not way.startswith("keras "):  # of Keras' own ways it is a finding
                     raise
                 cells = [f"fails: {error}", *[""] * 5]
             yield f"| {rows:,} | {way} | " + " | ".join(cells) + " |"
-    yield "\n| rows | step | ms | times the frozen step |\n| ---: | --- | ---: | ---: |"
-    for rows in sizes:
-        steps = {way: in_a_process("step", way, rows, dim)["step (ms)"] for way in STEP}
-        for way, milliseconds in steps.items():
-            yield f"| {rows:,} | {way} | {milliseconds:.1f} | {milliseconds / steps['frozen']:.1f} |"
 
 
 def main():
@@ -194,13 +164,11 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000, 400_000])
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--out", type=Path, help="also write the tables there")
-    parser.add_argument(
-        "--one", nargs=4, metavar=("KIND", "WAY", "ROWS", "DIM"), help="one figure, used by the run itself"
-    )
+    parser.add_argument("--one", nargs=3, metavar=("WAY", "ROWS", "DIM"), help="one figure, used by the run itself")
     args = parser.parse_args()
     if args.one:
-        kind, way, rows, dim = args.one
-        print(json.dumps({"build": measure_build, "step": measure_step}[kind](way, int(rows), int(dim))))
+        way, rows, dim = args.one
+        print(json.dumps(measure_build(way, int(rows), int(dim))))
         return
     lines = []
     for line in tables(args.rows, args.dim):

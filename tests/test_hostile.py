@@ -12,6 +12,8 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 import tracemalloc
 import zipfile
@@ -26,9 +28,10 @@ from gensim.test.utils import datapath
 
 from tests.conftest import same_bits, use_hot, write_fasttext
 from tests.fuzz.harness import check
-from tests.test_readers import PACKERS
+from tests.test_readers import PACKERS, zstd_compress
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.inspection import inspect
+from w2v_embed.readers.bzip2 import Bzip2File
 
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 
@@ -48,6 +51,22 @@ class Case:
     kept: list | None = None
     damage: dict = field(default_factory=dict)
     build: bool = True
+
+
+def tar(format, old=False):
+    """An archive of one file without a header, in one of the ways to write it."""
+    packed, data = io.BytesIO(), b"the 1 2\nb 3 4\n" * 9
+    info = tarfile.TarInfo("vectors/词.txt" if format == tarfile.PAX_FORMAT else "vectors.txt")
+    info.size = len(data)
+    with tarfile.open(fileobj=packed, mode="w", format=format) as archive:
+        archive.addfile(info, io.BytesIO(data))
+    if not old:
+        return packed.getvalue()
+    header = bytearray(packed.getvalue()[:512])
+    header[257:265] = bytes(8)  # before POSIX there was no magic number
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + packed.getvalue()[512:]
 
 
 TEXT = b"2 2\na 1 2\nb 3 4\n"
@@ -79,6 +98,16 @@ CASES = [
     Case("a word of 100 000 bytes", b"2 2\n" + b"w" * 100_000 + b" 1 2\na 3 4\n", kept=["w" * 100_000, "a"]),
     Case("numbers of any form", b"a +1 .5\nb 1. 1E2\nc 1e-45 -0\n", kept=["a", "b", "c"]),
     Case("a number of 10 000 digits", b"a 0." + b"1" * 10_000 + b" 2\nb 3 4\n", kept=["a", "b"]),
+    Case(
+        "phrases behind a header",
+        b"3 2\nNew York 1 2\nSan Jose 3 4\nNew Delhi City 5 6\n",
+        kept=["New York", "San Jose", "New Delhi City"],
+    ),
+    Case("a phrase with a number in it", b"2 2\nRoute 66 West 1 2\na 3 4\n", kept=["Route 66 West", "a"]),
+    Case("binary whose floats are letters", b"2 2\na 12 =ABC>ab >>>??>>?", kept=["a", "ab"]),
+    Case(
+        "binary whose floats are letters, in lines", b"3 2\na 12 =B>>>\nb 0.5=4>>>\nc >>>>1 .>\n", kept=["a", "b", "c"]
+    ),
     Case("clean binary", BINARY, kept=["a", "b"]),
     Case("binary without newlines", BINARY.replace(b"\nb", b"b")[:-1], kept=["a", "b"]),
     Case("binary that looks like text", b"1 1\na \x80!\x96G", kept=["a"]),
@@ -103,6 +132,85 @@ CASES = [
         LINE3 + ".*2 numbers .* got 3",
         ["a"],
         {"too many numbers": 1},
+    ),
+    Case(
+        "too many numbers, all whole",
+        b"3 4\na 1 2 3 4\nlong 1 2 3 4 5 6\nb 1 2 3 4\n",
+        r"line 3 \(byte 14\): expected 4 numbers after the word, got 6",
+        ["a", "b"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "one number too many, no header",
+        b"a 1 2\nb 3 4 5\nc 5 6\n",
+        r"line 2 \(byte 6\): expected 2 numbers after the word, got 3",
+        ["a", "c"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "a header of one number",
+        b"2\na 1 2\nb 3 4\n",
+        r"line 1 \(byte 0\): expected two numbers, of the words and of the numbers a word, or no such line, got 2 alone. Mend",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "zero byte in a word",
+        b"2 2\na 1 2\nb\0c 3 4\n",
+        LINE3 + "expected a word and 2 numbers, got a line with 1 zero bytes. The download",
+        ["a"],
+        {"zero byte": 1},
+    ),
+    Case("zero byte before a word", b"2 2\na 1 2\n\0b 3 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte behind a word", b"2 2\na 1 2\nb\0 3 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte for a space", b"2 2\na 1 2\nb\0003 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte in a number", b"2 2\na 1 2\nb 3\0 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte in the first number", b"2 2\na 1\0 2\nb 3 4\n", "line 2 .*1 zero bytes", ["b"], {"zero byte": 1}),
+    Case("zero bytes at a line's end", b"2 2\na 1 2\nb 3 4\0\0\n", LINE3 + ".*2 zero bytes", ["a"], {"zero byte": 1}),
+    Case("a line of zero bytes", b"a 1 2\n\0\0\nb 3 4\n", "line 2 .*2 zero bytes", ["a", "b"], {"zero byte": 1}),
+    Case(
+        "a tail of zero bytes, the header being right",
+        TEXT + bytes(3000),
+        r"line 4 \(byte 16\): the file ends in 3000 zero bytes, as an unfinished download does. Download",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "a tail of zero bytes, no header",
+        TEXT[4:] + bytes(100_000),
+        "line 3 .*ends in 100000 zero",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "zero bytes from within a line",
+        b"a 1 2\nb 3 4.12" + bytes(100_000),
+        "line 2 .*100000 zero",
+        ["a"],
+        {"zero byte": 1},
+    ),
+    Case("zero bytes from within the only line, many", b"2 2\nb 3 4.12" + bytes(300_000), "line 2 .*300000 zero bytes"),
+    Case("zero bytes from within the only line", b"2 2\nb 3 4.12" + bytes(3000), "line 2 .*3000 zero bytes"),
+    Case(
+        "more zero bytes than a record has",
+        TEXT + bytes(9 << 20),
+        r"line 4 .*the file ends in more than \d+ zero bytes",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "binary and a tail of zero bytes",
+        BINARY + bytes(3000),
+        r"record 3 \(byte 25\): the file ends in 3000 zero bytes",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "binary with zero bytes from within a vector",
+        BINARY[:-6] + bytes(3000),
+        "record 3 .*the file ends in 2995 zero bytes",
+        ["a"],
+        {"truncated": 1},
     ),
     Case(
         "two lines run together",
@@ -337,6 +445,27 @@ CASES = [
     Case("PDF", b"%PDF-1.4\n%\xe2\xe3\n", "a PDF document"),
     Case("7z", b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive. Unpack it"),
     Case("tar", b"vectors.txt".ljust(257, b"\0") + b"ustar\00000" + bytes(300), "a tar archive. Unpack it"),
+    Case("tar of old", tar(tarfile.USTAR_FORMAT, old=True), "a tar archive. Unpack it"),
+    Case("tar of POSIX", tar(tarfile.USTAR_FORMAT), "a tar archive. Unpack it"),
+    Case("tar of GNU", tar(tarfile.GNU_FORMAT), "a tar archive. Unpack it"),
+    Case("tar of pax", tar(tarfile.PAX_FORMAT), "a tar archive. Unpack it"),
+    Case("lines of carriage returns", b"a 1 2\rb 3 4\rc 5 6\r", "carriage returns alone, as on old Macs.*tr "),
+    Case("lines of carriage returns, a header", b"2 2\ra 1 2\rb 3 4\r\n", "carriage returns alone"),
+    Case("lines of carriage returns, words that are numbers", b"1 2 3\r4 5 6\r7 8 9\r", "carriage returns alone"),
+    Case("floret", b"2 1 2 3 2 2166136261 < >\n0 1 2 3\n1 4 5 6\n", "floret's, whose rows.*floret print-word-vectors"),
+    Case("only damage", b"1 2\na x 1\n", "line 2 .*got 'x'"),
+    Case("only damage of many kinds", b"3 2\na x 1\n\0\nb 1\n", "line 2 .*got 'x'"),
+    Case("binary with nothing but NaN", b"1 2\na " + floats(np.nan, 1), "got nan", build=True),
+    Case(
+        "long sparse lines",
+        b"2 20\n" + 2 * (b"a " + b" ".join(b"%d:0.5" % k for k in range(50)) + b"\n"),
+        "sparse, index:value",
+    ),
+    Case(
+        "prose behind a header",
+        b"2 2\nthis is prose, as it goes\nand on and on\n",
+        "expected lines of a word and numbers",
+    ),
     Case("JSON", b'{"a": [1, 2]}\n', "it is JSON"),
     Case("CSV", b"word,x,y\na,1,2\nb,3,4\n", "parted by commas"),
     Case("sparse vectors", b"2 100\na 1:0.5 7:0.25\nb 3:1.5\n", "sparse, index:value .PPMI"),
@@ -427,6 +556,31 @@ def test_what_the_fuzzer_knows(path, tmp_path):
         check(bytes([switches]) + path.read_bytes()[1:], tmp_path / "file")
 
 
+@pytest.mark.parametrize("compression", PACKERS)
+def test_a_file_without_a_row_that_can_be_read_is_an_error_whatever_the_policy(hot, compression, tmp_path):
+    """In `build_matrix`, too; that no word was found in a good file is only a warning there."""
+    path = tmp_path / "file"
+    path.write_bytes(PACKERS[compression](b"2 2\na x 1\nb 3 nan\n"))
+    for read in (
+        load_vectors,
+        inspect,
+        lambda path, **how: load_vectors(path, words=["a", "b"], **how),
+        lambda path, **how: load_vectors(path, limit=1, **how),
+        lambda path, **how: build_matrix(path, {"a": 1, "b": 2, "c": 3}, **how),
+    ):
+        with pytest.raises(
+            ValueError, match=r"file holds no row that can be read\. .*2 things wrong were skipped: .*got 'x'"
+        ):
+            read(path, on_error="skip")
+    path.write_bytes(PACKERS[compression](TEXT))
+    assert build_matrix(path, {"c": 1}, on_error="skip").coverage.found == []
+    with pytest.raises(ValueError, match="file holds none of the 1 words that were asked for, as 'c'"):
+        load_vectors(path, words=["c"])
+    path.write_bytes(PACKERS[compression](TEXT.replace(b"a 1", b"a x")))
+    with pytest.raises(ValueError, match=r"holds none of the 1 words .*as 'a'\. .*1 thing wrong was skipped"):
+        load_vectors(path, words=["a"], on_error="skip")
+
+
 # ── encodings ──
 
 
@@ -472,7 +626,9 @@ def test_binary_has_no_words_of_two_bytes_a_character(encoding, tmp_path):
     path = tmp_path / "v.bin"
     path.write_bytes(BINARY)
     for read in (load_vectors, lambda path, **how: build_matrix(path, ["<pad>", "a"], **how)):
-        with pytest.raises(ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none"):
+        with pytest.raises(
+            ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none.*write the vectors anew"
+        ):
             read(path, encoding=encoding)
 
 
@@ -808,6 +964,191 @@ def test_xz_that_wants_gigabytes_is_refused(tmp_path):
         load_vectors(path)
 
 
+# ── packed streams ──
+
+PIECES = [b"".join(b"w%d %.2f 1\n" % (k, k / 7) for k in range(first, first + 500)) for first in (0, 500, 1000)]
+
+
+def streams(compression):
+    """Three packed streams, of 500 lines each."""
+    return [PACKERS[compression](piece) for piece in PIECES]
+
+
+def spoilt(stream, what):
+    half = len(stream) // 2
+    return {
+        "its first byte": b"X" + stream[1:],
+        "its middle": stream[:half] + bytes(byte ^ 255 for byte in stream[half : half + 4]) + stream[half + 4 :],
+        "its end": stream[:-4] + bytes(4),
+        "cut": stream[:half],
+        "cut at its first bytes": stream[:2],
+    }[what]
+
+
+def read_both(path):
+    """What `load_vectors` and `build_matrix` keep with "skip", and the damage; with "raise" both name file and place."""
+    words = [f"w{k}" for k in range(1500)]
+    for read in (load_vectors, lambda path: build_matrix(path, [*words, "not there"])):
+        with pytest.raises(ValueError, match=r"packed, line \d+ \(byte [\d ]+\): the \w+ stream is cut or damaged"):
+            read(path)
+    kv = load_vectors(path, on_error="skip")
+    em = build_matrix(path, [*words, "not there"], on_error="skip")
+    assert em.coverage.found == kv.index_to_key
+    assert dict(kv.damage.counts) == dict(em.damage[0].counts)
+    return kv.index_to_key, dict(kv.damage.counts)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+@pytest.mark.parametrize("what", ["its first byte", "its middle", "its end", "cut", "cut at its first bytes"])
+def test_a_later_stream_that_is_damaged_is_told(hot, compression, what, tmp_path, capfd):
+    """pbzip2, pigz, `xz --threads` and pzstd write files of many streams; what came before the damage counts."""
+    if (compression, what) == ("zstd", "its middle"):
+        pytest.skip("its streams hold no checksum here")
+    first, second, third = streams(compression)
+    path = tmp_path / "packed"
+    path.write_bytes(first + spoilt(second, what) + (b"" if "cut" in what else third))
+    words, damage = read_both(path)
+    assert words == [f"w{k}" for k in range(len(words))]
+    assert 500 <= len(words) <= 1000
+    assert damage.pop("truncated") == 1
+    assert sum(damage.values()) <= 1  # the line that was cut
+    out = capfd.readouterr()
+    assert "garbage" not in out.err + out.out  # what a library says of its own
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+def test_what_may_follow_the_last_stream(hot, compression, tmp_path):
+    """Zeros, as tapes have them; anything else is told, and costs no row."""
+    whole = b"".join(streams(compression))
+    path = tmp_path / "packed"
+    for zeros in (b"", bytes(4), bytes(100_000)):
+        path.write_bytes(whole + zeros)
+        assert len(load_vectors(path)) == 1500
+    for rest in (b"X", b"garbage", bytes(8) + b"garbage"):
+        path.write_bytes(whole + rest)
+        words, damage = read_both(path)
+        assert (len(words), damage) == (1500, {"truncated": 1})
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd", "zip"])
+def test_rows_before_the_cut_of_a_small_file_are_had(hot, compression, tmp_path):
+    """Of bzip2 and zstd only whole blocks can be unpacked, so their file has several."""
+    count = 80_000 if compression in ("bzip2", "zstd") else 400
+    numbers = np.random.default_rng(0).integers(0, 10**6, (count, 2))
+    lines = b"".join(b"w%d 0.%06d 0.%06d\n" % (k, a, b) for k, (a, b) in enumerate(numbers.tolist()))
+    packed = PACKERS[compression](lines)
+    path = tmp_path / "packed"
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    with pytest.raises(
+        ValueError, match=rf"packed, line \d+ \(byte [\d ]+\): the {compression} stream is cut or damaged"
+    ):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert len(kv) > count // 3
+    assert kv.index_to_key == [f"w{k}" for k in range(len(kv))]
+    assert kv.damage.counts["truncated"] == 1
+    em = build_matrix(path, ["w0", "w100", f"w{count - 1}"], on_error="skip")
+    assert em.coverage.missing == [f"w{count - 1}"]
+
+
+def test_damage_in_a_small_stream_costs_half_of_it_at_most(hot, tmp_path):
+    lines = b"".join(b"w%d %.2f 1\n" % (k, k / 7) for k in range(2000))
+    packed = gzip.compress(lines)
+    path = tmp_path / "packed"
+    path.write_bytes(packed[:-8] + bytes(8))
+    kv = load_vectors(path, on_error="skip")
+    assert kv.damage.counts == {"truncated": 1}
+    assert len(kv) > 900
+
+
+def test_a_checksum_in_zstd_is_held_against_the_data(hot, tmp_path):
+    """No flip of a bit changes a row."""
+    path = tmp_path / "packed"
+    packed = zstd_compress(b"".join(b"w%d %d.5 1\n" % (k, k * k) for k in range(12)), checksum=True)
+    path.write_bytes(packed)
+    whole = load_vectors(path)
+    told = set()
+    for bit in range(8 * len(packed)):
+        flipped = bytearray(packed)
+        flipped[bit >> 3] ^= 1 << (bit & 7)
+        path.write_bytes(flipped)
+        try:
+            kv = load_vectors(path)
+        except ValueError as error:
+            told.add("match checksum" in str(error))
+        else:
+            assert kv.index_to_key == whole.index_to_key
+            assert kv.vectors.tobytes() == whole.vectors.tobytes()
+    assert told == {True, False}
+
+
+def test_blocks_of_bzip2(tmp_path):
+    """Each level, many blocks that begin at any bit, several threads: as `bz2` unpacks them."""
+    rng = np.random.default_rng(0)
+    for level in (1, 9):
+        pieces = [rng.integers(32, 48, size, np.uint8).tobytes() for size in (350_000, 0, 1, 250_001)]
+        path = tmp_path / "packed"
+        path.write_bytes(b"".join(bz2.compress(piece, level) for piece in pieces))
+        for threads in (1, 3):
+            with open(path, "rb", buffering=0) as file, Bzip2File(file, threads) as unpacked:
+                assert unpacked.read() == b"".join(pieces)
+                assert unpacked.position == path.stat().st_size
+
+
+def test_data_that_look_like_a_mark_of_bzip2(monkeypatch, tmp_path):
+    """A block that does not end at the next mark ends at one of those behind it."""
+    data = np.random.default_rng(0).integers(0, 256, 250_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+    find = Bzip2File._find_marks
+
+    def find_more(self):
+        for bit, mark in find(self):
+            yield bit, mark
+            yield bit + 1000, mark
+            yield bit + 5001, mark
+
+    monkeypatch.setattr(Bzip2File, "_find_marks", find_more)
+    for threads in (1, 3):
+        with open(path, "rb", buffering=0) as file, Bzip2File(file, threads) as unpacked:
+            assert unpacked.read() == data
+
+
+def test_bzip2_goes_on_where_no_thread_can_be_started(monkeypatch, tmp_path):
+    data = np.random.default_rng(0).integers(0, 256, 450_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with open(path, "rb", buffering=0) as file, Bzip2File(file, 3) as unpacked:
+        assert unpacked.read() == data
+
+
+def test_lzma_and_what_pzstd_writes_are_read(hot, tmp_path):
+    path = tmp_path / "packed"
+    path.write_bytes(lzma.compress(TEXT, lzma.FORMAT_ALONE))
+    assert load_vectors(path).index_to_key == ["a", "b"]
+    assert inspect(path)["compression"] == "lzma"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="the lzma stream is cut or damaged"):
+        load_vectors(path)
+    frame = PACKERS["zstd"](TEXT)
+    path.write_bytes(b"\x50\x2a\x4d\x18\4\0\0\0" + len(frame).to_bytes(4, "little") + frame)
+    assert load_vectors(path).index_to_key == ["a", "b"]
+
+
+def test_a_name_that_is_no_utf8(hot, tmp_path):
+    for compression, pack in PACKERS.items():
+        path = os.fsencode(tmp_path) + b"/v\xff." + str(compression).encode()
+        with open(path, "wb") as file:
+            file.write(pack(TEXT))
+        assert load_vectors(os.fsdecode(path)).index_to_key == ["a", "b"]
+        assert build_matrix(os.fsdecode(path), ["<pad>", "b"]).matrix.tolist() == [[0, 0], [3, 4]]
+
+
 # ── writers ──
 
 WRITER = """
@@ -980,9 +1321,9 @@ def test_tables_without_a_good_row_are_an_error(tmp_path):
     EmbeddingMatrix(rows, {"a": 0}).save(tmp_path / "v.npz")
     EmbeddingMatrix(np.zeros((2, 2)), {"a": 1}, origins=[0, 2]).save(tmp_path / "none.safetensors")
     for name, message in [
-        ("v.bin", "holds no word with a good vector: .*1 × not finite"),
-        ("v.kv", "holds no word with a good vector: .*1 × not finite"),
-        ("v.npz", "holds no word with a good vector: .*1 × not finite"),
+        ("v.bin", "holds no word with a good row. .*1 × not finite"),
+        ("v.kv", "holds no word with a good row. .*1 × not finite"),
+        ("v.npz", "holds no word with a good row. .*1 × not finite"),
         ("none.kv", "holds KeyedVectors without a word"),
         ("none.safetensors", "holds no words with vectors of their own"),
     ]:

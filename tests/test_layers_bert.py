@@ -164,3 +164,15 @@ def test_what_does_not_fit_is_refused(rng):
         bert_embedding([tokens, tokens], 6, 5, 4, vectors=np.ones((5, 4)))
     with pytest.raises(ValueError, match=r"The input has 9 positions, the table has input_dim=5"):
         bert_embedding([tokens, tokens], 6, 5, 4)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_it_comes_back_out_of_an_h5_file(tmp_path):
+    inputs = [keras.Input((None,), dtype="int32") for _ in range(2)]
+    x, table = bert_embedding(inputs, token_num=9, pos_num=5, embed_dim=4, layer_norm=True)
+    model = keras.Model(inputs, EmbeddingSimilarity()([x, table]))
+    model.save(tmp_path / "model.h5")
+    loaded = keras.saving.load_model(tmp_path / "model.h5")
+    ids = [np.array([[1, 2, 0]]), np.array([[0, 1, 1]])]
+    got, expected = (ops.convert_to_numpy(each(ids)) for each in (loaded, model))
+    np.testing.assert_allclose(got, expected, atol=1e-6)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.layer_contract import Case, check_layer, check_saved
+from tests.layer_contract import Case, check_h5, check_layer, check_saved
 from w2v_embed.layers import (
     EmbeddingSimilarity,
     MaskedMeanPooling,
@@ -120,3 +120,20 @@ def test_contract(case):
 
 def test_saved_models_load_in_a_new_process(tmp_path):
     check_saved(CASES, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_an_h5_file_gives_the_layer_back(case, tmp_path):
+    # Plainly called where a mask is an argument of the call: Keras itself cannot load those (the test below).
+    wire = Case.wire if case.wire is masked else case.wire
+    check_h5(case, wire, tmp_path / "model.h5")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_keras_cannot_load_a_mask_out_of_h5(tmp_path):
+    inputs = keras.Input((4,))
+    x = keras.layers.Embedding(7, 3, mask_zero=True)(inputs)
+    keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x)).save(tmp_path / "model.h5")
+    with pytest.raises(ValueError, match="Unknown layer: 'NotEqual'"):
+        keras.saving.load_model(tmp_path / "model.h5")

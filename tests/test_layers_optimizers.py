@@ -154,3 +154,24 @@ def test_two_tables_in_one_model(table):
 def test_what_would_move_unseen_rows_is_refused(name):
     with pytest.raises(ValueError, match=rf"does not take {name}.*Received: {name}=2"):
         RowSparseAdam(**{name: 2})
+
+
+def test_a_batch_may_use_more_rows_than_are_updated_together():
+    # JAX updates blocks of rows: three of them here, the last one not full; and a table shorter than a block.
+    for rows in (3000, 7):
+        table = np.random.default_rng(0).normal(size=(rows, 2)).astype("float32")
+        table[0] = 0
+        used = np.arange(1, rows - 2)
+        ids = np.resize(used, (-(-len(used) // 5), 5))
+        data = [(ids, np.random.default_rng(1).normal(size=(len(ids), 1)))] * 2
+        got, kernel, _ = train(table, RowSparseAdam(RATE), data)
+        np.testing.assert_allclose(got, oracle(table, kernel, data), rtol=0, atol=2e-4)
+        np.testing.assert_array_equal(got[-2:], table[-2:])
+        assert (got[used] != table[used]).any(axis=1).all()
+
+
+@pytest.mark.filterwarnings("ignore:embeddings_regularizer moves every row")
+def test_a_regularizer_moves_every_row_as_with_adam(table):
+    data = batches(np.arange(1, 10))
+    got, _, _ = train(table, RowSparseAdam(0.01), data, embeddings_regularizer="l2")
+    assert (got[1:] != table[1:]).all()

@@ -232,3 +232,11 @@ def test_sinusoid_as_the_start_of_a_learned_table():
     out = ops.convert_to_numpy(layer(np.zeros((1, 6, 4), "float32")))[0]
     np.testing.assert_allclose(out, [sinusoid_oracle(p, 4) for p in range(6)], atol=1e-6)
     assert len(layer.trainable_weights) == 1
+
+
+def test_a_mode_may_come_as_the_function_of_its_name():
+    # Keras' reader of .h5 files looks every string of a config up among its functions.
+    assert PositionEmbedding(5, 6, keras.layers.add).mode == "add"
+    assert SinusoidalPositionEmbedding(keras.layers.add).mode == "add"
+    with pytest.raises(ValueError, match=r"must be one of 'expand', 'add', 'concat'. Received: mode='multiply'"):
+        PositionEmbedding(5, 6, keras.layers.multiply)

@@ -386,6 +386,21 @@ def test_a_file_without_the_table_takes_only_the_vectors_it_was_saved_with(train
     np.testing.assert_array_equal(again.predict(IDS, verbose=0), model.predict(IDS, verbose=0))
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_an_h5_file_keeps_the_trained_oov_rows(em, tmp_path):
+    for save_table in (True, False):
+        layer = PretrainedEmbedding(em, trainable=True, train_rows="oov", save_table=save_table)
+        model = fit(model_of(layer))
+        model.compile()  # Keras cannot read the name of a loss out of a .h5 file
+        model.save(tmp_path / "model.h5")
+        loaded = keras.saving.load_model(tmp_path / "model.h5")
+        if not save_table:
+            reload_vectors(loaded, em)
+        np.testing.assert_array_equal(loaded.layers[0].oov_rows, OOV)
+        np.testing.assert_array_equal(numpy(loaded.layers[0].embeddings), numpy(layer.embeddings))
+        np.testing.assert_allclose(loaded.predict(IDS, verbose=0), model.predict(IDS, verbose=0), atol=1e-6)
+
+
 def test_a_trained_table_is_not_left_out_of_the_file(em, tmp_path):
     model = fit(model_of(PretrainedEmbedding(em, trainable=True, save_table=False, name="words")))
     with pytest.raises(ValueError, match="'words' has save_table=False, and its table is no longer"):
@@ -445,6 +460,29 @@ def test_lora_moves_words_but_neither_the_table_nor_padding(em, tmp_path):
     np.testing.assert_allclose(loaded.predict(IDS, verbose=0), model.predict(IDS, verbose=0), atol=1e-6)
 
 
+def test_lora_rank_of_the_constructor_is_that_of_enable_lora(em, tmp_path):
+    layer = PretrainedEmbedding(em, trainable=True, lora_rank=2, lora_alpha=4)
+    assert (layer.lora_rank, layer.lora_alpha) == (2, 4)
+    assert [tuple(w.shape) for w in layer.trainable_weights] == [(ROWS, 2), (2, DIM)]
+    assert not numpy(layer.lora_embeddings_a)[0].any()
+    np.testing.assert_array_equal(numpy(layer.embeddings), em.matrix)
+    model = fit(model_of(layer), "adam")
+    np.testing.assert_array_equal(numpy(layer.weights[0]), em.matrix)
+    assert (numpy(layer.embeddings)[1:] != em.matrix[1:]).any()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(IDS, verbose=0), model.predict(IDS, verbose=0), atol=1e-6)
+    again = PretrainedEmbedding.from_config(layer.get_config())
+    again.build()
+    reload_vectors(again, em)
+    np.testing.assert_array_equal(numpy(again.embeddings), em.matrix)
+
+    with pytest.raises(ValueError, match=r"needs trainable=True. Received: lora_rank=2, trainable=False"):
+        PretrainedEmbedding(em, lora_rank=2)
+    with pytest.raises(ValueError, match="has LoRA or integers"):
+        PretrainedEmbedding(em, trainable=True, train_rows="oov", lora_rank=2)
+
+
 def test_lora_and_oov_rows_exclude_each_other(em):
     layer = PretrainedEmbedding(em, trainable=True, train_rows="oov", name="words")
     with pytest.raises(ValueError, match="'words' has train_rows='oov'"):
@@ -471,6 +509,38 @@ def test_check_ids_raises_in_eager_calls_and_in_models(em, bad):
         model = fit(model_of(PretrainedEmbedding(em, check_ids=True, trainable=True)))
         with pytest.raises(Exception, match="has rows 0 to 8"):
             call(model)
+
+
+def sparse(ids):
+    """The same ids as a sparse tensor of the backend."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.sparse.from_dense(ids)
+    from jax.experimental.sparse import BCOO
+
+    return BCOO.fromdense(ids)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras has no sparse tensors on torch")
+@pytest.mark.parametrize("kwargs", [{}, {"check_ids": True}, {"trainable": True, "train_rows": "oov"}])
+def test_sparse_ids_are_taken_as_by_keras_embedding(em, kwargs):
+    ids = IDS.astype("int32")
+    plain = keras.layers.Embedding(ROWS, DIM, weights=[em.matrix])
+    np.testing.assert_array_equal(numpy(plain(sparse(ids))), em.matrix[ids])
+    with pytest.raises((TypeError, ValueError)):  # with a mask Keras' own layer refuses them
+        keras.layers.Embedding(ROWS, DIM, mask_zero=True)(sparse(ids))
+
+    layer = PretrainedEmbedding(em, **kwargs)
+    np.testing.assert_array_equal(numpy(layer(sparse(ids))), em.matrix[ids])
+    inputs = keras.Input((5,), dtype="int32", sparse=True)
+    model = keras.Model(inputs, keras.layers.Dense(1)(MaskedMeanPooling()(layer(inputs))))
+    dense = keras.Input((5,), dtype="int32")
+    twin = keras.Model(dense, model.layers[-1](MaskedMeanPooling()(layer(dense))))
+    np.testing.assert_allclose(numpy(model(sparse(ids))), numpy(twin(ids)), atol=1e-6)
+    model.compile("sgd", "mse", jit_compile=QUICK)
+    model.fit(sparse(ids), TARGETS, batch_size=4, verbose=0)
+    assert not numpy(layer.embeddings)[0].any()
 
 
 def test_pad_rows_to_appends_zero_rows(em):

@@ -156,3 +156,35 @@ def test_the_mask_of_x_reaches_the_loss():
     counted = np.mean(np.array(losses)[IDS != 0])
     assert abs(counted - np.mean(losses)) > 1e-4, "with and without the mask must differ here"
     np.testing.assert_allclose(model.evaluate(IDS, IDS, verbose=0), counted, rtol=1e-5)
+
+
+def test_lora_beside_pretrained_rows(rng):
+    table = rng.normal(size=(6, 5)).astype("float32")
+    layer = TokenEmbedding(6, 5, weights=table, lora_rank=2)
+    assert [tuple(w.shape) for w in layer.trainable_weights] == [(6, 2), (2, 5)]
+    embedding, returned = layer(IDS)
+    np.testing.assert_array_equal(ops.convert_to_numpy(embedding), table[IDS])
+    np.testing.assert_array_equal(ops.convert_to_numpy(returned), table)
+    assert TokenEmbedding.from_config(layer.get_config()).lora_rank == 2
+
+
+def sparse(ids):
+    """The same ids as a sparse tensor of the backend."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.sparse.from_dense(ids)
+    from jax.experimental.sparse import BCOO
+
+    return BCOO.fromdense(ids)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras has no sparse tensors on torch")
+def test_sparse_ids_are_taken():
+    table = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    layer = TokenEmbedding(6, 5, mask_zero=True, weights=table)
+    inputs = keras.Input((3,), dtype="int32", sparse=True)
+    for call in (layer, keras.Model(inputs, layer(inputs))):
+        embedding, _ = call(sparse(IDS))
+        np.testing.assert_array_equal(ops.convert_to_numpy(embedding), table[IDS])
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.compute_mask(sparse(IDS))[0]), IDS != 0)

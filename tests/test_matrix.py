@@ -34,7 +34,7 @@ def naive(rows, word_index, n):
 
 def test_rows_are_the_files_rows_and_unknown_words_are_zeros(hot, path):
     index = {"cat": 3, "nobody": 1, "中国": 2, "2": 5}
-    em = build_matrix(path, index, on_error="skip")  # no word has the id 4
+    em = build_matrix(path, index)  # no word has the id 4
     assert same_bits(em.matrix, naive(ROWS, index, 6))
     assert em.word_index == index
     assert em.padding_row == 0

@@ -23,12 +23,12 @@ from w2v_embed.readers.fasttext import is_old
 ROWS = {f"word{k}": np.random.default_rng(k).normal(size=5).astype(np.float32).tolist() for k in range(200)}
 
 
-def zstd_compress(raw):
+def zstd_compress(raw, checksum=False):
     try:
         from compression import zstd
     except ImportError:
         from backports import zstd
-    return zstd.compress(raw)
+    return zstd.compress(raw, options={zstd.CompressionParameter.checksum_flag: int(checksum)})
 
 
 def zip_compress(raw):
@@ -95,7 +95,10 @@ def test_words_and_limit(hot, tmp_path):
     assert some.index_to_key == ["word3", "word150"]  # in the order of the file
     assert same_bits(some["word150"], np.float32(ROWS["word150"]))
     assert load_vectors(path, words=["word150", "word3"], limit=1).index_to_key == ["word3"]
-    assert load_vectors(path, words=["nobody"]).vectors.shape == (0, 5)
+    with pytest.raises(ValueError, match=r"v\.txt holds none of the 2 words that were asked for, as 'nobody'"):
+        load_vectors(path, words=["nobody", "none"])
+    with pytest.raises(ValueError, match="words is empty"):
+        load_vectors(path, words=[])
     with pytest.raises(ValueError, match=r"limit must be .*received 0"):
         load_vectors(path, limit=0)
     with pytest.raises(TypeError, match="received the single str 'word3'"):

@@ -15,6 +15,7 @@ from .lending import RowPool, resolve
 from .parts import FIRST_SOURCE, OOV, PADDING, UNUSED, check_told, checked, exact_words
 from .readers import HeldRows, NGrams, Selection, has_ngrams
 from .readers.damage import DamageReport
+from .shown import plain_errors
 from .vocabulary import read_vocabulary
 
 logger = logging.getLogger("w2v_embed")
@@ -132,6 +133,7 @@ class EmbeddingMatrix:
         unused = int((self._origins == UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
         return Coverage(found, missing, sources, self.derived, self._suggestions, unused)
 
+    @plain_errors
     def save(self, path):
         """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
         from .store import save
@@ -139,6 +141,7 @@ class EmbeddingMatrix:
         save(self, path)
 
     @classmethod
+    @plain_errors
     def load(cls, path):
         """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
         from .store import load
@@ -153,6 +156,7 @@ class EmbeddingMatrix:
         damage = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields.pop("damage")]
         return cls(matrix, fields.pop("word_index"), derived=derived, damage=damage, **fields)
 
+    @plain_errors
     def write_report(self, path, *, counts=None, title=None):
         """Write the coverage as one self-contained HTML page with pictures.
 
@@ -168,6 +172,7 @@ class EmbeddingMatrix:
 
         write_report(self, path, counts=counts, title=title)
 
+    @plain_errors
     def export_projector(self, folder, *, counts=None, limit=10_000):
         """Write `tensors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, for TensorBoard's embedding projector.
 
@@ -192,6 +197,7 @@ def _label(source):
     return f"{name} ({fallback})" if fallback else name
 
 
+@plain_errors
 def build_matrix(
     vectors,
     word_index,

@@ -20,6 +20,7 @@ import numpy as np
 
 from .output import check_writable, write_atomically
 from .parts import check_told, checked, exact_words
+from .shown import json_text
 
 _FORMAT = "w2v_embed 1"
 _FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
@@ -109,11 +110,17 @@ def check_output(path):
     check_writable(path)
 
 
-def write_json(path, content):
-    """Write `content` to the .json file `path`."""
+def check_json(path):
+    """Raise now what `write_json` to `path` would raise when the work is done."""
     if Path(path).suffix.lower() != ".json":
         raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
-    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=0).encode()))
+    check_writable(path)
+
+
+def write_json(path, content):
+    """Write `content` to the .json file `path`."""
+    check_json(path)
+    write_atomically(path, lambda file: file.write(json_text(content, indent=0).encode()))
 
 
 def load(path, make, accept=None):
@@ -190,6 +197,8 @@ def _check_fields(fields, rows, dim):
     """Raise where the metadata is not what it is to be; `parts` holds its parts against each other."""
     if dim < 1 or fields["origins"] is None:
         raise ValueError(f"expected a matrix with numbers, and the origins of its rows, got {rows} × {dim}")
+    if not all(isinstance(source, list) for source in fields["sources"]):
+        raise ValueError("its sources are not pairs of a name and a fallback")
     lenders = [words for how, words in fields["derived"].values() if isinstance(how, str)]
     if len(lenders) != len(fields["derived"]):
         raise ValueError("it names something else than a fallback for a derived row")

@@ -1,5 +1,6 @@
 """The checks that several layers share. Each returns the value as the layer keeps it."""
 
+import inspect
 import operator
 
 import numpy as np
@@ -19,7 +20,11 @@ def positive_int(name, value):
 
 
 def one_of(name, value, legal):
-    """`value` if it is one of `legal`, or a ValueError that lists them."""
+    """`value` if it is one of `legal`, or a ValueError that lists them.
+
+    Out of an `.h5` file Keras gives a layer the function of this name where it has one, say `keras.layers.add` for "add".
+    """
+    value = value.__name__ if inspect.isfunction(value) else value
     if value not in legal:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, legal))}. Received: {name}={value!r}")
     return value

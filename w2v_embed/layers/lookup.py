@@ -6,21 +6,21 @@ import keras
 def take_rows(variable, ids, sparse=True):
     """The rows `ids` of a `keras.Variable`: ids `(...)` → `(..., dim)`.
 
-    TensorFlow gathers straight from the resource. Through `keras.ops.take` the variable would be read as
-    a tensor first, and a table that somebody reads is copied before it is written: 480 MB a step at
-    400,000 × 300. torch gives sparse gradients while a `RowSparseAdam` trains the variable,
-    unless `sparse` is False.
+    torch gives sparse gradients while a `RowSparseAdam` trains the variable, unless `sparse` is False.
     """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.gather(variable.value, ids)
-    if sparse and backend == "torch" and getattr(variable, "row_sparse_for", lambda: None)() is not None:
+    torch_backend = keras.backend.backend() == "torch"
+    if sparse and torch_backend and getattr(variable, "row_sparse_for", lambda: None)() is not None:
         import torch
 
         return torch.nn.functional.embedding(ids, variable.value, sparse=True)
     return keras.ops.take(variable, ids, axis=0)
+
+
+def dense(ids):
+    """Ids as a dense tensor: what sparse ids leave out is id 0, as in Keras' own layer."""
+    if isinstance(ids, keras.KerasTensor) and not ids.sparse:
+        return ids  # no operation of its own in the model
+    return keras.ops.convert_to_tensor(ids, sparse=False)
 
 
 def check_range(ids, rows, layer_name):

@@ -5,6 +5,11 @@ import weakref
 import keras
 from keras import ops
 
+from w2v_embed.layers.table import end_copy_on_read
+
+# Rows that JAX updates together.
+_BLOCK_ROWS = 1024
+
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
 class RowSparseAdam(keras.optimizers.Adam):
@@ -17,8 +22,9 @@ class RowSparseAdam(keras.optimizers.Adam):
     - TensorFlow and torch: the gradient of the table holds the rows of the batch, and only these are read and
       written, so the cost of a step does not grow with the table. Built for one table used once in a model; where a
       regularizer or a second use makes the gradient dense, TensorFlow falls back to Adam.
-    - JAX has no sparse gradients. A row whose gradient is all zeros rests, as on the others, but the cost is that of
-      Adam. With a large table train only the OOV rows there: `PretrainedEmbedding(…, train_rows="oov")`.
+    - JAX has no sparse gradients: a dense one is made and read, and that costs most of a step of Adam. Only the rows
+      where it is not zero are updated. With a large table train only the OOV rows there:
+      `PretrainedEmbedding(…, train_rows="oov")`.
 
     Args:
         learning_rate: float, or a schedule.
@@ -63,10 +69,12 @@ class RowSparseAdam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         if _is_sparse(gradient):
             self._update_rows(gradient, variable, learning_rate)
-        elif getattr(variable, "holds_vectors", False):
-            self._update_dense(gradient, variable, learning_rate)
-        else:
+        elif not getattr(variable, "holds_vectors", False):
             super().update_step(gradient, variable, learning_rate)
+        elif keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
+            self._update_seen_rows(gradient, variable, learning_rate)
+        else:
+            self._update_dense(gradient, variable, learning_rate)
 
     def _update_rows(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
@@ -79,10 +87,41 @@ class RowSparseAdam(keras.optimizers.Adam):
             m.scatter_update(tf.IndexedSlices(m_rows, rows))
             v.scatter_update(tf.IndexedSlices(v_rows, rows))
             variable.scatter_sub(tf.IndexedSlices(change, rows))
+            end_copy_on_read(m, v, variable)
         else:
             rows, g = gradient.indices()[0], gradient.values()
             m[rows], v[rows], change = self._adam(g, m[rows], v[rows], learning_rate)
             variable.value.index_add_(0, rows, change, alpha=-1)
+
+    def _update_seen_rows(self, gradient, variable, learning_rate):
+        """JAX: the gradient is dense, but it is read once, and the table and its moments only where it is not zero."""
+        import jax
+        from jax import numpy as jnp
+
+        # The largest value and not any(): that one writes a table of bools first.
+        seen = jnp.max(jnp.abs(gradient), axis=-1) != 0
+        blocks = -(-len(seen) // _BLOCK_ROWS)
+        # Behind the rows that were seen stands a number that is no row: it reads zeros, and is never written.
+        rows = jnp.nonzero(seen, size=blocks * _BLOCK_ROWS, fill_value=len(seen))[0]
+
+        def update(block, values):
+            w, m, v = values
+            at = jax.lax.dynamic_slice_in_dim(rows, block * _BLOCK_ROWS, _BLOCK_ROWS)
+            g, m_rows, v_rows = (x.at[at].get(mode="fill", fill_value=0) for x in (gradient, m, v))
+            m_rows, v_rows, change = self._adam(g, m_rows, v_rows, learning_rate)
+            w, m, v = (
+                w.at[at].add(-change, mode="drop"),
+                m.at[at].set(m_rows, mode="drop"),
+                v.at[at].set(v_rows, mode="drop"),
+            )
+            return w, m, v
+
+        index = self._get_variable_index(variable)
+        variables = variable, self._momentums[index], self._velocities[index]
+        used = -(-jnp.count_nonzero(seen) // _BLOCK_ROWS)
+        values = jax.lax.fori_loop(0, used, update, tuple(each.value for each in variables))
+        for each, value in zip(variables, values):
+            self.assign(each, value)
 
     def _update_dense(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)

@@ -130,7 +130,7 @@ class PositionEmbedding(_PositionLayer):
         self.mask_zero = mask_zero
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
-        self._table_shape = (2 * self.input_dim + 1 if mode == "expand" else self.input_dim, self.output_dim)
+        self._table_shape = (2 * self.input_dim + 1 if self.mode == "expand" else self.input_dim, self.output_dim)
         self._rows = None if weights is None else np.array(self._fitting(pretrained_rows(weights)))
 
     def _fitting(self, rows):
@@ -241,8 +241,8 @@ class SinusoidalPositionEmbedding(_PositionLayer):
 
     def __init__(self, mode="add", output_dim=None, **kwargs):
         super().__init__(mode, **kwargs)
-        if output_dim is None and mode != "add":
-            raise ValueError(f'mode="{mode}" needs `output_dim`, an even number. Received: output_dim=None')
+        if output_dim is None and self.mode != "add":
+            raise ValueError(f'mode="{self.mode}" needs `output_dim`, an even number. Received: output_dim=None')
         self.output_dim = output_dim if output_dim is None else positive_int("output_dim", output_dim)
         if output_dim is not None and self.output_dim % 2:
             raise ValueError(f"`output_dim` must be even. Received: output_dim={output_dim}")

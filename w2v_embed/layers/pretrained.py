@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 
-from w2v_embed.layers.lookup import check_range, take_rows
+from w2v_embed.layers.lookup import check_range, dense, take_rows
 from w2v_embed.layers.table import assign_rows, build_with, read_table
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ class PretrainedEmbedding(keras.layers.Embedding):
             it back after loading, and checks its SHA-256.
         pad_rows_to: zero rows are appended until the number of rows is a multiple of this, for a table that
             is split over several devices.
-        **kwargs: `name`, `dtype`, `embeddings_regularizer`, `embeddings_constraint`, as in
+        **kwargs: `name`, `dtype`, `embeddings_regularizer`, `embeddings_constraint`, `lora_rank`, `lora_alpha`, as in
             `keras.layers.Embedding`.
 
-    Input shape: ids `(...)`. Output shape: `(..., dim)`.
+    Input shape: ids `(...)`; sparse ones are taken, and what they leave out is id 0. Output shape: `(..., dim)`.
 
     Raises:
         TypeError: `weights` or `embeddings_initializer` was given, and the vectors stand for both.
@@ -94,6 +94,11 @@ class PretrainedEmbedding(keras.layers.Embedding):
         if pad_rows_to is not None and not (isinstance(pad_rows_to, int) and pad_rows_to > 0):
             raise ValueError(f"pad_rows_to must be a positive integer. Received: pad_rows_to={pad_rows_to!r}")
         _check_train_rows(train_rows)
+        if vectors is not None and kwargs.get("lora_rank") and not trainable:
+            raise ValueError(
+                "LoRA trains two small factors beside the table, so it needs trainable=True. "
+                f"Received: lora_rank={kwargs['lora_rank']!r}, trainable={trainable!r}"
+            )
 
         if vectors is None:
             if input_dim is None or output_dim is None:
@@ -287,6 +292,9 @@ class PretrainedEmbedding(keras.layers.Embedding):
             rows = keras.ops.where(keras.ops.equal(ids, 0)[..., None], keras.ops.zeros_like(rows), rows)
         return keras.ops.cast(rows, self.compute_dtype)
 
+    def compute_mask(self, inputs, mask=None):
+        return super().compute_mask(dense(inputs), mask)
+
     def quantized_call(self, inputs, training=None):
         self._note_call(training)
         return super().quantized_call(self._checked(inputs))
@@ -300,7 +308,7 @@ class PretrainedEmbedding(keras.layers.Embedding):
             )
 
     def _checked(self, inputs):
-        ids = keras.ops.convert_to_tensor(inputs)
+        ids = dense(inputs)
         if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
             ids = keras.ops.cast(ids, "int32")
         return check_range(ids, self.input_dim, self.name) if self.check_ids else ids
@@ -444,6 +452,13 @@ class PretrainedEmbedding(keras.layers.Embedding):
             raise ValueError(
                 f"Layer {self.name!r} was saved with vectors of SHA-256 {self.vectors_sha256}. Received: {received}."
             )
+        # An .h5 file brings the trained rows, too, but Keras does not tell the layer so.
+        if (
+            not self.save_table
+            and self.oov_embeddings is not None
+            and np.any(keras.ops.convert_to_numpy(self.oov_embeddings))
+        ):
+            self._lacks.discard("oov")
         fresh_oov = self.oov_embeddings is not None and self._lacks != {"table"}
         if fresh_oov and getattr(vectors, "oov_rows", None) is not None:
             self._load_oov_ids(_checked_ids(vectors.oov_rows, self.input_dim, self.padding_row))

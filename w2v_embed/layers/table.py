@@ -77,7 +77,8 @@ def build_with(layer, table):
         layer.embeddings_initializer = keras.initializers.Zeros()
     else:
         layer.build(None)
-        assign_rows(layer.embeddings, table)
+        # The variable itself: `embeddings` is a sum where LoRA stands beside it.
+        assign_rows(layer._embeddings, table)
 
 
 def assign_rows(variable, table):
@@ -92,13 +93,14 @@ def assign_rows(variable, table):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        if tf.distribute.has_strategy():
+        if tf.distribute.has_strategy() or isinstance(variable.value, tf.distribute.DistributedValues):
             variable.assign(np.array(table))
             return
 
         def write(start, block):
             rows = tf.range(start, start + len(block))
             variable.value.scatter_update(tf.IndexedSlices(tf.cast(block, variable.dtype), rows))
+            end_copy_on_read(variable.value)
     else:
         import torch
 
@@ -110,6 +112,22 @@ def assign_rows(variable, table):
         block = table[start : start + _BLOCK_ROWS]
         # bfloat16 of ml_dtypes is unknown to torch.
         write(start, np.array(block, "float32" if block.dtype.name == "bfloat16" else block.dtype))
+
+
+def end_copy_on_read(*variables):
+    """Let reads of these TensorFlow variables share the table again, after rows were written into it in place.
+
+    A write of single rows (and a gather from the variable itself) makes TensorFlow copy the whole table in every later
+    read: a training step with a frozen table of 200,000 × 300 took 203 ms instead of 2.4. The switch stays on until
+    it is turned off. Inside a function that XLA compiles there is neither the switch nor the operation that turns it off.
+    """
+    import tensorflow as tf
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    if not tf.executing_eagerly() and GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return
+    for variable in variables:
+        tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
 
 
 def _jax_copy(table, dtype):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from w2v_embed.layers.arguments import pair, positive_int, pretrained_rows, shapes_of
+from w2v_embed.layers.lookup import dense
 from w2v_embed.layers.table import build_with
 
 
@@ -25,8 +26,8 @@ class TokenEmbedding(keras.layers.Embedding):
         **kwargs: Those of `keras.layers.Embedding` and `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Whole numbers `(B, T)`, of any shape and numeric dtype. Ids outside `0 … V − 1` are the caller's error:
-            TensorFlow and torch raise on a CPU, JAX returns NaN.
+        inputs: Whole numbers `(B, T)`, of any shape and numeric dtype, dense or sparse. Ids outside `0 … V − 1` are the
+            caller's error: TensorFlow and torch raise on a CPU, JAX returns NaN.
 
     Returns:
         A list of the embedding `(B, T, d)` and the table `(V, d)`, both in the compute dtype.
@@ -71,10 +72,10 @@ class TokenEmbedding(keras.layers.Embedding):
         self.supports_masking = True
 
     def call(self, inputs):
-        return [super().call(inputs), ops.cast(self.embeddings, self.compute_dtype)]
+        return [super().call(dense(inputs)), ops.cast(self.embeddings, self.compute_dtype)]
 
     def compute_mask(self, inputs, mask=None):
-        return [super().compute_mask(inputs, mask), None]
+        return [super().compute_mask(dense(inputs), mask), None]
 
     def compute_output_shape(self, input_shape):
         return [(*input_shape, self.output_dim), (self.input_dim, self.output_dim)]

@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from ..shown import quoted
+from ..shown import plain_errors, quoted
 from .damage import Damage, Damages
 from .fasttext import NGrams, clean_ngrams
 from .opened import Opened
@@ -13,6 +13,7 @@ from .table import keep_words
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
 
+@plain_errors
 def load_vectors(
     path, *, words=None, limit=None, format=None, encoding="utf-8", on_error="raise", progress=None, trust=False
 ):
@@ -45,13 +46,21 @@ def load_vectors(
         ((100, 100), dtype('float32'))
     """
     if isinstance(words, (str, bytes)):
-        raise TypeError(f"words must be a collection of words, received the single {type(words).__name__} {words!r}")
+        raise TypeError(
+            f"words must be a collection of words, received the single {type(words).__name__} {quoted(words)}"
+        )
     limit, wanted = _checked_limit(limit), _checked_words(words, path)
     with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
         collection = _Collection(opened, wanted, limit)
         opened.run(collection, progress, log=False)
-    if wanted is None and not collection.count:
-        raise ValueError(f"{path} holds no word with a good vector: {opened.report.summary()}. Download it again.")
+    if not collection.count:
+        what = (
+            "no word with a good row"
+            if wanted is None
+            else f"none of the {len(wanted)} words that were asked for, as {quoted(wanted[0])}"
+        )
+        skipped = f". {opened.report.summary()}" if opened.report.total else ""
+        raise ValueError(f"{path} holds {what}{skipped}. See with w2v-embed inspect what is in it.")
     whole = getattr(opened.reader, "kv", None)
     if whole is not None and wanted is None and limit is None:
         keep_words(whole, collection.index)

@@ -109,6 +109,11 @@ def open_table(kind, source, head, wanted, encoding, trust):
         wanted, encoding, trust: as for `Opened`.
     """
     path = source.path
+    if kind == "gensim" and source.compression:
+        raise ValueError(
+            f"{path} is a Python pickle, probably gensim's own format, packed with {source.compression}. Unpack it first; then "
+            "trust=True reads it, if you made it or trust who did."
+        )
     if kind == "gensim" and not trust:
         raise ValueError(
             f"{path} is a Python pickle, probably gensim's own format. Opening one can run code that somebody put in it. "

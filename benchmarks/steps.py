@@ -1,0 +1,126 @@
+"""Training steps with a layer that we filled beside one that Keras filled, in turn, in one run: python benchmarks/steps.py
+
+    python benchmarks/steps.py [--backends tensorflow jax torch] [--rows 20000 100000 400000] [--rounds 15] [--out FILE]
+
+One process for each backend, number of rows, and of frozen and trainable. In it stand all models at once: Keras' own
+`Embedding(weights=[table])`, `embedding_layer`, both also after saving and loading, and the other ways of this package.
+In every round each takes one `train_on_batch` of 64 × 20 ids, in a new order. A figure is the median over the rounds;
+a ratio that of two medians. "CPU" is the processor time of all threads, which other work on the machine disturbs less.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+BACKENDS = ("tensorflow", "jax", "torch")
+KERAS, OURS = "Keras' Embedding", "embedding_layer"
+
+
+def models(table, trainable):
+    """Name → compiled model, each with a layer of its own."""
+    import keras
+
+    from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding, RowSparseAdam, embedding_layer
+
+    def model(layer, optimizer="adam"):
+        pooled = [MaskedMeanPooling(), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((20,), dtype="int32"), layer, *pooled])
+        model.compile(optimizer, "mse")
+        return model
+
+    def loaded(model):
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder) / "model.keras")
+            return keras.saving.load_model(Path(folder) / "model.keras")
+
+    options = {"mask_zero": True, "trainable": trainable}
+    made = {
+        KERAS: model(keras.layers.Embedding(*table.shape, weights=[table], **options)),
+        OURS: model(embedding_layer(table, **options)),
+    }
+    made |= {f"{name}, loaded": loaded(each) for name, each in list(made.items())}
+    made["PretrainedEmbedding"] = model(PretrainedEmbedding(table, **options))
+    if trainable:
+        some = np.arange(1, len(table), 20)
+        made["… oov, 5 % of the rows"] = model(PretrainedEmbedding(table, train_rows="oov", oov_rows=some, **options))
+        made["… RowSparseAdam"] = model(PretrainedEmbedding(table, **options), RowSparseAdam())
+    return made
+
+
+def measure(rows, dim, trainable, rounds):
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal((rows, dim), dtype="float32")
+    table[0] = 0
+    x, y = rng.integers(1, rows, (64, 20)), rng.normal(size=(64, 1))
+    made = models(table, trainable)
+    taken = {name: [] for name in made}
+    for turn in range(3 + rounds):
+        for name in rng.permutation(list(made)):
+            cpu, wall = time.process_time(), time.perf_counter()
+            made[name].train_on_batch(x, y)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            if turn >= 3:  # the first ones compile
+                taken[name].append((wall, cpu))
+    return {name: (1e3 * np.median(each, axis=0)).tolist() for name, each in taken.items()}
+
+
+def tables(backends, sizes, dim, rounds):
+    yield f"{dim} columns, {rounds} rounds, {os.cpu_count()} cores\n"
+    yield "| backend | rows | layer | frozen: ms | CPU ms | CPU ÷ Keras' | trainable: ms | CPU ms | CPU ÷ Keras' |"
+    yield "| --- | ---: | --- |" + " ---: |" * 6
+    for backend in backends:
+        for rows in sizes:
+            results = []
+            for trainable in (False, True):
+                command = [sys.executable, __file__, "--one", *map(str, (rows, dim, int(trainable), rounds))]
+                environment = {**os.environ, "KERAS_BACKEND": backend}
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    sys.exit(f"{backend}, {rows} rows: {done.stderr}")
+                results.append(json.loads(done.stdout.splitlines()[-1]))
+            for name in results[1]:
+                peer = KERAS + ", loaded" * name.endswith(", loaded")
+                cells = []
+                for result in results:
+                    if name in result:
+                        wall, cpu = result[name]
+                        cells += [f"{wall:.1f}", f"{cpu:.1f}", f"{cpu / result[peer][1]:.2f}"]
+                    else:
+                        cells += [""] * 3
+                yield f"| {backend} | {rows:,} | {name} | {' | '.join(cells)} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, help="those that are installed, if left out")
+    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000, 400_000])
+    parser.add_argument("--dim", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--out", type=Path, help="also write the table there")
+    parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        rows, dim, trainable, rounds = args.one
+        print(json.dumps(measure(rows, dim, bool(trainable), rounds)))
+        return
+    backends = args.backends or [name for name in BACKENDS if importlib.util.find_spec(name)]
+    lines = []
+    for line in tables(backends, args.rows, args.dim, args.rounds):
+        print(line, flush=True)
+        lines.append(line)
+    if args.out:
+        args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
