@@ -18,11 +18,12 @@ def install(path):
 
 def scan_text(buf, start, end, dim, table, found, odd, notes, offset):
     """As `kernels.scan_text`, but no field is counted and no line is odd."""
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, *table, found)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, table, found)
 
 
 @kernels._compiled
-def _scan_text(buf, buf8, start, end, blob, begins, slots, found):
+def _scan_text(buf, buf8, start, end, table, found):
+    blob, begins, slots, others, salt = table
     line = n_found = 0
     p = start
     while p < end:
@@ -33,7 +34,7 @@ def _scan_text(buf, buf8, start, end, blob, begins, slots, found):
             p += 1
         word_end = p
         p = _newline(buf, buf8, p, end)
-        word = kernels._look_up(buf, begin, word_end, key, blob, begins, slots)
+        word = kernels._look_up(buf, begin, word_end, key, blob, begins, slots, others, salt)
         if word >= 0:
             row = found[n_found]
             row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, p

@@ -23,7 +23,9 @@ import keras
 import numpy as np
 
 from w2v_embed import build_matrix, load_vectors
+from w2v_embed.console import complain, say
 from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding, UnfreezeEmbedding
+from w2v_embed.shown import shown
 
 VOCABULARY = "vocabulary.json"  # the member of the .keras file
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -231,7 +233,7 @@ def predict(args):
         return
     x = encode([split_words(line) for line in lines], vocabulary["word_index"], vocabulary["length"])
     for line, scores in zip(lines, model.predict(x, verbose=0)):
-        print(f"{vocabulary['labels'][scores.argmax()]}\t{scores.max():.3f}\t{line}")
+        say(f"{shown(vocabulary['labels'][scores.argmax()])}\t{scores.max():.3f}\t{shown(line)}")
 
 
 def arguments(argv):
@@ -267,7 +269,7 @@ def main(argv=None):
     try:
         args.run(args)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(f"error: {shown(error)}")
         return 1
     return 0
 

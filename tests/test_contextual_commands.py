@@ -1,6 +1,7 @@
 """`w2v-embed encode` and `similar`, as a person runs them."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +64,6 @@ def test_similar_whitens(texts, capsys):
     [
         (["encode", BERT, "absent.txt", "-o", "v.npy"], "absent.txt: No such file or directory"),
         (["encode", "absent/model", "TEXTS", "-o", "v.npy"], "absent/model is neither a folder nor the prefix"),
-        (["encode", BERT, "TEXTS", "-o", "v.npy", "--pooling", "sum"], "pooling should be one of mean, max, mean_max"),
-        (["similar", BERT, "king", "TEXTS", "-n", "0"], "-n must be 1 or more, received 0"),
         (["similar", BERT, "king", "TEXTS", "--whiten", "5"], "5 columns need more than 5 vectors"),
     ],
 )
@@ -72,6 +71,40 @@ def test_mistakes_are_told(arguments, words, texts, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert main([texts if argument == "TEXTS" else argument for argument in arguments]) == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["encode", BERT, "t.txt", "-o", "v.npy", "--pooling", "maxx"],
+            "'maxx' .*mean, max, mean_max.* did you mean 'max'?",
+        ),
+        (["encode", BERT, "t.txt", "-o", "v.npy", "--merge", "x"], "'x' .*choose from sum, mean, concat"),
+        (["similar", BERT, "king", "t.txt", "-n", "0"], "-n: expected a whole number from 1 on, received '0'"),
+    ],
+)
+def test_bad_usage_is_exit_code_2(arguments, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert re.search(words, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", ["v.npy", "v.npy.part"])
+def test_the_texts_are_not_overwritten(name, tmp_path, capsys):
+    path = tmp_path / name
+    path.write_text("king\n")
+    assert main(["encode", BERT, str(path), "-o", str(tmp_path / "v.npy")]) == 2
+    assert "are one file, which would be overwritten" in capsys.readouterr().err
+    assert path.read_text() == "king\n"
+
+
+def test_texts_reach_the_terminal_as_escapes(tmp_path, capsys):
+    path = tmp_path / "t.txt"
+    path.write_text("king \x1b]0;x\x07\n")
+    assert main(["similar", BERT, "king", str(path)]) == 0
+    assert capsys.readouterr().out.endswith("king \\x1b]0;x\\x07\n")
 
 
 def test_a_line_that_is_no_utf8(tmp_path, capsys):
@@ -88,11 +121,11 @@ def test_stopping_says_how_to_go_on(texts, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(ContextualEncoder, "encode", stopped)
     output = tmp_path / "v.npy"
-    for words in ("no vector was written", f"the same command goes on from {output}.part"):
-        with pytest.raises(SystemExit, match="130"):
-            main(["encode", BERT, texts, "-o", str(output)])
-        assert f"w2v-embed: stopped; {words}\n" in capsys.readouterr().err
-        (tmp_path / "v.npy.part").touch()
+    assert main(["encode", BERT, texts, "-o", str(output)]) == 130
+    assert capsys.readouterr().err == "w2v-embed: stopped; no output was written\n"
+    output.with_name("v.npy.part").touch()
+    assert main(["encode", BERT, texts, "-o", str(output)]) == 130
+    assert capsys.readouterr().err == f"w2v-embed: stopped; the same command goes on from {output}.part\n"
 
 
 # A child whose `keras`, or whose backend, is not installed: the first finder that is asked says so.

@@ -146,7 +146,7 @@ def test_words_that_a_format_cannot_hold(source, tmp_path):
     assert load_vectors(tmp_path / "odd.txt").index_to_key == [" x"]
     with pytest.raises(ValueError, match=r"row 1: the word 'in\\nline' would be read back as something else"):
         convert(tmp_path / "m.safetensors", tmp_path / "odd.txt")
-    source.write_bytes(b"New York 1 2\n")
+    source.write_bytes(b"1 2\nNew York 1 2\n")
     with pytest.raises(ValueError, match="has no word that .* could hold; nothing was written"):
         convert(source, tmp_path / "none.bin", on_error="skip")
 

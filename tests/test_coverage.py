@@ -201,8 +201,9 @@ def test_texts_in_other_encodings(encoding, chunk, tmp_path, monkeypatch):
         (
             "ok\nx".encode("utf-16-le"),
             "utf-16",
-            'line 1 .*not in utf-16 .*Pass the right encoding; "utf-16-le" and',
+            r'line 1 \(byte 0\): expected utf-16, got .*BOM\)\. Without a byte order mark it is "utf-16-le" or "utf-16-be"',
         ),
+        (b"ok\nx", "utf-16", r'line 1 \(byte \d\): expected utf-16, got .*it is "utf-16-le" or "utf-16-be"'),
         ("ok\nx".encode("utf-16"), "utf-8", r"line 1 \(byte 0\): expected utf-8, .*It looks like utf-16"),
         ("ok\nx".encode("utf-16-le"), "utf-8", r"line 1 \(byte 1\): expected utf-8, got a NUL"),
     ],
@@ -280,7 +281,6 @@ def test_mistakes_on_the_command_line(tmp_path, data, capsys):
     index.write_text('{"a": 1}')
     build = ["build", str(data / "vectors.bin"), str(index), "-o", str(tmp_path / "m.npz")]
     for extra, message in [
-        (["--fallback", "lowercase"], "received 'lowercase'"),
         (["--report", "page.pdf"], "must end in .html; received 'page.pdf'"),
         (["--report", str(tmp_path / "no/p.html")], "there is no folder"),
         (["--counts", str(tmp_path / "none.json")], "No such file"),
@@ -290,6 +290,11 @@ def test_mistakes_on_the_command_line(tmp_path, data, capsys):
     assert main(["vocab", str(tmp_path / "none.txt"), "-o", str(tmp_path / "o.json")]) == 1
     assert main(["vocab", str(index), "-o", str(tmp_path / "o.txt")]) == 1
     assert "must end in .json" in capsys.readouterr().err
+    assert main(["vocab", str(index), "-o", str(tmp_path / "no/o.json")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+    assert main(["vocab", str(index), "-o", str(tmp_path / "o.json"), "--min-count", "9"]) == 1
+    assert "no word occurs 9 times or more, so the word index would be empty" in capsys.readouterr().err
+    assert not (tmp_path / "o.json").exists()
 
 
 # ── the projector ──
@@ -313,6 +318,22 @@ def test_projector_files_always_match(tmp_path):
         row = np.array(line.split("\t"), np.float32)
         np.testing.assert_allclose(row, em.matrix[em.word_index[word]], rtol=1e-6)
     assert 'metadata_path: "metadata.tsv"' in (tmp_path / "p/projector_config.pbtxt").read_text()
+
+
+def test_no_label_is_a_formula(tmp_path):
+    """A spreadsheet runs cells that begin so; the projector shows the apostrophe and then the word."""
+    formulas = ["=1+1", "+1", "-1", "@x", "＝1", "'=1", "''=1", '"=1', "\t=1", "\r=1"]
+    plain = ["'s", "a=b", "a-b", "中国"]
+    name = '=HYPERLINK("x").txt'
+    em = build_matrix(write_text(tmp_path / name, {"=1+1": [1, 2]}), ["<pad>", *formulas, *plain])
+    em.export_projector(tmp_path / "p", counts={"=1+1": 1})
+    rows = [line.split("\t") for line in (tmp_path / "p/metadata.tsv").read_text(encoding="utf-8").splitlines()[1:]]
+    labels = [row[0] for row in rows]
+    assert len(set(labels)) == len(formulas) + len(plain)
+    assert {"'" + word for word in formulas if word[0] not in "\t\r"} | set(plain) <= set(labels)
+    assert {"\\t=1", "\\r=1"} <= set(labels)
+    assert not [cell for row in rows for cell in row if cell[:1] in tuple('=+-@"＝')]
+    assert rows[0] == ["'=1+1", '\'=HYPERLINK("x").txt', "exact", "1"]
 
 
 def test_projector_takes_the_most_frequent(em, tmp_path):

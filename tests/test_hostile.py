@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import logging
 import lzma
 import os
 import pickle
@@ -11,19 +12,26 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
+import threading
 import time
+import tracemalloc
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gensim.models import KeyedVectors
+from gensim.models.fasttext import ft_ngram_hashes, load_facebook_vectors
+from gensim.test.utils import datapath
 
-from tests.conftest import use_hot
+from tests.conftest import same_bits, use_hot, write_fasttext
 from tests.fuzz.harness import check
-from tests.test_readers import PACKERS
+from tests.test_readers import PACKERS, zstd_compress
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.inspection import inspect
+from w2v_embed.readers.bzip2 import Bzip2File
 
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 
@@ -43,6 +51,22 @@ class Case:
     kept: list | None = None
     damage: dict = field(default_factory=dict)
     build: bool = True
+
+
+def tar(format, old=False):
+    """An archive of one file without a header, in one of the ways to write it."""
+    packed, data = io.BytesIO(), b"the 1 2\nb 3 4\n" * 9
+    info = tarfile.TarInfo("vectors/词.txt" if format == tarfile.PAX_FORMAT else "vectors.txt")
+    info.size = len(data)
+    with tarfile.open(fileobj=packed, mode="w", format=format) as archive:
+        archive.addfile(info, io.BytesIO(data))
+    if not old:
+        return packed.getvalue()
+    header = bytearray(packed.getvalue()[:512])
+    header[257:265] = bytes(8)  # before POSIX there was no magic number
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + packed.getvalue()[512:]
 
 
 TEXT = b"2 2\na 1 2\nb 3 4\n"
@@ -74,6 +98,16 @@ CASES = [
     Case("a word of 100 000 bytes", b"2 2\n" + b"w" * 100_000 + b" 1 2\na 3 4\n", kept=["w" * 100_000, "a"]),
     Case("numbers of any form", b"a +1 .5\nb 1. 1E2\nc 1e-45 -0\n", kept=["a", "b", "c"]),
     Case("a number of 10 000 digits", b"a 0." + b"1" * 10_000 + b" 2\nb 3 4\n", kept=["a", "b"]),
+    Case(
+        "phrases behind a header",
+        b"3 2\nNew York 1 2\nSan Jose 3 4\nNew Delhi City 5 6\n",
+        kept=["New York", "San Jose", "New Delhi City"],
+    ),
+    Case("a phrase with a number in it", b"2 2\nRoute 66 West 1 2\na 3 4\n", kept=["Route 66 West", "a"]),
+    Case("binary whose floats are letters", b"2 2\na 12 =ABC>ab >>>??>>?", kept=["a", "ab"]),
+    Case(
+        "binary whose floats are letters, in lines", b"3 2\na 12 =B>>>\nb 0.5=4>>>\nc >>>>1 .>\n", kept=["a", "b", "c"]
+    ),
     Case("clean binary", BINARY, kept=["a", "b"]),
     Case("binary without newlines", BINARY.replace(b"\nb", b"b")[:-1], kept=["a", "b"]),
     Case("binary that looks like text", b"1 1\na \x80!\x96G", kept=["a"]),
@@ -98,6 +132,85 @@ CASES = [
         LINE3 + ".*2 numbers .* got 3",
         ["a"],
         {"too many numbers": 1},
+    ),
+    Case(
+        "too many numbers, all whole",
+        b"3 4\na 1 2 3 4\nlong 1 2 3 4 5 6\nb 1 2 3 4\n",
+        r"line 3 \(byte 14\): expected 4 numbers after the word, got 6",
+        ["a", "b"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "one number too many, no header",
+        b"a 1 2\nb 3 4 5\nc 5 6\n",
+        r"line 2 \(byte 6\): expected 2 numbers after the word, got 3",
+        ["a", "c"],
+        {"too many numbers": 1},
+    ),
+    Case(
+        "a header of one number",
+        b"2\na 1 2\nb 3 4\n",
+        r"line 1 \(byte 0\): expected two numbers, of the words and of the numbers a word, or no such line, got 2 alone. Mend",
+        ["a", "b"],
+        {"header": 1},
+    ),
+    Case(
+        "zero byte in a word",
+        b"2 2\na 1 2\nb\0c 3 4\n",
+        LINE3 + "expected a word and 2 numbers, got a line with 1 zero bytes. The download",
+        ["a"],
+        {"zero byte": 1},
+    ),
+    Case("zero byte before a word", b"2 2\na 1 2\n\0b 3 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte behind a word", b"2 2\na 1 2\nb\0 3 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte for a space", b"2 2\na 1 2\nb\0003 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte in a number", b"2 2\na 1 2\nb 3\0 4\n", LINE3 + ".*1 zero bytes", ["a"], {"zero byte": 1}),
+    Case("zero byte in the first number", b"2 2\na 1\0 2\nb 3 4\n", "line 2 .*1 zero bytes", ["b"], {"zero byte": 1}),
+    Case("zero bytes at a line's end", b"2 2\na 1 2\nb 3 4\0\0\n", LINE3 + ".*2 zero bytes", ["a"], {"zero byte": 1}),
+    Case("a line of zero bytes", b"a 1 2\n\0\0\nb 3 4\n", "line 2 .*2 zero bytes", ["a", "b"], {"zero byte": 1}),
+    Case(
+        "a tail of zero bytes, the header being right",
+        TEXT + bytes(3000),
+        r"line 4 \(byte 16\): the file ends in 3000 zero bytes, as an unfinished download does. Download",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "a tail of zero bytes, no header",
+        TEXT[4:] + bytes(100_000),
+        "line 3 .*ends in 100000 zero",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "zero bytes from within a line",
+        b"a 1 2\nb 3 4.12" + bytes(100_000),
+        "line 2 .*100000 zero",
+        ["a"],
+        {"zero byte": 1},
+    ),
+    Case("zero bytes from within the only line, many", b"2 2\nb 3 4.12" + bytes(300_000), "line 2 .*300000 zero bytes"),
+    Case("zero bytes from within the only line", b"2 2\nb 3 4.12" + bytes(3000), "line 2 .*3000 zero bytes"),
+    Case(
+        "more zero bytes than a record has",
+        TEXT + bytes(9 << 20),
+        r"line 4 .*the file ends in more than \d+ zero bytes",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "binary and a tail of zero bytes",
+        BINARY + bytes(3000),
+        r"record 3 \(byte 25\): the file ends in 3000 zero bytes",
+        ["a", "b"],
+        {"truncated": 1},
+    ),
+    Case(
+        "binary with zero bytes from within a vector",
+        BINARY[:-6] + bytes(3000),
+        "record 3 .*the file ends in 2995 zero bytes",
+        ["a"],
+        {"truncated": 1},
     ),
     Case(
         "two lines run together",
@@ -332,6 +445,27 @@ CASES = [
     Case("PDF", b"%PDF-1.4\n%\xe2\xe3\n", "a PDF document"),
     Case("7z", b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive. Unpack it"),
     Case("tar", b"vectors.txt".ljust(257, b"\0") + b"ustar\00000" + bytes(300), "a tar archive. Unpack it"),
+    Case("tar of old", tar(tarfile.USTAR_FORMAT, old=True), "a tar archive. Unpack it"),
+    Case("tar of POSIX", tar(tarfile.USTAR_FORMAT), "a tar archive. Unpack it"),
+    Case("tar of GNU", tar(tarfile.GNU_FORMAT), "a tar archive. Unpack it"),
+    Case("tar of pax", tar(tarfile.PAX_FORMAT), "a tar archive. Unpack it"),
+    Case("lines of carriage returns", b"a 1 2\rb 3 4\rc 5 6\r", "carriage returns alone, as on old Macs.*tr "),
+    Case("lines of carriage returns, a header", b"2 2\ra 1 2\rb 3 4\r\n", "carriage returns alone"),
+    Case("lines of carriage returns, words that are numbers", b"1 2 3\r4 5 6\r7 8 9\r", "carriage returns alone"),
+    Case("floret", b"2 1 2 3 2 2166136261 < >\n0 1 2 3\n1 4 5 6\n", "floret's, whose rows.*floret print-word-vectors"),
+    Case("only damage", b"1 2\na x 1\n", "line 2 .*got 'x'"),
+    Case("only damage of many kinds", b"3 2\na x 1\n\0\nb 1\n", "line 2 .*got 'x'"),
+    Case("binary with nothing but NaN", b"1 2\na " + floats(np.nan, 1), "got nan", build=True),
+    Case(
+        "long sparse lines",
+        b"2 20\n" + 2 * (b"a " + b" ".join(b"%d:0.5" % k for k in range(50)) + b"\n"),
+        "sparse, index:value",
+    ),
+    Case(
+        "prose behind a header",
+        b"2 2\nthis is prose, as it goes\nand on and on\n",
+        "expected lines of a word and numbers",
+    ),
     Case("JSON", b'{"a": [1, 2]}\n', "it is JSON"),
     Case("CSV", b"word,x,y\na,1,2\nb,3,4\n", "parted by commas"),
     Case("sparse vectors", b"2 100\na 1:0.5 7:0.25\nb 3:1.5\n", "sparse, index:value .PPMI"),
@@ -422,6 +556,31 @@ def test_what_the_fuzzer_knows(path, tmp_path):
         check(bytes([switches]) + path.read_bytes()[1:], tmp_path / "file")
 
 
+@pytest.mark.parametrize("compression", PACKERS)
+def test_a_file_without_a_row_that_can_be_read_is_an_error_whatever_the_policy(hot, compression, tmp_path):
+    """In `build_matrix`, too; that no word was found in a good file is only a warning there."""
+    path = tmp_path / "file"
+    path.write_bytes(PACKERS[compression](b"2 2\na x 1\nb 3 nan\n"))
+    for read in (
+        load_vectors,
+        inspect,
+        lambda path, **how: load_vectors(path, words=["a", "b"], **how),
+        lambda path, **how: load_vectors(path, limit=1, **how),
+        lambda path, **how: build_matrix(path, {"a": 1, "b": 2, "c": 3}, **how),
+    ):
+        with pytest.raises(
+            ValueError, match=r"file holds no row that can be read\. .*2 things wrong were skipped: .*got 'x'"
+        ):
+            read(path, on_error="skip")
+    path.write_bytes(PACKERS[compression](TEXT))
+    assert build_matrix(path, {"c": 1}, on_error="skip").coverage.found == []
+    with pytest.raises(ValueError, match="file holds none of the 1 words that were asked for, as 'c'"):
+        load_vectors(path, words=["c"])
+    path.write_bytes(PACKERS[compression](TEXT.replace(b"a 1", b"a x")))
+    with pytest.raises(ValueError, match=r"holds none of the 1 words .*as 'a'\. .*1 thing wrong was skipped"):
+        load_vectors(path, words=["a"], on_error="skip")
+
+
 # ── encodings ──
 
 
@@ -467,7 +626,9 @@ def test_binary_has_no_words_of_two_bytes_a_character(encoding, tmp_path):
     path = tmp_path / "v.bin"
     path.write_bytes(BINARY)
     for read in (load_vectors, lambda path, **how: build_matrix(path, ["<pad>", "a"], **how)):
-        with pytest.raises(ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none"):
+        with pytest.raises(
+            ValueError, match=rf"v.bin is in word2vec's binary format.*; {encoding} has none.*write the vectors anew"
+        ):
             read(path, encoding=encoding)
 
 
@@ -481,11 +642,13 @@ def test_gbk_in_binary_is_read_when_named(tmp_path):
 # ── what is no stream: fastText, gensim, artifacts, folders ──
 
 
-def fasttext_bin(words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantized=False, model=2, cut=None):
+def fasttext_bin(
+    words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantized=False, model=2, maxn=6, pruned=-1, cut=None
+):
     """A fastText .bin whose vectors are 0, 1, 2 …"""
     told_words, told_dim, told_bucket = sizes or (len(words), dim, bucket)
-    data = struct.pack("<14id", 793712314, 12, told_dim, 5, 1, 1, 1, 1, 1, model, told_bucket, 3, 6, 100, 0.0)
-    data += struct.pack("<3i2q", told_words, told_words, 0, 100, -1)
+    data = struct.pack("<14id", 793712314, 12, told_dim, 5, 1, 1, 1, 1, 1, model, told_bucket, 3, maxn, 100, 0.0)
+    data += struct.pack("<3i2q", told_words, told_words, 0, 100, pruned)
     data += b"".join(word.encode() + b"\0" + struct.pack("<qb", 10, 0) for word in words)
     rows = np.arange((len(words) + bucket) * dim, dtype="<f4")
     data += struct.pack("<?2q", quantized, len(words) + bucket, dim) + rows.tobytes()
@@ -493,17 +656,19 @@ def fasttext_bin(words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantize
     return data[:cut]
 
 
-def test_fasttext_gives_vectors_to_unknown_words(tmp_path):
+def test_fasttext_gives_no_vectors_to_unknown_words_unless_asked(tmp_path):
     path = tmp_path / "cc.bin"
     path.write_bytes(fasttext_bin())
     kv = load_vectors(path)
     assert type(kv).__name__ == "FastTextKeyedVectors"
     assert kv.index_to_key == ["the", "cat"]
     em = build_matrix(path, {"cat": 1, "catty": 2, "the": 3})
-    assert em.coverage.missing == []
-    for word, index in em.word_index.items():
-        assert em.matrix[index].tobytes() == kv.get_vector(word).tobytes()
-    assert load_vectors(path, words=["catty", "cat"]).index_to_key == ["cat", "catty"]
+    assert em.coverage.missing == ["catty"]
+    assert em.provenance.tolist() == ["padding", "cc.bin", "oov", "cc.bin"]
+    assert not em.matrix[2].any()
+    for word in em.coverage.found:
+        assert em.matrix[em.word_index[word]].tobytes() == kv.get_vector(word).tobytes()
+    assert load_vectors(path, words=["catty", "cat"]).index_to_key == ["cat"]
     assert load_vectors(path, limit=1).index_to_key == ["the"]
     facts = inspect(path)
     assert (facts["format"], facts["words"], facts["dim"], facts["damage"]) == ("fasttext", 2, 2, {})
@@ -516,13 +681,36 @@ BROKEN_FASTTEXT = {
         fasttext_bin(["a" * 300], bucket=0, cut=400),
         r"it ends in word 1 of 1|before the vectors",
     ),
-    "cut in the vectors": (fasttext_bin(["a" * 300], bucket=1, cut=-30), "expected 16 bytes of vectors, got"),
+    "cut in the vectors": (
+        fasttext_bin(["a" * 300], bucket=1, cut=-30),
+        r"\(byte 419\): expected 16 bytes of vectors, got",
+    ),
     "too many words": (
         fasttext_bin(sizes=(10**9, 2, 10)),
         "the header says 1000000000 words .* but the whole file has",
     ),
-    "too many numbers": (fasttext_bin(sizes=(2, 10**9, 10)), "of 1000000000 numbers, but the whole file has"),
+    "too many numbers": (
+        fasttext_bin(sizes=(2, 10**9, 10)),
+        r"\(byte 0\): .* of 1000000000 numbers, .* the whole file has",
+    ),
     "negative": (fasttext_bin(sizes=(2, 2, -1)), "-1 buckets"),
+    "negative words": (fasttext_bin(sizes=(-2, 2, 10)), "the header says -2 words"),
+    "no numbers": (fasttext_bin(sizes=(2, 0, 10)), "0 numbers a word"),
+    "no words": (fasttext_bin([]), "the header says 0 words; expected one at least"),
+    "another number of buckets": (fasttext_bin(sizes=(2, 2, 9)), "expected 11 rows of 2 numbers, got 12 rows of 2"),
+    "n-grams of 2^31 - 1 characters": (
+        fasttext_bin(["a" * 3000], maxn=2**31 - 1),
+        "says n-grams of 2147483647 characters; expected at most 256",
+    ),
+    "n-grams of -1 characters": (fasttext_bin(maxn=-1), "n-grams of 3 to -1 characters"),
+    "n-grams without end": (
+        fasttext_bin(["a" * 60_000], maxn=256),
+        r"n-grams of 3 to 256 characters, .* with \d+ characters in all and \d+ in the longest word; expected at most",
+    ),
+    "a word without end": (fasttext_bin(["a" * 70_000]), "has 70000 bytes; expected at most 65536"),
+    "a word of megabytes": (fasttext_bin(["a" * 3_000_000]), "has more than 65536 bytes"),
+    "pruned n-grams": (fasttext_bin(pruned=1 << 60), "1152921504606846976 pruned, but the whole file has"),
+    "fewer than none pruned": (fasttext_bin(pruned=-2), "-2 pruned"),
     "another dimension": (fasttext_bin(sizes=(2, 1, 10)), "expected 12 rows of 1 numbers, got 12 rows of 2"),
     "quantized": (fasttext_bin(quantized=True), "quantized fastText model .*take the .bin"),
     "classifier": (fasttext_bin(model=3), "is a fastText classifier; expected word vectors"),
@@ -531,13 +719,40 @@ BROKEN_FASTTEXT = {
 
 @pytest.mark.parametrize("name", BROKEN_FASTTEXT)
 def test_broken_fasttext_is_explained(name, tmp_path):
-    """gensim itself hangs where a file ends in a word."""
+    """gensim itself hangs where a file ends in a word, and believes every size."""
     data, message = BROKEN_FASTTEXT[name]
     path = tmp_path / "cc.bin"
     path.write_bytes(data)
-    for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
-        with pytest.raises(ValueError, match=message):
+    tracemalloc.start()
+    words = {"a" * 60_000: 1} if name == "n-grams without end" else WORDS
+    for read in (load_vectors, inspect, lambda path: build_matrix(path, words)):
+        with pytest.raises(ValueError, match=message) as caught:
             read(path)
+        assert str(path) in str(caught.value)
+    assert tracemalloc.get_traced_memory()[1] < 2 * len(data) + (1 << 26)
+    tracemalloc.stop()
+    path.write_bytes(gzip.compress(data))  # then nobody knows the size beforehand
+    with pytest.raises(ValueError, match="cc.bin is a (quantized )?fastText"):
+        load_vectors(path)
+
+
+def test_packed_fasttext_does_not_fill_the_memory(tmp_path):
+    """100 MB of zeros out of 100 kB, as rows and as words."""
+    path = tmp_path / "cc.bin"
+    head = gzip.compress(fasttext_bin(sizes=(2, 2, 12_500_000), cut=92), 1)
+    path.write_bytes(head + gzip.compress(bytes(1 << 20), 1))
+    with pytest.raises(
+        ValueError, match=r"2 words and 12500000 buckets of 2 numbers, .* the whole file has \d{4} bytes"
+    ):
+        load_vectors(path)
+    word = b"\0" + struct.pack("<qb", 1, 0)
+    head = gzip.compress(fasttext_bin(sizes=(1 << 20, 2, 0), cut=92), 1)
+    path.write_bytes(head + b"".join(gzip.compress((b"%06d" % k + b"a" * 60_000 + word) * 16) for k in range(80)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"it unpacks to more than \d+ bytes, out of \d{5}; expected less"):
+        load_vectors(path, on_error="skip")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    tracemalloc.stop()
 
 
 class Bomb:
@@ -749,6 +964,191 @@ def test_xz_that_wants_gigabytes_is_refused(tmp_path):
         load_vectors(path)
 
 
+# ── packed streams ──
+
+PIECES = [b"".join(b"w%d %.2f 1\n" % (k, k / 7) for k in range(first, first + 500)) for first in (0, 500, 1000)]
+
+
+def streams(compression):
+    """Three packed streams, of 500 lines each."""
+    return [PACKERS[compression](piece) for piece in PIECES]
+
+
+def spoilt(stream, what):
+    half = len(stream) // 2
+    return {
+        "its first byte": b"X" + stream[1:],
+        "its middle": stream[:half] + bytes(byte ^ 255 for byte in stream[half : half + 4]) + stream[half + 4 :],
+        "its end": stream[:-4] + bytes(4),
+        "cut": stream[:half],
+        "cut at its first bytes": stream[:2],
+    }[what]
+
+
+def read_both(path):
+    """What `load_vectors` and `build_matrix` keep with "skip", and the damage; with "raise" both name file and place."""
+    words = [f"w{k}" for k in range(1500)]
+    for read in (load_vectors, lambda path: build_matrix(path, [*words, "not there"])):
+        with pytest.raises(ValueError, match=r"packed, line \d+ \(byte [\d ]+\): the \w+ stream is cut or damaged"):
+            read(path)
+    kv = load_vectors(path, on_error="skip")
+    em = build_matrix(path, [*words, "not there"], on_error="skip")
+    assert em.coverage.found == kv.index_to_key
+    assert dict(kv.damage.counts) == dict(em.damage[0].counts)
+    return kv.index_to_key, dict(kv.damage.counts)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+@pytest.mark.parametrize("what", ["its first byte", "its middle", "its end", "cut", "cut at its first bytes"])
+def test_a_later_stream_that_is_damaged_is_told(hot, compression, what, tmp_path, capfd):
+    """pbzip2, pigz, `xz --threads` and pzstd write files of many streams; what came before the damage counts."""
+    if (compression, what) == ("zstd", "its middle"):
+        pytest.skip("its streams hold no checksum here")
+    first, second, third = streams(compression)
+    path = tmp_path / "packed"
+    path.write_bytes(first + spoilt(second, what) + (b"" if "cut" in what else third))
+    words, damage = read_both(path)
+    assert words == [f"w{k}" for k in range(len(words))]
+    assert 500 <= len(words) <= 1000
+    assert damage.pop("truncated") == 1
+    assert sum(damage.values()) <= 1  # the line that was cut
+    out = capfd.readouterr()
+    assert "garbage" not in out.err + out.out  # what a library says of its own
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd"])
+def test_what_may_follow_the_last_stream(hot, compression, tmp_path):
+    """Zeros, as tapes have them; anything else is told, and costs no row."""
+    whole = b"".join(streams(compression))
+    path = tmp_path / "packed"
+    for zeros in (b"", bytes(4), bytes(100_000)):
+        path.write_bytes(whole + zeros)
+        assert len(load_vectors(path)) == 1500
+    for rest in (b"X", b"garbage", bytes(8) + b"garbage"):
+        path.write_bytes(whole + rest)
+        words, damage = read_both(path)
+        assert (len(words), damage) == (1500, {"truncated": 1})
+
+
+@pytest.mark.parametrize("compression", ["gzip", "bzip2", "xz", "zstd", "zip"])
+def test_rows_before_the_cut_of_a_small_file_are_had(hot, compression, tmp_path):
+    """Of bzip2 and zstd only whole blocks can be unpacked, so their file has several."""
+    count = 80_000 if compression in ("bzip2", "zstd") else 400
+    numbers = np.random.default_rng(0).integers(0, 10**6, (count, 2))
+    lines = b"".join(b"w%d 0.%06d 0.%06d\n" % (k, a, b) for k, (a, b) in enumerate(numbers.tolist()))
+    packed = PACKERS[compression](lines)
+    path = tmp_path / "packed"
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    with pytest.raises(
+        ValueError, match=rf"packed, line \d+ \(byte [\d ]+\): the {compression} stream is cut or damaged"
+    ):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert len(kv) > count // 3
+    assert kv.index_to_key == [f"w{k}" for k in range(len(kv))]
+    assert kv.damage.counts["truncated"] == 1
+    em = build_matrix(path, ["w0", "w100", f"w{count - 1}"], on_error="skip")
+    assert em.coverage.missing == [f"w{count - 1}"]
+
+
+def test_damage_in_a_small_stream_costs_half_of_it_at_most(hot, tmp_path):
+    lines = b"".join(b"w%d %.2f 1\n" % (k, k / 7) for k in range(2000))
+    packed = gzip.compress(lines)
+    path = tmp_path / "packed"
+    path.write_bytes(packed[:-8] + bytes(8))
+    kv = load_vectors(path, on_error="skip")
+    assert kv.damage.counts == {"truncated": 1}
+    assert len(kv) > 900
+
+
+def test_a_checksum_in_zstd_is_held_against_the_data(hot, tmp_path):
+    """No flip of a bit changes a row."""
+    path = tmp_path / "packed"
+    packed = zstd_compress(b"".join(b"w%d %d.5 1\n" % (k, k * k) for k in range(12)), checksum=True)
+    path.write_bytes(packed)
+    whole = load_vectors(path)
+    told = set()
+    for bit in range(8 * len(packed)):
+        flipped = bytearray(packed)
+        flipped[bit >> 3] ^= 1 << (bit & 7)
+        path.write_bytes(flipped)
+        try:
+            kv = load_vectors(path)
+        except ValueError as error:
+            told.add("match checksum" in str(error))
+        else:
+            assert kv.index_to_key == whole.index_to_key
+            assert kv.vectors.tobytes() == whole.vectors.tobytes()
+    assert told == {True, False}
+
+
+def test_blocks_of_bzip2(tmp_path):
+    """Each level, many blocks that begin at any bit, several threads: as `bz2` unpacks them."""
+    rng = np.random.default_rng(0)
+    for level in (1, 9):
+        pieces = [rng.integers(32, 48, size, np.uint8).tobytes() for size in (350_000, 0, 1, 250_001)]
+        path = tmp_path / "packed"
+        path.write_bytes(b"".join(bz2.compress(piece, level) for piece in pieces))
+        for threads in (1, 3):
+            with open(path, "rb", buffering=0) as file, Bzip2File(file, threads) as unpacked:
+                assert unpacked.read() == b"".join(pieces)
+                assert unpacked.position == path.stat().st_size
+
+
+def test_data_that_look_like_a_mark_of_bzip2(monkeypatch, tmp_path):
+    """A block that does not end at the next mark ends at one of those behind it."""
+    data = np.random.default_rng(0).integers(0, 256, 250_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+    find = Bzip2File._find_marks
+
+    def find_more(self):
+        for bit, mark in find(self):
+            yield bit, mark
+            yield bit + 1000, mark
+            yield bit + 5001, mark
+
+    monkeypatch.setattr(Bzip2File, "_find_marks", find_more)
+    for threads in (1, 3):
+        with open(path, "rb", buffering=0) as file, Bzip2File(file, threads) as unpacked:
+            assert unpacked.read() == data
+
+
+def test_bzip2_goes_on_where_no_thread_can_be_started(monkeypatch, tmp_path):
+    data = np.random.default_rng(0).integers(0, 256, 450_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with open(path, "rb", buffering=0) as file, Bzip2File(file, 3) as unpacked:
+        assert unpacked.read() == data
+
+
+def test_lzma_and_what_pzstd_writes_are_read(hot, tmp_path):
+    path = tmp_path / "packed"
+    path.write_bytes(lzma.compress(TEXT, lzma.FORMAT_ALONE))
+    assert load_vectors(path).index_to_key == ["a", "b"]
+    assert inspect(path)["compression"] == "lzma"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match="the lzma stream is cut or damaged"):
+        load_vectors(path)
+    frame = PACKERS["zstd"](TEXT)
+    path.write_bytes(b"\x50\x2a\x4d\x18\4\0\0\0" + len(frame).to_bytes(4, "little") + frame)
+    assert load_vectors(path).index_to_key == ["a", "b"]
+
+
+def test_a_name_that_is_no_utf8(hot, tmp_path):
+    for compression, pack in PACKERS.items():
+        path = os.fsencode(tmp_path) + b"/v\xff." + str(compression).encode()
+        with open(path, "wb") as file:
+            file.write(pack(TEXT))
+        assert load_vectors(os.fsdecode(path)).index_to_key == ["a", "b"]
+        assert build_matrix(os.fsdecode(path), ["<pad>", "b"]).matrix.tolist() == [[0, 0], [3, 4]]
+
+
 # ── writers ──
 
 WRITER = """
@@ -797,3 +1197,173 @@ def assert_whole(path, size):
     assert em.matrix.shape == (size, 8)
     assert em.matrix.min() == em.matrix.max()
     assert len(em.word_index) in (size, 0)
+
+
+# ── tables: what is skipped, what is forced, what lies in an artifact ──
+
+
+@pytest.mark.parametrize("kind", ["fasttext", "old fasttext", "packed fasttext", "kv", "fasttext kv", "float64 kv"])
+def test_what_is_skipped_is_not_in_what_comes_back(kind, tmp_path, caplog):
+    words = ["the", "cat", "", "sat", "mat"]
+    own = np.random.default_rng(0).normal(size=(5, 4)).astype("f4")
+    own[1, 2], ngrams = np.nan, np.random.default_rng(1).normal(size=(50, 4)).astype("f4")
+    path = tmp_path / "v.bin"
+    pack = gzip.compress if kind == "packed fasttext" else bytes
+    write_fasttext(path, words, own, ngrams, old=kind == "old fasttext", pack=pack)
+    whole = load_facebook_vectors(str(path)) if "packed" not in kind else None
+    if kind.endswith("kv"):
+        if kind == "fasttext kv":
+            kv = whole
+        else:
+            kv = KeyedVectors(4, dtype=np.float64 if kind == "float64 kv" else np.float32)
+            kv.add_vectors(words, own)
+            kv.set_vecattr("mat", "count", 7)
+            whole = kv
+        kv.save(str(path))
+    with pytest.raises(ValueError, match=r"v\.bin, row 2: expected finite numbers in the vector of 'cat', got nan"):
+        load_vectors(path, trust=True)
+    with caplog.at_level(logging.WARNING, "w2v_embed"):
+        back = load_vectors(path, trust=True, on_error="skip")
+    assert back.damage.counts == {"not finite": 1, "empty word": 1}
+    assert "skipped" in caplog.text
+    assert back.index_to_key == ["the", "sat", "mat"]
+    assert back.key_to_index == {"the": 0, "sat": 1, "mat": 2}
+    assert len(back) == len(back.vectors) == 3
+    assert all(len(values) == 3 for values in back.expandos.values())
+    for word in back.index_to_key:
+        if whole is not None:
+            assert same_bits(back[word], whole[word])
+            assert back.get_vecattr(word, "count") == whole.get_vecattr(word, "count")
+    assert np.isfinite(back.vectors).all()
+    back.add_vector("new", np.ones(4))
+    assert back["new"].tolist() == [1] * 4
+    if "fasttext" in kind:
+        back = load_vectors(path, trust=True, on_error="skip")
+        assert len(back.vectors_vocab) == len(back.buckets_word) == 3
+        if whole is not None:
+            assert same_bits(back.get_vector("matter"), whole.get_vector("matter"))
+            assert [b.tolist() for b in back.buckets_word] == [whole.buckets_word[k].tolist() for k in (0, 3, 4)]
+        vectors = back.vectors.copy()
+        back.adjust_vectors()  # made anew of what was kept
+        assert same_bits(back.vectors, vectors)
+        back.save(str(tmp_path / "again.kv"))
+        assert same_bits(load_vectors(tmp_path / "again.kv", trust=True).vectors, vectors)
+
+
+def test_an_empty_word_of_gensims_own_data():
+    path = datapath("toy-model-pretrained.bin")
+    with pytest.raises(ValueError, match="row 23: expected a word, got ''"):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert "" not in kv.key_to_index
+    assert len(kv) == len(kv.vectors) == len(kv.vectors_vocab) == len(kv.buckets_word) == 23
+    gensims = load_facebook_vectors(path)
+    for word in kv.index_to_key:
+        assert same_bits(kv[word], gensims[word])
+
+
+def test_rows_of_ngrams_that_are_not_finite(tmp_path):
+    """They are told, words in the file that have such an n-gram are left out, and no vector made of n-grams is NaN."""
+    own, ngrams = np.ones((2, 3), "f4"), np.ones((7, 3), "f4")
+    spoiled = set(ft_ngram_hashes("the", 3, 6, 7))
+    clean = next(word for word in map("w{}".format, range(99)) if not spoiled & set(ft_ngram_hashes(word, 3, 6, 7)))
+    ngrams[sorted(spoiled)[0]] = np.inf
+    path = write_fasttext(tmp_path / "v.bin", [clean, "the"], own, ngrams)
+    with pytest.raises(ValueError, match="v.bin, row 2: expected finite numbers in the vector of 'the'"):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert kv.index_to_key == [clean]
+    assert kv.damage.counts == {"not finite": 2}
+    assert kv.damage.examples["not finite"][1].startswith(
+        f"n-gram row {sorted(spoiled)[0] + 1}: expected finite numbers"
+    )
+    assert np.isfinite(kv.get_vector("then")).all()
+    em = build_matrix(path, ["<pad>", clean, "the", "then"], on_error="skip", fallbacks=["subwords"])
+    assert np.isfinite(em.matrix).all()
+    assert same_bits(em.matrix[3], kv.get_vector("then"))
+    assert em.coverage.by_fallback == {"exact": 1, "subwords": 2}
+    assert em.damage[0].counts == {"not finite": 2}
+    raw = load_facebook_vectors(str(path))
+    with pytest.raises(ValueError, match="FastTextKeyedVectors, word 'then': expected finite .* its n-grams make"):
+        build_matrix(raw, ["then"], fallbacks=["subwords"])
+    em = build_matrix(raw, ["<pad>", clean, "then"], on_error="skip", fallbacks=["subwords"])
+    assert em.coverage.missing == ["then"]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_fasttext_of_odd_words(tmp_path, old):
+    own, ngrams = np.arange(10, dtype="f4").reshape(5, 2), np.ones((9, 2))
+    path = write_fasttext(tmp_path / "v.bin", ["a", b"b\xff", "c", "a", "d"], own, ngrams, old=old)
+    with pytest.raises(ValueError, match=r"v\.bin, row 2: expected a word in utf-8, got b'b\\xff'"):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert kv.index_to_key == ["a", "c", "d"]
+    assert kv.damage.counts == {"encoding": 1, "duplicate word": 1}
+    assert kv.damage.examples["duplicate word"] == ["row 4: the word 'a' stands here again"]
+    alone = write_fasttext(tmp_path / "w.bin", ["a", "c", "d"], own[[0, 2, 4]], ngrams, old=old)
+    assert same_bits(kv.vectors, load_vectors(alone).vectors)
+    assert load_vectors(path, limit=1).index_to_key == ["a"]  # and what comes later is not looked at
+    assert build_matrix(path, {"c": 1, "x": 2}).coverage.found == ["c"]
+    assert inspect(path)["damage"] == {"encoding": 1, "duplicate word": 1}
+    wrong = write_fasttext(tmp_path / "x.bin", ["čtyři", "šest", "ok"], own[:3], ngrams, encoding="cp852", old=old)
+    with pytest.raises(ValueError, match=r"x\.bin, row 1: .*2 of the words beyond ASCII, 2 in all, are not in utf-8"):
+        build_matrix(wrong, {"ok": 1, "čtyři": 2})
+    assert load_vectors(wrong, encoding="cp852").index_to_key == ["čtyři", "šest", "ok"]
+
+
+def test_tables_without_a_good_row_are_an_error(tmp_path):
+    rows = np.full((1, 2), np.nan)
+    path = write_fasttext(tmp_path / "v.bin", ["a"], rows, np.ones((3, 2)))
+    kv = KeyedVectors(2)
+    kv.add_vectors(["a"], rows)
+    kv.save(str(tmp_path / "v.kv"))
+    KeyedVectors(2).save(str(tmp_path / "none.kv"))
+    EmbeddingMatrix(rows, {"a": 0}).save(tmp_path / "v.npz")
+    EmbeddingMatrix(np.zeros((2, 2)), {"a": 1}, origins=[0, 2]).save(tmp_path / "none.safetensors")
+    for name, message in [
+        ("v.bin", "holds no word with a good row. .*1 × not finite"),
+        ("v.kv", "holds no word with a good row. .*1 × not finite"),
+        ("v.npz", "holds no word with a good row. .*1 × not finite"),
+        ("none.kv", "holds KeyedVectors without a word"),
+        ("none.safetensors", "holds no words with vectors of their own"),
+    ]:
+        with pytest.raises(ValueError, match=message) as caught:
+            load_vectors(tmp_path / name, on_error="skip", trust=True)
+        assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(ValueError, match="row 1: expected finite"):
+        build_matrix(path, ["a"])
+
+
+@pytest.mark.parametrize("format", ["fasttext", "gensim"])
+def test_a_forced_format_names_the_file(format, tmp_path):
+    path = tmp_path / "empty.bin"
+    for content in (b"", b"2 2\na 1 2\n"):
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"empty\.bin (is a fastText .bin that is cut|is no whole file of gensim's)"
+        ):
+            load_vectors(path, format=format, trust=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key_to_index": {"a": 5}},
+        {"key_to_index": {"a": -1}},
+        {"key_to_index": {"a": "0"}},
+        {"key_to_index": {"a": True}},
+        {"key_to_index": {7: 0}},
+        {"vectors": np.zeros(4, "f4")},
+        {"vectors": np.zeros((2, 2), int)},
+        {"vectors": None},
+    ],
+    ids=str,
+)
+def test_keyed_vectors_that_lie(wrong, tmp_path):
+    kv = KeyedVectors(2)
+    kv.add_vectors(["a", "b"], np.ones((2, 2), "f4"))
+    for name, value in wrong.items():
+        setattr(kv, name, value)
+    kv.save(str(tmp_path / "v.kv"))
+    with pytest.raises(ValueError, match=r"v\.kv is no whole file of gensim's .*expected (words and rows|vectors)"):
+        load_vectors(tmp_path / "v.kv", trust=True)

@@ -46,6 +46,21 @@ def test_it_says_what_the_coverage_says(em, tmp_path):
     assert len(page) < 3_000_000
 
 
+def test_it_shows_unused_rows_and_hides_what_steers_terminals(tmp_path):
+    pytest.importorskip("altair")
+    words = [f"\u202e\x1b{k}" for k in range(5)]
+    path = write_text(tmp_path / "v\u202e.txt", {word: [k, k * k, 1] for k, word in enumerate(words)})
+    em = build_matrix(path, {**{word: k + 1 for k, word in enumerate(words)}, "x\u202e": 1200})
+    em.write_report(tmp_path / "r.html", title="t\u202e")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<b>1,194</b><span>unused rows: ids that belong to no word</span>" in page
+    assert "<h1>t\\u202e</h1>" in page
+    assert "from v\\u202e.txt</p>" in page
+    data = data_of(page)
+    assert data["missing"] == [["x\\u202e", 1, ""]]
+    assert not {"\u202e", "\x1b"} & set(json.dumps(data, ensure_ascii=False))
+
+
 def test_little_to_draw(tmp_path):
     pytest.importorskip("altair")
     path = write_text(tmp_path / "v.txt", {"a": [1, 2]})

@@ -21,7 +21,7 @@ from w2v_embed.conversion import convert
 @pytest.fixture
 def em(data):
     index = {"中国": 1, "经济": 2, "qwxyz": 3, "\u2028": 4, 'a"b\\': 6}
-    return build_matrix(data / "vectors.bin", index, oov="normal", on_error="skip")
+    return build_matrix(data / "vectors.bin", index, oov="normal")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])

@@ -49,6 +49,8 @@ def test_files(tmp_path):
     path.write_text(json.dumps({"class_name": "Tokenizer", "config": {"word_index": json.dumps({"x": 1})}}))
     assert read_word_index(path) == {"x": 1}
     text = tmp_path / "words.txt"
+    text.write_bytes(b"the\rcat\r")
+    assert read_word_index(text) == {"the": 0, "cat": 1}
     text.write_bytes("\r\nthe\r\n\u2028x\n".encode())
     assert read_word_index(text) == {"": 0, "the": 1, "\u2028x": 2}
 
@@ -238,6 +240,10 @@ def test_files_in_other_encodings(encoding, name, content, tmp_path, data):
         ('{"a": NaN}', "whole numbers, received nan"),
         ('{"a": 1e999}', "whole numbers, received inf"),
         ('{"version": "1.0", "model": {"type": "WordPiece", "vocab": {"a": 0}}}', "Tokenizer.from_file"),
+        (
+            '{"config": {"word_index": {"a": 1}, "num_words": "x"}}',
+            "in its config: num_words must be None or .* received 'x'",
+        ),
         (tokenizer_json(word_index="{"), "in its word_index, line 1: not JSON"),
         (tokenizer_json(word_index="7"), "expected a JSON object .* got int"),
     ],

@@ -3,11 +3,12 @@
 import codecs
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .progress import reporter
 from .readers.compression import Source
-from .shown import quoted
+from .shown import plain_errors, quoted
 from .texts import checked_encoding, mark_of, read_json
 from .vocabulary import is_padding
 
@@ -17,6 +18,7 @@ _LONGEST_RUN = 1 << 16  # characters that jieba gets at once where nothing parts
 _LONGEST_WORD = 64  # characters of Chinese
 
 
+@plain_errors
 def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
     """Count the words of texts.
 
@@ -102,18 +104,27 @@ def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
     return {word: index for index, word in enumerate(words, first)}
 
 
+@plain_errors
 def read_counts(path, *, split="whitespace", encoding="utf-8"):
     """Counts out of a file: a .json of word → count, or anything else as a text whose words are counted.
 
     Returns:
         A mapping word → count.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or not this; a count is negative, not finite, or more than any text holds.
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
+    from .coverage import checked_count
+
     counts = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):
         raise ValueError(f"{path}: expected a JSON object word -> count, got {type(counts).__name__}")
-    return counts
+    try:
+        return {word: checked_count(counts, word) for word in counts}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 # ── stretches of text ──
@@ -132,17 +143,16 @@ def _texts(source, encoding):
         head = head or raw[:4]
         try:
             text = decoder.decode(raw, last and source.damage is None)
-        except UnicodeDecodeError as error:
-            waiting = len(error.object) - got  # bytes of a character that the stretch before ended in
-            decoder.setstate(before)
-            lines += decoder.decode(raw[: max(error.start - waiting, 0)]).count("\n")
-            what = f"{error.object[error.start : error.start + 20]!r} ({error.reason})"
-            raise _no_text(source.path, lines, begin - waiting + error.start, encoding, what, head) from error
         except UnicodeError as error:
-            raise ValueError(
-                f'{source.path}, line 1 (byte 0): not in {encoding} ({error}). Pass the right encoding; "utf-16-le" and '
-                '"utf-16-be" are UTF-16 without a byte order mark.'
-            ) from error
+            byte, what = begin, f"{raw[:20]!r} ({error})"
+            if isinstance(error, UnicodeDecodeError):
+                waiting = len(error.object) - got  # bytes of a character that the stretch before ended in
+                byte += error.start - waiting
+                what = f"{error.object[error.start : error.start + 20]!r} ({error.reason})"
+                with suppress(UnicodeError):  # there is no mark
+                    decoder.setstate(before)
+                    lines += decoder.decode(raw[: max(error.start - waiting, 0)]).count("\n")
+            raise _no_text(source.path, lines, byte, encoding, what, head) from error
         if "\0" in text:  # also what Latin words in UTF-16 look like when they are read as something else
             lines += text.count("\n", 0, text.index("\0"))
             raise _no_text(source.path, lines, begin + raw.find(0), encoding, "a NUL byte", head)
@@ -153,7 +163,9 @@ def _texts(source, encoding):
 
 def _no_text(path, line, byte, encoding, what, head):
     mark = mark_of(head)
-    guess = f" It looks like {mark}." if mark and codecs.lookup(mark) != codecs.lookup(encoding) else ""
+    guess = f" It looks like {mark}." if mark and codecs.lookup(mark).name != codecs.lookup(encoding).name else ""
+    if not mark and codecs.lookup(encoding).name in ("utf-16", "utf-32"):
+        guess = f' Without a byte order mark it is "{encoding}-le" or "{encoding}-be".'
     return ValueError(
         f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding to count_words "
         "(--encoding of w2v-embed vocab), or download the file again."

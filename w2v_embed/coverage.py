@@ -205,10 +205,11 @@ def checked_counts(counts, words):
             f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
         )
     counts = counts if isinstance(counts, Mapping) else counts.to_dict()
-    return {word: _count(counts, word) for word in words}
+    return {word: checked_count(counts, word) for word in words}
 
 
-def _count(counts, word):
+def checked_count(counts, word):
+    """The count of `word`, a finite number from 0 on."""
     count = counts.get(word, 0)
     try:
         good = bool(0 <= count < math.inf)

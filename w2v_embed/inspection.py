@@ -6,6 +6,7 @@ import numpy as np
 
 from .readers.load import first_of_equal
 from .readers.opened import Opened
+from .shown import plain_errors
 
 _FIRST_WORDS = 10
 _ASKED = 5  # words whose neighbours are looked for
@@ -14,6 +15,7 @@ _OUTSIDE = 3  # interquartile ranges beyond the quartiles from which on a norm i
 _EXAMPLES = 5
 
 
+@plain_errors
 def inspect(path, *, encoding="utf-8", on_error="skip", progress=None, trust=False):
     """Read the whole of `path` and tell what is in it.
 

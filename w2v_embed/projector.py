@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .output import write_atomically
 
+_FORMULA = tuple('=+-@"＝＋－＠')  # the full-width ones count in East Asian editions
+
 _CONFIG = """embeddings {
   tensor_path: "tensors.tsv"
   metadata_path: "metadata.tsv"
@@ -63,9 +65,15 @@ def _in_order(em):
 def _safe(label):
     r"""A label that is one field of one line, and stays one when the projector trims lines and leaves out empty ones.
 
-    >>> _safe("a\tb"), _safe(" "), _safe(""), _safe("New York")
-    ('a\\tb', '\\x20', '(empty)', 'New York')
+    Spreadsheets open such files, too, and run what looks like a formula; an apostrophe before it is how they mark text. (The
+    projector shows it. An escape for "=" would be as safe, but nobody could read it or look for it.) One more stands before
+    words that have some of their own, so that no two labels are alike. A quotation mark in front would hide what follows.
+
+    >>> _safe("a\tb"), _safe(" "), _safe(""), _safe("New York"), _safe("=1+1"), _safe("'=1+1"), _safe("'s")
+    ('a\\tb', '\\x20', '(empty)', 'New York', "'=1+1", "''=1+1", "'s")
     """
+    if label.lstrip("'")[:1] in _FORMULA:
+        label = f"'{label}"
     out = []
     for position, character in enumerate(label):
         inner = character == " " and 0 < position < len(label) - 1

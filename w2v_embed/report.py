@@ -14,6 +14,7 @@ import numpy as np
 
 from .coverage import checked_counts
 from .output import check_writable, write_atomically
+from .shown import shown, shown_word
 
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection
@@ -64,8 +65,8 @@ def write_report(em, path, counts=None, title=None):
     }
     page = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     parts = {
-        "TITLE": html.escape(title or "Coverage of the word vectors"),
-        "SUBTITLE": html.escape(_subtitle(em)),
+        "TITLE": html.escape(shown(title or "Coverage of the word vectors")),
+        "SUBTITLE": html.escape(shown(_subtitle(em))),
         "TILES": _tiles(coverage, counts),
         "SUGGESTIONS": "".join(f"<li>{html.escape(sentence)}</li>" for sentence in coverage.suggested()),
         # "<" would end the script, or open a comment, wherever a word holds it
@@ -89,6 +90,8 @@ def _tiles(coverage, counts):
         tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.values()):,} tokens"))
     tiles.append((f"{len(coverage.derived):,}", "words by a fallback"))
     tiles.append((f"{len(coverage.missing):,}", "words missing"))
+    if coverage.unused:
+        tiles.append((f"{coverage.unused:,}", "unused rows: ids that belong to no word"))
     return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
 
 
@@ -100,12 +103,14 @@ def _missing(coverage, counts):
     for name, words in coverage.suggestions.items():
         for word in words:
             would[word].append(name)
-    return [[word, count, ", ".join(would[word])] for word, count in coverage.top_missing(counts, _MOST_ROWS)]
+    return [
+        [shown_word(word), count, ", ".join(would[word])] for word, count in coverage.top_missing(counts, _MOST_ROWS)
+    ]
 
 
 def _derived(coverage, counts):
     rows = [
-        [word, count, coverage.how(word), " + ".join(coverage.derived[word].words)]
+        [shown_word(word), count, shown(coverage.how(word)), shown(" + ".join(coverage.derived[word].words))]
         for word, count in coverage.ranked(counts)
         if word in coverage.derived
     ]
@@ -240,11 +245,17 @@ def _projection(altair, em, ranked, groups):
     taken, values = set(), []
     for (word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
         values.append(
-            {"x": point[0], "y": point[1], "word": word, "count": count, "how": groups[em.coverage.how(word)]}
+            {
+                "x": point[0],
+                "y": point[1],
+                "word": shown_word(word),
+                "count": count,
+                "how": groups[em.coverage.how(word)],
+            }
         )
         if cell not in taken:
             taken.add(cell)
-            values[-1]["label"] = word
+            values[-1]["label"] = shown_word(word)
     bare = altair.Axis(labels=False, ticks=False, grid=False, domain=False)
     base = _chart(altair, values, 420).encode(
         x=altair.X("x:Q", title=None, axis=bare), y=altair.Y("y:Q", title=None, axis=bare)

@@ -60,7 +60,10 @@ def read_text(path, encoding="utf-8"):
             wrong = error.start if wrong is None and isinstance(error, UnicodeDecodeError) else wrong
         else:
             if "\0" not in text:  # Latin words in UTF-16 without a mark are UTF-8, too, with these between
-                return text.removeprefix("\ufeff")
+                text = text.removeprefix(
+                    "" if mark in ("utf-16", "utf-32") else "\ufeff"
+                )  # these take it off themselves
+                return text.replace("\r\n", "\n").replace("\r", "\n")
     at = wrong if wrong is not None else max(raw.find(0), 0)
     expected = " or ".join(["UTF-8" if name == "utf-8" else name for name in tried])
     raise ValueError(
@@ -77,32 +80,32 @@ def read_json(path, *, encoding="utf-8", label="id"):
 def parse_json(text, origin, label="id"):
     """What a JSON text holds, no key in an object twice; `origin` is its name in messages."""
 
+    repeated = []
+
     def once_each(pairs):
         content = dict(pairs)
-        if len(content) < len(pairs):
+        if len(content) < len(pairs) and not repeated:
             seen = {}
             for key, value in pairs:
                 if key in seen:
-                    refuse_repeated(origin, key, (seen[key], value), _lines_of(text, key), label)
+                    repeated.append((key, (seen[key], value)))
+                    break
                 seen[key] = value
         return content
 
     try:
-        return json.loads(text, object_pairs_hook=once_each)
+        content = json.loads(text, object_pairs_hook=once_each)
     except json.JSONDecodeError as error:
         raise ValueError(f"{origin}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
     except RecursionError:
         raise ValueError(
             f"{origin}: lists or objects nested too deeply; expected word -> {label}, or a list of words"
         ) from None
-    except _RepeatedError:
-        raise
     except ValueError as error:  # a number that Python refuses to read
         raise ValueError(f"{origin}: not JSON that can be read ({error})") from error
-
-
-class _RepeatedError(ValueError):
-    pass
+    for key, values in repeated:
+        refuse_repeated(origin, key, values, _lines_of(text, key), label)
+    return content
 
 
 def refuse_repeated(origin, word, values, lines=None, label="id"):
@@ -111,7 +114,7 @@ def refuse_repeated(origin, word, values, lines=None, label="id"):
         told = ", ".join(f"line {line} with the {label} {quoted(value)}" for line, value in zip(lines, values))
     else:
         told = f"with the {label}s {' and '.join(map(quoted, values))}"
-    raise _RepeatedError(
+    raise ValueError(
         f"{origin}: the word {quoted(word)} stands there twice: {told}. Remove one of them: a word has one {label}."
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from .shown import logger, quoted
+from .shown import logger, plain_errors, quoted
 from .texts import parse_json, read_json, read_text, refuse_repeated
 
 _PADDING_WORDS = frozenset({"", "<pad>", "[pad]"})  # in lower case
@@ -57,6 +57,7 @@ def is_padding(word):
     return word.lower() in _PADDING_WORDS
 
 
+@plain_errors
 def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
     """The vocabulary of `source`, checked.
 
@@ -85,7 +86,9 @@ def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
     """
     origin = str(source) if isinstance(source, (str, Path)) else type(source).__name__
     raw = _read(source, origin, encoding)
-    num_words = num_words_of(source, raw.num_words if num_words is None else num_words)
+    if num_words is None and raw.num_words is not None:
+        num_words = num_words_of(source, raw.num_words, f"{origin}, in its config: ")
+    num_words = num_words_of(source, num_words)
     words_at = _checked(raw, origin, num_words)
     first = words_at.get(0)
     padding = first is None or first == raw.padding or is_padding(first)
@@ -111,7 +114,7 @@ def read_word_index(source, num_words=None, *, encoding="utf-8"):
     return read_vocabulary(source, num_words, encoding=encoding).word_index
 
 
-def num_words_of(source, num_words):
+def num_words_of(source, num_words, origin=""):
     """`num_words`, or what a legacy Tokenizer was told, checked; None where nothing bounds the ids."""
     if num_words is None and not isinstance(source, (str, Path, Mapping, list, tuple)):
         num_words = getattr(source, "num_words", None)
@@ -123,7 +126,7 @@ def num_words_of(source, num_words):
         rows = 0
     if not 0 < rows <= _MOST_ROWS or isinstance(num_words, bool):
         raise ValueError(
-            f"num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {quoted(num_words)}"
+            f"{origin}num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {quoted(num_words)}"
         )
     return rows
 
@@ -186,7 +189,7 @@ def _read_file(path, encoding):
         raise ValueError(
             f"{path}: a word index is read from .json (word -> id, or a list), .tsv (word, tab, id) or .txt (one word a line)"
         )
-    lines = [line.removesuffix("\r") for line in read_text(path, encoding).split("\n")]
+    lines = read_text(path, encoding).split("\n")
     if not lines[-1]:
         lines.pop()
     tabbed = next((number for number, line in enumerate(lines, 1) if "\t" in line), None)
@@ -223,7 +226,7 @@ def _read_json(path, encoding):
     if isinstance(content, dict):
         return _Raw(list(content.items()), num_words=num_words)
     if isinstance(content, list):
-        return _Raw(_numbered(content))
+        return _Raw(_numbered(content), num_words=num_words)
     raise ValueError(f"{path}: expected a JSON object word -> id or a list of words, got {type(content).__name__}")
 
 

@@ -316,7 +316,7 @@ def seeds():
             json.dumps({"model": model, "added_tokens": added, "normalizer": {"lowercase": True}}).encode()
         ],
         "tokenizer_config.json": [json.dumps(options).encode()],
-        "spiece": [sentencepiece()],
+        "spiece": [sentencepiece(), sentencepiece([*PIECES[:4], "1", ",", "▁1,", "1,"])],
         "shards": [b'{"metadata": {}, "weight_map": {"a": "s1"}}'],
         "state": [json.dumps(state).encode()],
     }

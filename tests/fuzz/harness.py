@@ -33,7 +33,7 @@ def check(case, path):
     encoding = _ENCODINGS[switches >> 3 & 3]
     wanted = PICKED if switches >> 5 & 1 else None
     lends = bool(switches >> 6 & 1)
-    logging.getLogger("w2v_embed").setLevel(logging.ERROR)
+    logging.disable(logging.ERROR)
     old = detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS
     detect.HEAD = opened.HEAD = _HEADS[switches >> 1 & 3]
     blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS = (16, 128)[switches >> 7], 1 << 12, 1
@@ -49,6 +49,7 @@ def check(case, path):
     finally:
         detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS = old
         keys.hot_loops = opened.hot_loops
+        logging.disable(logging.NOTSET)
 
 
 def _read(path, wanted, encoding, on_error, lends=False):

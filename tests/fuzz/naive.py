@@ -67,9 +67,10 @@ def text_records(data, dim, header):
 
 
 def _is_plain(line, dim):
-    """Whether this is, at first sight, a word and `dim` fields: that many blanks or control characters, none of them first."""
+    """Whether this is, at first sight, a word and `dim` fields: that many blanks or control characters, none of them first, and
+    no zero bytes at its end."""
     inside = line.rstrip(bytes(range(33)))
-    return inside[:1] > b" " and sum(byte <= 32 for byte in inside) == dim
+    return b"\0" not in line[len(inside) :] and inside[:1] > b" " and sum(byte <= 32 for byte in inside) == dim
 
 
 def _text_record(line, fields, dim, number, byte):
@@ -78,7 +79,7 @@ def _text_record(line, fields, dim, number, byte):
         record.word = re.split(rb"[\0- ]", line, maxsplit=1)[0]  # at first sight
     starts_blank = line[0] in BLANKS
     if b"\0" in line:
-        record.wrong, record.plain = "NUL", False
+        record.wrong = "zero byte"
     elif len(fields) == dim and starts_blank and all(number_of(one)[1] != "unreadable number" for one in fields):
         record.wrong = "empty word"
     elif len(fields) < dim + 1:

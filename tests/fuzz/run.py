@@ -44,6 +44,7 @@ def fuzz(target, seconds, work=WORK):
         "NUMBA_BOUNDSCHECK": "1",
         "NUMBA_CACHE_DIR": str(work / "numba"),
         "MALLOC_ARENA_MAX": "2",  # address space is bounded, and each arena reserves some
+        "MALLOC_MMAP_THRESHOLD_": "65536",  # else the buffers of a megabyte leave holes in the heap, case by case
         "OPENBLAS_NUM_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }

@@ -1,7 +1,13 @@
 """`w2v-embed encode` and `w2v-embed similar`: vectors of the lines of a file, and the lines most like a text."""
 
 import os
-import sys
+from pathlib import Path
+
+from w2v_embed.console import on_terminal, one_of, say, whole
+from w2v_embed.shown import shown
+
+_MERGES = ("sum", "mean", "concat", "last", "first_last")
+_POOLINGS = ("mean", "max", "mean_max", "cls")
 
 
 def add_encode(commands):
@@ -17,7 +23,7 @@ def add_encode(commands):
     command.add_argument("texts", metavar="TEXTS", help="file with one text a line")
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="the .npy file to write")
     _add_options(command)
-    command.set_defaults(run=run_encode)
+    command.set_defaults(run=run_encode, files=_files_of_encode)
 
 
 def add_similar(commands):
@@ -32,12 +38,18 @@ def add_similar(commands):
     )
     command.add_argument("query", metavar="QUERY", help="a text or a word")
     command.add_argument("texts", metavar="TEXTS", help="file with one text (or word) a line")
-    command.add_argument("-n", type=int, default=10, help="how many lines to print (%(default)s)")
+    command.add_argument("-n", type=whole(1), default=10, help="how many lines to print (%(default)s)")
     command.add_argument(
-        "--whiten", type=int, metavar="DIM", help="whiten the vectors of the file and keep DIM columns"
+        "--whiten", type=whole(1), metavar="DIM", help="whiten the vectors of the file and keep DIM columns"
     )
     _add_options(command)
-    command.set_defaults(run=run_similar)
+    command.set_defaults(run=run_similar, files=lambda args: ([("TEXTS", args.texts)], []))
+
+
+def _files_of_encode(args):
+    output = os.path.realpath(args.output)
+    written = [("--output", f"{output}{suffix}") for suffix in (".part", ".part.json")]
+    return [("TEXTS", args.texts), ("MODEL", args.model)], [("--output", args.output), *written]
 
 
 def run_encode(args):
@@ -47,18 +59,14 @@ def run_encode(args):
     try:
         vectors = encoder.encode(texts, output=args.output, **_options(args))
     except KeyboardInterrupt:
-        begun = os.path.exists(f"{args.output}.part")
-        told = f"the same command goes on from {args.output}.part" if begun else "no vector was written"
-        print(f"w2v-embed: stopped; {told}", file=sys.stderr)
-        raise SystemExit(130) from None
+        part = f"{args.output}.part"
+        raise KeyboardInterrupt(f"the same command goes on from {part}" if Path(part).exists() else "") from None
     if not args.quiet:
-        print(f"{args.output}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} numbers (float32)")
+        say(f"{args.output}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} numbers (float32)")
 
 
 def run_similar(args):
     """Run `similar`: print cosine and text of the nearest lines, the most similar first."""
-    if args.n < 1:
-        raise ValueError(f"-n must be 1 or more, received {args.n}")
     from w2v_embed.contextual import cosine, fit_whitening
 
     texts = list(_Lines(args.texts))
@@ -67,21 +75,27 @@ def run_similar(args):
         vectors = fit_whitening(vectors[1:], args.whiten)(vectors)
     cosines = cosine(vectors[:1], vectors[1:])[0]
     for place in (-cosines).argsort(kind="stable")[: args.n]:
-        print(f"{cosines[place]:7.4f}  {texts[place]}")
+        say(f"{cosines[place]:7.4f}  {shown(texts[place])}")
 
 
 def _add_options(command):
     command.add_argument(
         "--layers", type=int, nargs="+", default=[-2], metavar="N", help="0 embeddings, 1 first, -1 last layer (-2)"
     )
-    command.add_argument("--merge", default="sum", help="of layers: sum, mean, concat, last, first_last (%(default)s)")
-    command.add_argument("--pooling", default="mean", help="of tokens: mean, max, mean_max, cls (%(default)s)")
-    command.add_argument("--no-special-tokens", action="store_true", help="leave [CLS] and [SEP] out of the pooling")
-    command.add_argument("--batch-size", type=int, default=32, metavar="N", help="(%(default)s)")
     command.add_argument(
-        "--max-length", type=int, metavar="N", help="cut texts at so many tokens (what the model takes)"
+        "--merge", type=one_of(*_MERGES), default="sum", help=f"of layers: {', '.join(_MERGES)} (%(default)s)"
     )
-    command.add_argument("--stride", type=int, metavar="N", help="do not cut: windows that begin so many tokens apart")
+    command.add_argument(
+        "--pooling", type=one_of(*_POOLINGS), default="mean", help=f"of tokens: {', '.join(_POOLINGS)} (%(default)s)"
+    )
+    command.add_argument("--no-special-tokens", action="store_true", help="leave [CLS] and [SEP] out of the pooling")
+    command.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="(%(default)s)")
+    command.add_argument(
+        "--max-length", type=whole(1), metavar="N", help="cut texts at so many tokens (what the model takes)"
+    )
+    command.add_argument(
+        "--stride", type=whole(1), metavar="N", help="do not cut: windows that begin so many tokens apart"
+    )
     command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
 
 
@@ -94,7 +108,7 @@ def _options(args):
         "batch_size": args.batch_size,
         "max_length": args.max_length,
         "stride": args.stride,
-        "progress": True if sys.stderr.isatty() and not args.quiet else None,
+        "progress": True if on_terminal() and not args.quiet else None,
     }
 
 

@@ -1,13 +1,15 @@
-"""Small files of a model, read whole: at most `LIMIT` bytes of them, and with errors that name the file."""
+"""Small files of a model, read whole, up to a limit, and with errors that name the file."""
 
 import json
 import os
 import reprlib
 from pathlib import Path
 
-# What describes a model: a configuration, a vocabulary, the header, index or pickle of a checkpoint. The largest ones in
-# use have 10 MB; a file that says it has more would only cost memory, since what is read from it takes up to 25 times as much.
+# Bytes of what describes a model: a configuration, the header, index or pickle of a checkpoint. The largest ones in use have
+# 10 MB; a file that says it has more would only cost memory, since what is read from it takes up to 25 times as much.
 LIMIT = 1 << 24
+# And of a vocabulary: XLM-R's tokenizer.json has 17 MB, Gemma's 34.
+VOCABULARY_LIMIT = 1 << 26
 
 
 class _Short(reprlib.Repr):
@@ -31,27 +33,27 @@ def shown(value):
     return _short.repr(value)
 
 
-def read_small(path):
+def read_small(path, limit=LIMIT):
     """Return the bytes of a file.
 
     Raises:
-        ValueError: if it has more than `LIMIT`.
+        ValueError: if it has more than `limit`.
     """
     path = Path(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(size) if size <= LIMIT else b""
-    if size > LIMIT:
+        data = file.read(size) if size <= limit else b""
+    if size > limit:
         raise ValueError(
-            f"{path} has {size:,} bytes: expected at most {LIMIT:,}, which no such file of a model needs. "
+            f"{path} has {size:,} bytes: expected at most {limit:,}, which no such file of a model needs. "
             "Is it what its name says?"
         )
     return data
 
 
-def read_text(path):
+def read_text(path, limit=LIMIT):
     """Return the text of a small file in UTF-8."""
-    data = read_small(path)
+    data = read_small(path, limit)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -61,9 +63,9 @@ def read_text(path):
         ) from error
 
 
-def read_json(path):
+def read_json(path, limit=LIMIT):
     """Return the object in a small JSON file, a dict."""
-    return json_object(read_text(path), path)
+    return json_object(read_text(path, limit), path)
 
 
 def json_object(text, origin):

@@ -8,7 +8,6 @@ are not there. `PATH` itself is only ever replaced by a whole file.
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import zlib
@@ -16,13 +15,13 @@ import zlib
 import numpy as np
 
 from w2v_embed.output import check_writable
+from w2v_embed.shown import logger
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
-_log = logging.getLogger(__name__)
 _LARGEST_STATE = 1 << 20
 _READ_AT_ONCE = 1 << 20
 
@@ -185,7 +184,7 @@ def _lock(file, part):
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:  # a file system that knows no locks
-        _log.warning("%s cannot be locked (%s): start no second run that writes to it", part, error)
+        logger.warning("%s cannot be locked (%s): start no second run that writes to it", part, error)
     return True
 
 

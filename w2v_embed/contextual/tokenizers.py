@@ -9,7 +9,7 @@ import hashlib
 import unicodedata
 from pathlib import Path
 
-from w2v_embed.contextual.files import checked, read_json, read_small, read_text, shown
+from w2v_embed.contextual.files import VOCABULARY_LIMIT, checked, read_json, read_small, read_text, shown
 
 _LARGEST_ID = (1 << 31) - 1
 
@@ -61,7 +61,7 @@ class WordPieceTokenizer:
                 "texts for BERT and NEZHA need tokenizers: pip install 'w2v-embed[contextual]'"
             ) from error
 
-        saved = read_json(folder / "tokenizer.json") if (folder / "tokenizer.json").is_file() else {}
+        saved = read_json(folder / "tokenizer.json", VOCABULARY_LIMIT) if (folder / "tokenizer.json").is_file() else {}
         vocabulary = self._vocabulary(folder, saved)
         added = {**_added(folder / "tokenizer.json", saved), **options["added_tokens"]}
         special = options["special_tokens"]
@@ -103,7 +103,7 @@ class WordPieceTokenizer:
         self.file = folder / "vocab.txt"
         if self.file.is_file():
             # Split at line feeds only: vocabularies hold other characters that Python counts as the end of a line.
-            words = read_text(self.file).split("\n")
+            words = read_text(self.file, VOCABULARY_LIMIT).split("\n")
             if not words[-1]:
                 words.pop()
             return {word.rstrip("\r"): id_ for id_, word in enumerate(words)}
@@ -148,16 +148,18 @@ class SentencePieceTokenizer:
             from sentencepiece import SentencePieceProcessor
         except ImportError as error:
             raise ImportError("texts for XLNet need sentencepiece: pip install 'w2v-embed[contextual]'") from error
-        data, self._processor = read_small(self.file), SentencePieceProcessor()
+        data, self._processor = read_small(self.file, VOCABULARY_LIMIT), SentencePieceProcessor()
         try:
             if not data or not self._processor.LoadFromSerializedProto(data):
                 raise RuntimeError("nothing could be loaded")
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.file}: no model of sentencepiece, or a damaged one ({error}).") from error
         self._lower = options.get("do_lower_case", False)
         self._keep_accents = options.get("keep_accents", False)
         self._remove_space = options.get("remove_space", True)
         self.size, self.unknown_id = self._processor.get_piece_size(), self._processor.unk_id()
+        if not 0 <= self.unknown_id < self.size:
+            raise ValueError(f"{self.file} has no piece for what is unknown, which texts need: is it damaged?")
         sep, cls, pad = (self._id(piece) for piece in ("<sep>", "<cls>", "<pad>"))
         self.head, self.tail, self.tail_types = [], [sep, cls], [0, 2]
         self.pad_id, self.pad_type = pad, 3
@@ -197,7 +199,7 @@ class SentencePieceTokenizer:
         if len(piece) < 2 or piece[-1] != "," or not piece[-2].isdigit():
             return [piece]
         parts = self._processor.encode(piece[:-1].replace("▁", ""), out_type=str)
-        if piece[0] != "▁" and parts[0][0] == "▁":
+        if piece[0] != "▁" and parts and parts[0].startswith("▁"):
             # sentencepiece began a word where none was
             parts = parts[1:] if parts[0] == "▁" else [parts[0][1:], *parts[1:]]
         return [*parts, ","]

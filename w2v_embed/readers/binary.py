@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from .blocks import BlockReader
-from .damage import Damage
+from .damage import Damage, zero_tail
 
 
 class BinaryReader(BlockReader):
@@ -35,7 +35,14 @@ class BinaryReader(BlockReader):
             scratch.buf, scratch.filled, self.dim, self.table, scratch.found, notes, scratch.offset
         )
         scratch.notes.take(n_noted)
-        if ended and scratch.bytes[position : scratch.filled].strip(b"\n"):
+        rest = scratch.bytes[position : scratch.filled].strip(b"\n") if ended else b""
+        if rest and not rest.strip(b"\0"):
+            scratch.broken = zero_tail(len(rest), position)
+            # Where the zeros begin in a vector, that is none.
+            last = scratch.n_found - 1
+            if last >= 0 and scratch.found[last, 4] == position and not any(scratch.bytes[position - 4 : position]):
+                scratch.n_found = last
+        elif rest:
             scratch.broken = Damage(
                 "truncated",
                 f"expected a word and {4 * self.dim} bytes, got {scratch.filled - position} bytes and the end of the file",
@@ -61,7 +68,7 @@ class BinaryReader(BlockReader):
         exact |= found[:, 2] == found[:, 3]  # no word
 
     def read_exactly(self, buf, record, begin, stop):
-        """One record, with everything that can be wrong with it; results as of `text.read_line`."""
+        """One record, with everything that can be wrong with it; results as of `line.read_line`."""
         vector = stop - 4 * self.dim
         if vector - 1 == begin:
             return None, None, Damage("empty word", "expected a word before the space, got none", record, begin)

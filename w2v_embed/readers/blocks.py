@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from . import plain
-from .damage import Damage, Damages
+from .damage import Damage, Damages, zero_tail
 from .detect import looks_like, reads_as
 
 _BLOCK = 1 << 21
@@ -147,6 +147,8 @@ class BlockReader:
             if scratch.end or self._ended:
                 break
             self._grow(scratch)
+            if scratch.broken:
+                break
         self._tail = bytes(scratch.bytes[scratch.end : scratch.filled])
         self._offset += scratch.end
         return scratch.end > 0 or scratch.broken is not None
@@ -161,6 +163,11 @@ class BlockReader:
     def _grow(self, scratch):
         """A record that is longer than a block: a larger block, up to a bound."""
         if self._size >= _LONGEST_RECORD:
+            zeros = scratch.filled - len(scratch.bytes[: scratch.filled].rstrip(b"\0"))
+            if 2 * zeros > scratch.filled:
+                scratch.broken = zero_tail(f"more than {zeros}", scratch.filled - zeros)
+                self._ended = True
+                return
             raise ValueError(
                 f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
                 f"{_LONGEST_RECORD} bytes; expected a word and {self.dim} numbers. The file holds no word vectors, or is "

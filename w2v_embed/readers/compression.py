@@ -5,15 +5,19 @@ import io
 import lzma
 import os
 import stat
+import struct
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
     b"\xfd7zXZ\x00": "xz",
+    b"]\0\0": "lzma",  # what came before .xz; as other programs know it
     b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x50\x2a\x4d\x18": "zstd",  # pzstd writes how long a frame is before it
     b"PK\x03\x04": "zip",
     b"PK\x05\x06": "zip",  # an empty archive
 }
@@ -22,6 +26,9 @@ _USUAL_RATIO = 3
 # An .xz file says how much memory unpacking it takes: up to 4 GB. `xz -9` makes files that take 65 MB.
 _MOST_XZ_MEMORY = 1 << 28
 _PIECE = 1 << 16
+# The first bytes to unpack at a time, then twice as many, up to a piece: what comes out together with an error is lost.
+_FIRST_PIECE = 1 << 9
+_ZIP_ENTRY = struct.Struct("<4s5H3I2H")  # before each file in an archive
 _ARTIFACT = {"matrix.npy", "metadata.npy"}  # the members of an .npz that EmbeddingMatrix.save wrote
 
 
@@ -63,6 +70,7 @@ class Source:
         try:
             self.size = os.fstat(self._file.fileno()).st_size
             self.damage = None
+            self._most = _FIRST_PIECE
             self._file.seek(0)
             self.compression = compression_of(self._file.read(8))
             self._file.seek(0)
@@ -84,30 +92,34 @@ class Source:
         # Each library is imported by the files that need it: together they would cost more than NumPy.
         if self.compression is None:
             return self._file
-        if self.compression == "gzip":
-            from isal import igzip_threaded
-
-            return igzip_threaded.open(self._file, "rb")
         if self.compression == "bzip2":
-            from rapidgzip import IndexedBzip2File
+            from .bzip2 import Bzip2File
 
-            # Each thread keeps some unpacked blocks, which hold up to 46 MB where somebody wants it so: 4 threads, 0.6 GB.
-            return IndexedBzip2File(self._file.fileno(), parallelization=min(threads, 4))
-        if self.compression == "xz":
-            return io.BufferedReader(_XzFile(self._file), _PIECE)
+            # Each thread keeps some unpacked blocks, which hold up to 46 MB where somebody wants it so: 4 threads, 0.3 GB.
+            return Bzip2File(self._file, min(threads, 4) if self.size > _PIECE else 1)
+        if self.compression == "gzip":
+            from isal.igzip_lib import DECOMP_GZIP, IgzipDecompressor
+
+            return _Streams(self._file, partial(IgzipDecompressor, DECOMP_GZIP))
+        if self.compression in ("xz", "lzma"):
+            kind = lzma.FORMAT_XZ if self.compression == "xz" else lzma.FORMAT_ALONE
+            return _Streams(self._file, partial(lzma.LZMADecompressor, kind, memlimit=_MOST_XZ_MEMORY))
         if self.compression == "zstd":
             if sys.version_info >= (3, 14):
                 from compression import zstd
             else:
                 from backports import zstd
 
-            return zstd.open(self._file)
+            return _Streams(self._file, zstd.ZstdDecompressor)
         return self._open_zip()
 
     def _open_zip(self):
         try:
             archive = zipfile.ZipFile(self._file)
         except Exception as error:  # zipfile lets seek, struct and decoding errors through
+            first = self._open_cut_zip()
+            if first:
+                return first
             raise ValueError(f"{self.path} is a damaged zip archive ({error}). Download it again.") from error
         # (ZipInfo.is_dir fails where a name is empty)
         members = [m for m in archive.infolist() if m.filename[-1:] != "/" and not m.filename.startswith("__MACOSX/")]
@@ -137,6 +149,23 @@ class Source:
         except Exception as error:  # a password, a damaged entry, or as above
             raise ValueError(f"{self.path}: {names[0]} cannot be unpacked ({error}). Unpack it first.") from error
 
+    def _open_cut_zip(self):
+        """The first file of an archive whose list of files, at its end, is lost; None where it cannot be unpacked."""
+        self._file.seek(0)
+        entry = self._file.read(_ZIP_ENTRY.size)
+        if len(entry) < _ZIP_ENTRY.size:
+            return None
+        magic, _, flags, method, *_, n_name, n_more = _ZIP_ENTRY.unpack(entry)
+        name = self._file.read(n_name)
+        self._file.seek(n_more, io.SEEK_CUR)
+        if magic != b"PK\3\4" or flags & 1 or method != zipfile.ZIP_DEFLATED or name.endswith((b".npy", b".pkl", b"/")):
+            return None
+        from isal.igzip_lib import DECOMP_DEFLATE, IgzipDecompressor
+
+        return _Streams(
+            self._file, partial(IgzipDecompressor, DECOMP_DEFLATE), "the archive's list of files is missing"
+        )
+
     def readinto(self, view):
         """Fill `view` as far as the stream goes. Returns the bytes written: fewer than asked for only at the end of the stream,
         which also comes where the stream is broken; `damage` then says how."""
@@ -152,17 +181,19 @@ class Source:
         if self.compression is None:
             return self._file.readinto(view)
         try:
-            return self._stream.readinto(view)
-        except Exception as error:  # each library has its own ways to say so; rapidgzip throws bare RuntimeErrors
-            if isinstance(error, MemoryError):
-                raise
+            got = self._stream.readinto(view[: self._most])
+        except MemoryError:
+            raise
+        except Exception as error:  # each library has its own ways to say so
             self.damage = f"the {self.compression} stream is cut or damaged ({error})"
             return 0
+        self._most = min(2 * self._most, _PIECE)
+        return got
 
     def position(self):
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
         if self.compression == "bzip2":
-            return self._stream.tell_compressed() // 8
+            return self._stream.position
         return self._file.tell()
 
     def usual_unpacked_size(self):
@@ -196,32 +227,40 @@ def _about_folder(path):
     return f"; expected a file of word vectors. {inside}. Name the file inside it."
 
 
-class _XzFile(io.RawIOBase):
-    """As `lzma.LZMAFile`, with a bound on the memory."""
+class _Streams(io.RawIOBase):
+    """The data of packed streams that follow one another; behind the last one there may be zeros.
 
-    def __init__(self, file):
-        self._file, self._packed, self._unpack = file, b"", None
+    Args:
+        file: an open binary file.
+        make: callable without arguments → a decompressor, as those of `lzma` are.
+        missing: what the file lacks behind its first stream, the last one, or None.
+    """
+
+    def __init__(self, file, make, missing=None):
+        self._file, self._make, self._missing, self._unpack = file, make, missing, None
 
     def readable(self):
         return True
 
     def readinto(self, view):
+        packed = b""
         while True:
             if self._unpack is None or self._unpack.eof:
-                # Streams may follow one another, zeros between them.
-                packed = self._unpack.unused_data if self._unpack else b""
-                while not packed.strip(b"\0"):
+                if self._unpack and self._missing:
+                    raise EOFError(self._missing)
+                packed = self._unpack.unused_data.lstrip(b"\0") if self._unpack else self._file.read(_PIECE)
+                while not packed:
                     packed = self._file.read(_PIECE)
                     if not packed:
                         return 0
-                self._packed = packed.lstrip(b"\0") if self._unpack else packed
-                self._unpack = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MOST_XZ_MEMORY)
+                    packed = packed.lstrip(b"\0")
+                self._unpack = self._make()
             elif self._unpack.needs_input:
-                self._packed = self._file.read(_PIECE)
-                if not self._packed:
+                packed = self._file.read(_PIECE)
+                if not packed:
                     raise EOFError("it ends in the middle of a stream")
-            data = self._unpack.decompress(self._packed, len(view))
-            self._packed = b""
+            data = self._unpack.decompress(packed, len(view))
+            packed = b""
             if data:
                 view[: len(data)] = data
                 return len(data)

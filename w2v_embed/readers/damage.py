@@ -4,6 +4,8 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+from ..shown import shown
+
 logger = logging.getLogger("w2v_embed")
 
 _EXAMPLES = 10  # of each kind that a report keeps
@@ -20,6 +22,7 @@ _ADVICE = {
     "encoding": "Pass the right encoding=, or download the file again",
     "header": "Mend the header or download the file again",
     "truncated": "Download the file again",
+    "zero byte": "The download was not finished, or this is no text: download the file again",
     "unwritable word": "Choose another format",
 }
 
@@ -34,17 +37,27 @@ class Damage:
     byte: int = 0
 
 
+def zero_tail(number, byte):
+    """A file that ends in zero bytes, as a download does that was not finished: its room is taken at the start."""
+    return Damage("truncated", f"the file ends in {number} zero bytes, as an unfinished download does", 0, byte)
+
+
 class Damages:
-    """What is wrong in one block: of each kind the first things one by one (`each`), the others counted (`more`)."""
+    """What is wrong in one block: of each kind the first things one by one (`each`), the others counted (`more`).
+
+    Attributes:
+        records: how many are about a record, not about how the file ends.
+    """
 
     def __init__(self):
-        self.each, self.more, self._kept = [], {}, {}
+        self.each, self.more, self._kept, self.records = [], {}, {}, 0
 
     def __bool__(self):
         return bool(self.each)
 
     def add(self, wrong):
         """Take one more `Damage`."""
+        self.records += wrong.kind != "truncated"
         kept = self._kept.get(wrong.kind, 0)
         if kept < _KEPT:
             self.each.append(wrong)
@@ -103,7 +116,8 @@ download it again, or pass on_error="skip".
         """
         kinds = "; ".join(f"{n} × {kind} ({'; '.join(self.examples[kind][:3])})" for kind, n in self.counts.items())
         things = "1 thing wrong was" if self.total == 1 else f"{self.total} things wrong were"
-        return f"{self.path}: {things} skipped: {kinds}" if self.total else f"{self.path}: nothing was skipped"
+        path = shown(self.path)
+        return f"{path}: {things} skipped: {kinds}" if self.total else f"{path}: nothing was skipped"
 
 
 def place(unit, number, byte=None):

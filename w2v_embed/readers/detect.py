@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import plain
+from . import fasttext, plain
 from .compression import compression_of
+from .line import read_line
 
 HEAD = 1 << 18  # bytes (unpacked) that are looked at
 _SAMPLE = 64  # lines
@@ -20,12 +21,13 @@ ARTIFACTS = ("safetensors", "npz")  # what EmbeddingMatrix.save writes
 @dataclass(frozen=True)
 class Layout:
     """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before
-    the first vector; `dim`: numbers a word, as the lines have it."""
+    the first vector; `dim`: numbers a word, as the lines have it; `alone`: a number that is all that the first line holds."""
 
     kind: str
     dim: int
     header: tuple[int, int] | None
     begin: int
+    alone: int | None = None
 
 
 # first bytes (in lower case, after white space) → what that is, and what to do
@@ -58,15 +60,19 @@ _STRANGERS = (
     (b"\xff\xfe", 'text in UTF-16. Pass encoding="utf-16"'),
     (b"\xfe\xff", 'text in UTF-16. Pass encoding="utf-16"'),
 )
+_WHOLE = re.compile(rb"\d{1,18}")
 _TEXT_BYTES = bytes({*range(32, 256), *b"\t\n\r\f\v"})
-_FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
+# The header of a .floret: buckets, n, n, dim, hashes, seed, marks of a word's begin and end; then the row of bucket 0.
+_FLORET = re.compile(rb"(\d+ ){6}\S+ \S+\s*\n0 ")
 _SPARSE = re.compile(rb"\d+:[-+.\deE]+")  # a field of the sparse (PPMI) files of Chinese-Word-Vectors
 
 
 def kind_of(head):
     """What a file is that no encoding has to do with, from its first bytes: "fasttext", "gensim" (any pickle), "binary", one of
-    `ARTIFACTS`, or None: text, or a stranger."""
-    if head.startswith(_FASTTEXT_MAGIC):
+    `ARTIFACTS`, "tar", or None: text, or a stranger."""
+    if _is_tar(head):
+        return "tar"
+    if head.startswith(fasttext.MAGIC) or fasttext.is_old(head):
         return "fasttext"
     if (
         head[4:9] == b"\0\0\0\0{"
@@ -78,7 +84,7 @@ def kind_of(head):
         return "npz"
     first, begin = _line(head, 0)
     header = _header(first)
-    return "binary" if header and not _is_text(head[begin:], header[1]) else None
+    return "binary" if header and not _is_text(head[begin:], *header) else None
 
 
 def detect(head, path, size, wanted=None):
@@ -98,6 +104,8 @@ def detect(head, path, size, wanted=None):
     """
     if wanted not in (None, *FORMATS):
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))} or None, received {wanted!r}")
+    if _is_tar(head):
+        raise ValueError(f"{path} is a tar archive. Unpack it (tar xf) and name the file inside.")
     if wanted in ("fasttext", "gensim"):
         return wanted
     bom = 3 if head.startswith(b"\xef\xbb\xbf") else 0
@@ -165,20 +173,51 @@ def _header(line):
     return None
 
 
-def _is_text(body, dim):
-    """Whether what comes after a header that says `dim` is text: most of the first lines have numbers after a word; or there
-    are no control characters, and some lines have numbers or no binary record would fit in."""
-    lines = [line for line in body.split(b"\n", _FEW)[:_FEW] if line.strip()]
+def _is_text(body, count, dim):
+    """Whether what comes after a header of `count` and `dim` is text: most of the first lines have numbers after a word; or
+    they are no binary records, and some have numbers or there are no control characters."""
+    lines = [line for line in body.rstrip(b"\0").split(b"\n", _FEW)[:_FEW] if line.strip()]
     good = sum(map(_is_line, lines))
     if 2 * good > len(lines):
         return True
-    fits = 0 <= body.find(b" ") < len(body) - 4 * dim
-    return (good or not fits) and not body[:1024].translate(None, _TEXT_BYTES)
+    odd = bool(body[:1024].translate(None, _TEXT_BYTES))
+    return not _is_binary(body, count, dim, odd and not good) and (good > 0 or not odd)
 
 
 def _is_line(line):
     fields = line.split()[1:]
-    return 2 * sum(map(_is_number, fields)) >= max(len(fields), 1) and not b"".join(fields).translate(None, _TEXT_BYTES)
+    numbers = sum(_is_number(field) or bool(_SPARSE.fullmatch(field)) for field in fields)
+    return 2 * numbers >= max(len(fields), 1) and not b"".join(fields).translate(None, _TEXT_BYTES)
+
+
+def _is_binary(body, count, dim, surely):
+    """Whether the first records are a word and `dim` numbers each, one at least. Where they are not `surely` no text, they must
+    be `count` and end where the file does, or most numbers be of the sizes that vectors have: letters as floats are not."""
+    most = len(body) // (4 * dim + 2) if dim else 0
+    if not most:
+        return False
+    found = np.empty((min(most, _SAMPLE), 5), np.int64)
+    buf = np.frombuffer(body, np.uint8)
+    position, n = plain.scan_binary(buf, len(buf), dim, {}, found)[:2]
+    words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in found[:n].tolist()]
+    if not words or any(not word or min(word) < 32 for word in words):
+        return False
+    rows = np.empty((n, dim), np.float32)
+    plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
+    with np.errstate(invalid="ignore"):
+        usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6)
+    whole = n == count and not body[position:].strip(b"\n")
+    return surely or whole or usual.mean() > 0.75
+
+
+def _is_tar(head):
+    """Whether a file begins with the header of a tar archive of any kind: 512 bytes, of which some are their sum in octal."""
+    if head[257:262] == b"ustar":
+        return True
+    block = head[:512]
+    told = block[148:156].strip(b" \0")
+    total = sum(block[:148]) + 8 * 32 + sum(block[156:])
+    return len(block) == 512 and told.isdigit() and int(told) == int(f"{total:o}")
 
 
 def _is_number(field):
@@ -209,10 +248,24 @@ def _binary(path, size, header, begin, first):
 
 
 def _text(head, path, header, bom, begin):
-    lines = head[bom:].split(b"\n", _SAMPLE + 1)
-    if len(lines) > _SAMPLE or len(head) >= HEAD:
+    content = head[bom:].strip()
+    if b"\r" in content and b"\n" not in content:
+        raise ValueError(
+            f"{path} has lines that end in carriage returns alone, as on old Macs; expected newlines. Convert it: "
+            "tr '\\r' '\\n' < OLD > NEW"
+        )
+    if _FLORET.match(content):
+        raise ValueError(
+            f"{path} is a table of floret's, whose rows belong to hashes, not to words. Ask floret for vectors of words "
+            "(floret print-word-vectors MODEL.bin < WORDS > VECTORS) and read these."
+        )
+    lines = head[bom:].rstrip(b"\0").split(b"\n", _SAMPLE + 1)
+    if len(lines) > _SAMPLE or (len(head) >= HEAD and head[-1]):
         lines.pop()  # cut by the end of the head
     lines = [line for line in lines if line.strip()]
+    alone = None
+    if not header and len(lines) > 1 and _WHOLE.fullmatch(lines[0].strip()):
+        alone = int(lines.pop(0))
     widths = Counter(len(line.split()) - 1 for line in lines[1 if header else 0 :])
     if header and header[1] != 1 and set(widths) == {1}:
         header, widths = None, Counter({1: len(lines)})  # words that are numbers, with one number each
@@ -232,8 +285,15 @@ def _text(head, path, header, bom, begin):
             f"{path} has lines of {usual} numbers; expected at most {_MOST_NUMBERS}. It holds no word vectors."
         )
     # A header that lies is the reader's to report; what the lines say counts.
-    dim = header[1] if header and header[1] > 0 and header[1] in widths else usual
-    return Layout("text", dim, header, begin if header else bom)
+    dim = usual
+    if header and header[1] > 0 and (header[1] in widths or _are_lines(lines[1:], header[1])):
+        dim = header[1]
+    return Layout("text", dim, header, bom if header is None and alone is None else begin, alone)
+
+
+def _are_lines(lines, dim):
+    """Whether all are words, with spaces in them, and `dim` numbers."""
+    return all(read_line(line, dim)[2] is None for line in lines)
 
 
 def _stranger(head, lines):
@@ -242,8 +302,6 @@ def _stranger(head, lines):
     for magic, name in _STRANGERS:
         if start.startswith(magic):
             return f"it is {name}"
-    if head[257:262] == b"ustar":
-        return "it is a tar archive. Unpack it (tar xf) and name the file inside"
     packed = compression_of(head)
     if packed:
         return f"it is packed twice, inside with {packed}. Unpack it once"

@@ -2,7 +2,7 @@
 
 A kernel is handed one block of the file: `buf`, a uint8 array whose first `end` bytes are whole records. It never reads past
 `end`, holds no GIL and keeps no state. What is rare (a word with spaces in it, a number of 30 digits, a damaged line) it does
-not judge: it reports the line as *odd*, and Python reads that line the exact way (`text.read_line`).
+not judge: it reports the line as *odd*, and Python reads that line the exact way (`line.read_line`).
 """
 
 import logging
@@ -91,6 +91,7 @@ _TOGETHER = 64  # records, at most
 LENGTH_BITS = plain.LENGTH_BITS
 _FNV_BASIS = np.uint64(0xCBF29CE484222325)
 _FNV_PRIME = np.uint64(0x100000001B3)
+_PRIME = np.uint64((1 << 31) - 1)
 
 _POW10 = np.array([float(f"1e{k}") for k in range(281)])  # each correctly rounded
 _INT_POW10 = np.array([10**k for k in range(9)], np.uint64)
@@ -100,36 +101,89 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 # ── the words that are looked for ────────────────────────────────────────────────────────────────────────────────────────
+#
+# Anybody can make words whose keys are alike, in part or wholly, and send a vocabulary or a file of them. So where a key goes
+# is drawn anew for each table (`_mixed`), and of words with one and the same key only the first is found by it; the others are
+# in a table of their own, by a hash that is itself drawn (`_drawn_key_of`). What is found never depends on it.
 
 
 def make_table(words):
-    """A hash table over `words`, a list of bytes: (all their bytes, where each begins, slots). No words: every word matches."""
+    """A hash table over `words`, a list of bytes: (all their bytes, where each begins, slots by key, slots of those whose key
+    another one has, salt). No words: every word matches."""
     blob = np.frombuffer(b"".join(words), np.uint8)
     begins = np.zeros(len(words) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, words), np.int64, len(words)), out=begins[1:])
-    slots = np.full(1 << (2 * len(words)).bit_length() if words else 0, -1, np.int32)
-    _fill_slots(keys_of(blob, begins[:-1], begins[1:]), slots)
-    return blob, begins, slots
+    salt, slots = _new_salt(), _free_slots(len(words))
+    alike = _fill_slots(keys_of(blob, begins[:-1], begins[1:]), slots, salt)
+    others = _free_slots(len(alike))
+    _fill_others(blob, begins, alike, others, salt)
+    return blob, begins, slots, others, salt
 
 
-@_compiled
-def _fill_slots(keys, slots):
-    mask = len(slots) - 1
-    for word in range(len(keys)):
-        key = np.uint64(keys[word])
-        slot = np.int64(key ^ (key >> np.uint64(32))) & mask
-        while slots[slot] >= 0:
-            slot = (slot + 1) & mask
-        slots[slot] = word
+def _new_salt():
+    salt = np.frombuffer(os.urandom(32), np.uint64).copy()
+    salt[1:3] |= np.uint64(1)
+    salt[3] = salt[3] % (_PRIME >> np.uint64(1)) + (_PRIME >> np.uint64(1))
+    return salt
+
+
+def _free_slots(n):
+    return np.full(1 << (2 * n).bit_length() if n else 0, -1, np.int32)
 
 
 @_inlined
-def _look_up(buf, start, stop, key, blob, begins, slots):
+def _mixed(key, salt):
+    """A key as 64 bits of which nobody who does not know the salt can tell which keys share any."""
+    h = (np.uint64(key) ^ salt[0]) * salt[1]
+    h = (h ^ (h >> np.uint64(32))) * salt[2]
+    return h ^ (h >> np.uint64(32))
+
+
+@_inlined
+def _drawn_key_of(buf, start, stop, salt):
+    """A hash of a word: its bytes as a polynomial at a place that is drawn, so that two words of n bytes share one by a chance
+    of n / 2^30."""
+    h = np.uint64(1)
+    for p in range(start, stop):
+        h = (h * salt[3] + np.uint64(buf[p])) % _PRIME
+    return h
+
+
+@_compiled
+def _fill_slots(keys, slots, salt):
+    """Put words to their slots; returns those that have the key of an earlier one, which have none."""
+    alike = np.empty(len(keys), np.int32)
+    n = 0
+    mask = len(slots) - 1
+    for word in range(len(keys)):
+        slot = np.int64(_mixed(keys[word], salt)) & mask
+        while slots[slot] >= 0 and keys[slots[slot]] != keys[word]:
+            slot = (slot + 1) & mask
+        if slots[slot] < 0:
+            slots[slot] = word
+        else:
+            alike[n] = word
+            n += 1
+    return alike[:n].copy()
+
+
+@_compiled
+def _fill_others(blob, begins, words, slots, salt):
+    mask = len(slots) - 1
+    for k in range(len(words)):
+        slot = np.int64(_drawn_key_of(blob, begins[words[k]], begins[words[k] + 1], salt)) & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = words[k]
+
+
+@_inlined
+def _look_up(buf, start, stop, key, blob, begins, slots, others, salt):
     """Index of the word `buf[start:stop]`, whose FNV-1a hash is `key`; −1 where it is not wanted, 0 where every word is."""
     if len(slots) == 0:
         return np.int64(0)
     mask = len(slots) - 1
-    slot = np.int64(key ^ (key >> np.uint64(32))) & mask
+    slot = np.int64(_mixed(key, salt)) & mask
     while slots[slot] >= 0:
         word = np.int64(slots[slot])
         begin = begins[word]
@@ -141,6 +195,18 @@ def _look_up(buf, start, stop, key, blob, begins, slots):
                     break
             if same:
                 return word
+        slot = (slot + 1) & mask
+    return np.int64(-1) if len(others) == 0 else _look_up_other(buf, start, stop, blob, begins, others, salt)
+
+
+@_compiled
+def _look_up_other(buf, start, stop, blob, begins, others, salt):
+    mask = len(others) - 1
+    slot = np.int64(_drawn_key_of(buf, start, stop, salt)) & mask
+    while others[slot] >= 0:
+        word = np.int64(others[slot])
+        if np.array_equal(blob[begins[word] : begins[word + 1]], buf[start:stop]):
+            return word
         slot = (slot + 1) & mask
     return np.int64(-1)
 
@@ -166,42 +232,48 @@ def _key_of(buf, begin, end):
 
 
 def make_set(keys):
-    """The set of the int64 keys in a list of arrays, for `are_in`.
+    """The set of the int64 keys in a list of arrays, for `are_in`: slots, salt.
 
-    A hash table that holds 32 bits of each key, 0 where a slot is free: half the memory, and of the keys that are not in the
-    set hardly one in 10^9 is taken for one that is. Sets are sparse, small ones more so: fewer steps a question.
+    A hash table that holds 32 bits of each mixed key, 0 where a slot is free: half the memory, and of the keys that are not in
+    the set hardly one in 10^9 is taken for one that is. Sets are sparse, small ones more so: fewer steps a question.
     """
     n = sum(map(len, keys))
-    slots = np.zeros(1 << max(2 * n, min(16 * n, 1 << 17)).bit_length(), np.int32)
+    slots, salt = np.zeros(1 << max(2 * n, min(16 * n, 1 << 17)).bit_length(), np.int32), _new_salt()
     for some in keys:
-        _add_keys(slots, some)
-    return slots
+        _add_keys(slots, some, salt)
+    return slots, salt
 
 
 @_compiled
-def _add_keys(slots, keys):
+def _add_keys(slots, keys, salt):
     for k in range(len(keys)):
-        slot, mark = _slot_of(keys[k], slots)
+        slot, mark = _slot_of(keys[k], slots, salt)
         slots[slot] = mark
 
 
-@_compiled
-def are_in(keys, slots):
+def are_in(keys, some):
     """For each of the int64 `keys` whether it is in a set that `make_set` made."""
+    return _are_in(keys, *some)
+
+
+@_compiled
+def _are_in(keys, slots, salt):
     there = np.empty(len(keys), np.bool_)
     for k in range(len(keys)):
-        slot, mark = _slot_of(keys[k], slots)
+        slot, mark = _slot_of(keys[k], slots, salt)
         there[k] = slots[slot] == mark
     return there
 
 
 @_inlined
-def _slot_of(key, slots):
+def _slot_of(key, slots, salt):
     """The slot that holds a key's mark, or the free one where it would go; the mark."""
     mask = len(slots) - 1
-    high = np.uint64(key) >> np.uint64(32)
-    mark = np.int32(high) if high != 0 else np.int32(1)
-    slot = np.int64(np.uint64(key) ^ high) & mask
+    h = _mixed(key, salt)
+    mark = np.int32(h >> np.uint64(32))
+    if mark == 0:
+        mark = np.int32(1)
+    slot = np.int64(h) & mask
     while slots[slot] != 0 and slots[slot] != mark:
         slot = (slot + 1) & mask
     return slot, mark
@@ -213,17 +285,19 @@ def _slot_of(key, slots):
 def scan_text(buf, start, end, dim, table, found, odd, notes=plain.NO_NOTES, offset=0):
     """Lines of `buf[start:end]`, the last of which ends in a newline → the regular ones that are wanted, and the odd ones.
 
-    A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields. Rows of `found`: word index, line,
-    begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines count from 0 at `start`.
+    A line is regular when blanks (bytes up to 0x20) cut it into a word and `dim` fields, and no zero bytes end it. Rows of
+    `found`: word index, line, begin of the line, end of the word, end of the last field; rows of `odd`: line, begin, end; lines
+    count from 0 at `start`.
     Where `notes`, two arrays, have room, all regular lines go there, wanted or not: the word's hash to the first, and to the
     second `offset` + begin, shifted left by `LENGTH_BITS`, plus the length. Stops early where one of the three is full.
     Returns (position reached, lines, blank ones among them, rows of `found`, of `odd`, numbers in each of `notes`).
     """
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, *table, found, odd, *notes, offset)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, dim, table, found, odd, *notes, offset)
 
 
 @_compiled
-def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, keys, places, offset):
+def _scan_text(buf, buf8, start, end, dim, table, found, odd, keys, places, offset):
+    blob, begins, slots, others, salt = table  # not in `_look_up`, where it would be counted who holds each of them
     line = blank = n_found = n_odd = n_noted = 0
     p = start
     while p < end and n_found < len(found) and n_odd < len(odd) and (n_noted < len(keys) or len(keys) == 0):
@@ -241,11 +315,15 @@ def _scan_text(buf, buf8, start, end, dim, blob, begins, slots, found, odd, keys
         p = min(newline + 1, end)
 
         stop = newline
+        zero = False
         while stop > word_end and buf[stop - 1] <= SPACE:
             stop -= 1
             blanks -= 1
-        if blanks - 1 == dim and word_end > begin:
-            word = _look_up(buf, begin, word_end, key, blob, begins, slots)
+            zero |= buf[stop] == 0
+        if zero:
+            stop = newline
+        if blanks - 1 == dim and word_end > begin and not zero:
+            word = _look_up(buf, begin, word_end, key, blob, begins, slots, others, salt)
             if word >= 0:
                 row = found[n_found]
                 row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, stop
@@ -499,11 +577,12 @@ def scan_binary(buf, end, dim, table, found, notes=plain.NO_NOTES, offset=0):
     `scan_text`. Stops where one of the two is full or a record is not whole. Returns (position reached, records, rows of
     `found`, numbers in each of `notes`).
     """
-    return _scan_binary(buf, end, dim, *table, found, *notes, offset)
+    return _scan_binary(buf, end, dim, table, found, *notes, offset)
 
 
 @_compiled
-def _scan_binary(buf, end, dim, blob, begins, slots, found, keys, places, offset):
+def _scan_binary(buf, end, dim, table, found, keys, places, offset):
+    blob, begins, slots, others, salt = table
     position = record = n_found = n_noted = 0
     while n_found < len(found) and (n_noted < len(keys) or len(keys) == 0):
         p = position
@@ -517,7 +596,7 @@ def _scan_binary(buf, end, dim, blob, begins, slots, found, keys, places, offset
         stop = p + 1 + 4 * dim
         if stop > end:
             break
-        word = _look_up(buf, begin, p, key, blob, begins, slots)
+        word = _look_up(buf, begin, p, key, blob, begins, slots, others, salt)
         if word >= 0:
             row = found[n_found]
             row[0], row[1], row[2], row[3], row[4] = word, record, begin, p, stop
@@ -607,10 +686,10 @@ def read_rows(file, binary, begins, stops, table, rows, targets):
     """
     buf = np.empty(max(_NEARBY, int((stops - begins).max(initial=0))) + plain.PADDING, np.uint8)
     views = buf, _eight(buf), rows, rows.view(np.uint8), rows.view(np.uint32)
-    return _read_rows(file, binary, begins, stops, *table, *views, targets)
+    return _read_rows(file, binary, begins, stops, table, *views, targets)
 
 
-def _read_rows(file, binary, begins, stops, blob, word_begins, slots, buf, eight, rows, rows8, rows32, targets):
+def _read_rows(file, binary, begins, stops, table, buf, eight, rows, rows8, rows32, targets):
     found = np.empty((_TOGETHER, 5), np.int64)
     first = 0
     while first < len(begins):
@@ -624,7 +703,7 @@ def _read_rows(file, binary, begins, stops, blob, word_begins, slots, buf, eight
             return False
         sizes = stops[first:last] - begins[first:last]
         some, some8, some32 = rows[first:last], rows8[first:last], rows32[first:last]
-        _rows_of(buf, eight, binary, sizes, blob, word_begins, slots, found, some, some8, some32, targets[first:last])
+        _rows_of(buf, eight, binary, sizes, table, found, some, some8, some32, targets[first:last])
         first = last
     return True
 
@@ -634,9 +713,10 @@ if os.name != "nt":
 
 
 @_compiled
-def _rows_of(buf, eight, binary, sizes, blob, word_begins, slots, found, rows, rows8, rows32, targets):
+def _rows_of(buf, eight, binary, sizes, table, found, rows, rows8, rows32, targets):
     """As `read_rows`, of records that lie in `buf` one behind the other, each with a newline after it."""
     exact = np.empty(len(sizes), np.bool_)
+    blob, begins, slots, others, salt = table
     begin = 0
     for k in range(len(sizes)):
         stop = begin + sizes[k]
@@ -649,7 +729,7 @@ def _rows_of(buf, eight, binary, sizes, blob, word_begins, slots, found, rows, r
         row = found[k]
         row[0], row[1], row[2], row[3], row[4] = 0, k, begin, p, stop
         key = _key_of(buf, begin, p)
-        targets[k] = _look_up(buf, begin, p, key, blob, word_begins, slots) if good else np.int64(-1)
+        targets[k] = _look_up(buf, begin, p, key, blob, begins, slots, others, salt) if good else np.int64(-1)
         begin = stop + 1
     found = found[: len(sizes)]
     if binary:

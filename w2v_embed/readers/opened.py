@@ -84,16 +84,20 @@ class Opened:
                 self.side = list(candidates(wanted))
                 wanted = [*wanted, *self.side]
         if isinstance(layout, str):
-            self._open_table(layout, wanted, encoding, trust)
+            self._open_table(layout, head, wanted, encoding, trust)
             return
         if layout.kind == "binary" and " ".encode(encoding, "replace") != b" ":
             raise ValueError(
                 f"{self.source.path} is in word2vec's binary format, where a word ends at a space of one byte; {encoding} has "
-                "none, so its words cannot be in it. Leave encoding= out, or pass the right one."
+                "none, so its words cannot be in it. Leave encoding= out, or pass the right one; where its words are in "
+                f"{encoding} all the same, no program can part them from the numbers: write the vectors anew, words in UTF-8."
             )
         self.layout = layout
         if layout.header and layout.header[1] != layout.dim:
             message = f"the header says {layout.header[1]} numbers a word, the lines hold {layout.dim}"
+            self.report.add("header", message, place("line", 1, 0))
+        if layout.alone is not None:
+            message = f"expected two numbers, of the words and of the numbers a word, or no such line, got {layout.alone} alone"
             self.report.add("header", message, place("line", 1, 0))
         if encoding == told_encoding:
             self._check_words(sample_words(head, layout), encoding, wanted is not None)
@@ -118,8 +122,8 @@ class Opened:
                 return encoded
         return [word.encode(encoding, errors) for word in words]
 
-    def _open_table(self, kind, wanted, encoding, trust):
-        self.reader = open_table(kind, self.source, wanted, encoding, trust)
+    def _open_table(self, kind, head, wanted, encoding, trust):
+        self.reader = open_table(kind, self.source, head, wanted, encoding, trust)
         self.layout = self.reader.layout
         self.threads = 1
 
@@ -152,15 +156,16 @@ class Opened:
         """
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
-        data = 0
+        data = good = 0
 
         def commit(block):
-            nonlocal data
+            nonlocal data, good
             stop, again = sink.add(block)
             self._report(block, again, stop, lambda wrong: (self.records + wrong.record, block.offset + wrong.byte))
             self._blocks.append((block.offset, self.records))
             self.records += block.records
             data += block.records - block.blank
+            good += block.records - block.blank - block.damage.records
             if progress:
                 tell(self.source.position(), sink.count)
             return stop is not None
@@ -170,6 +175,10 @@ class Opened:
             if ended and self.layout.header and data != read:
                 message = f"the header says {read} words, the file holds {data}"
                 self.report.add("header", message, place("line", 1, 0))
+            if ended and good <= 0:
+                raise ValueError(
+                    f"{self.source.path} holds no row that can be read. {self.report.summary()}. Download it again."
+                )
         finally:
             tell(self.source.position(), sink.count, last=True)
         if log:

@@ -58,11 +58,15 @@ def scan_text(buf, start, end, dim, table, found, odd, notes=NO_NOTES, offset=0)
             break
         stop = newline = blanks[last]
         inside = last - first
+        zero = False
         while stop > begin and data[stop - 1] <= _SPACE:
             stop -= 1
             inside -= 1
+            zero |= data[stop] == 0
+        if zero:
+            stop = newline
         word_end = blanks[first]
-        if inside == dim and word_end > begin:
+        if inside == dim and word_end > begin and not zero:
             word = table.get(data[begin:word_end], -1) if table else 0
             if word >= 0:
                 found[n_found] = word, line, start + begin, start + word_end, start + stop

@@ -1,0 +1,132 @@
+"""The package where nobody may write to it, used by somebody without a home: an ordinary container."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import w2v_embed
+from tests.conftest import DATA, write_text
+from w2v_embed.readers import hot, kernels
+
+CODE = """
+import logging, sys
+logging.basicConfig(format="%(levelname)s %(message)s")
+import numpy as np
+from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed.readers import hot, kernels
+assert kernels.__file__.startswith(sys.argv[1]), kernels.__file__
+assert hot.hot_loops(0)[0] is kernels
+text, binary = sys.argv[2:4]
+words = load_vectors(binary, limit=60)
+index = {word: k for k, word in enumerate(words.index_to_key, 1)}
+for path in (text, binary):
+    em = build_matrix(path, {**index, "W1": 61, "none": 62}, fallbacks=["lower", "parts"], on_error="skip")
+    assert em.matrix[1:61].tobytes() == words.vectors.tobytes(), path
+"""
+_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_FOWNER = 24, 1, 3
+
+
+def drop_the_power_to_write_everywhere():
+    """Root may write what nobody may; without these two capabilities it is a user like any other."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in (_CAP_DAC_OVERRIDE, _CAP_FOWNER):
+            if libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0):
+                os._exit(77)
+
+
+def nobody_can_run(python):
+    """Whether the user nobody finds Python and the libraries."""
+    where = [python, np.__file__, kernels.nb.__file__]
+    done = subprocess.run(
+        ["test", "-r", where[0], "-a", "-r", where[1], "-a", "-r", where[2]], user=65534, group=65534, check=False
+    )
+    return done.returncode == 0
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """A folder with a copy of the package that nobody may write to."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(w2v_embed.__file__).parent, site / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder, _, files in os.walk(site):
+        for file in files:
+            os.chmod(os.path.join(folder, file), 0o444)
+        os.chmod(folder, 0o555)
+    for folder in (tmp_path, tmp_path.parent):
+        os.chmod(folder, 0o755)
+    yield site
+    for folder, _, _ in os.walk(site):
+        os.chmod(folder, 0o755)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="users and capabilities as Linux has them")
+def test_the_compiled_loops_where_nothing_can_be_kept(installed, tmp_path):
+    """All that is compiled is compiled for this process, the result is right, and the log says so once."""
+    kv_text = write_text(tmp_path / "v.txt", rows_of(DATA / "vectors.bin"))
+    binary = shutil.copy(DATA / "vectors.bin", tmp_path / "vectors.bin")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG", "HOME", "PYTHON"))}
+    environment |= {"PYTHONPATH": str(installed), "HOME": "/dev/null/no"}
+    how = {"preexec_fn": drop_the_power_to_write_everywhere}
+    if os.geteuid() == 0 and nobody_can_run(sys.executable):
+        how = {"user": 65534, "group": 65534, "extra_groups": []}
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(installed), str(kv_text), str(binary)],
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        **how,
+    )
+    if done.returncode == 77:
+        pytest.skip("this root cannot give up its power to write everywhere")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the compiled loops cannot be kept on disk") == 1, done.stderr
+    assert "Set NUMBA_CACHE_DIR" in done.stderr
+    assert not list(installed.rglob("__pycache__"))
+
+
+def rows_of(path):
+    from w2v_embed import load_vectors
+
+    kv = load_vectors(path, limit=500)
+    return {word: kv[word].tolist() for word in kv.index_to_key}
+
+
+def test_a_folder_of_compiled_loops_that_is_damaged_or_full(tmp_path, caplog):
+    """Numba lets what is wrong with it end the call; here the loop is compiled anew."""
+
+    def double(x):
+        return 2 * x
+
+    class Broken:
+        def load_overload(self, *_):
+            raise EOFError("Ran out of input")
+
+        def save_overload(self, *_):
+            raise OSError(28, "No space left on device")
+
+    class Loop:
+        def __init__(self):
+            self._cache = Broken()
+
+        def enable_caching(self):
+            pass
+
+    loop = Loop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels.nb, "njit", lambda **_: lambda function: loop)
+        patch.setattr(kernels._unkept, "told", False)
+        assert kernels._compiled(double) is loop
+        assert loop._cache.load_overload() is None
+        assert loop._cache.save_overload() is None
+    assert caplog.text.count("the compiled loops cannot be kept on disk (Ran out of input)") == 1
+    assert "No space left" not in caplog.text
+    assert hot.hot_loops(0)[0] is kernels
