@@ -5,8 +5,9 @@
 One process for each backend, number of rows, and of frozen and trainable. In it stand all models at once: Keras' own
 `Embedding(weights=[table])`, `embedding_layer`, both also after saving and loading, and the other ways of this package.
 In every round each takes one `train_on_batch` of 64 × 20 ids, in a new order. A figure is the median over the rounds;
-a ratio that of two medians. "CPU" is the processor time of all threads, which other work on the machine disturbs less; torch's threads wait for each other by turning round, so on
-a busy machine set OMP_NUM_THREADS=1 for it.
+a ratio that of two medians.
+"CPU" is the processor time of all threads, which other work on the machine disturbs less; torch's threads use it up while
+they wait for each other, so on a busy machine set OMP_NUM_THREADS=1 for torch.
 """
 
 import argparse
@@ -92,7 +93,7 @@ def tables(backends, sizes, dim, rounds, frozen_only):
             for name in results[-1]:
                 peer = KERAS + ", loaded" * name.endswith(", loaded")
                 cells = []
-                for result in results:
+                for result in (*results, {})[:2]:
                     if name in result:
                         wall, cpu = result[name]
                         cells += [f"{wall:.1f}", f"{cpu:.1f}", f"{cpu / result[peer][1]:.2f}"]
