@@ -1,6 +1,7 @@
 """What tests share: the two sets of hot loops, and a writer of vector files."""
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,18 @@ def same_bits(a, b):
     """Whether two arrays are the same, −0.0 and 0.0 told apart."""
     a, b = np.asarray(a), np.asarray(b)
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def write_fasttext(path, words, own, ngrams, *, old=False, minn=3, maxn=6, encoding="utf-8", pack=bytes):
+    """Write a fastText .bin: `own` are the rows of the words, `ngrams` of the n-grams. `old`: without a magic number."""
+    own, ngrams = np.asarray(own, "<f4"), np.asarray(ngrams, "<f4")
+    dim, rows = own.shape[1], len(own) + len(ngrams)
+    data = b"" if old else struct.pack("<2i", 793712314, 12)
+    data += struct.pack("<12id", dim, 5, 1, 1, 1, 1, 1, 2, len(ngrams), minn, maxn, 100, 0.0)
+    data += struct.pack("<3iq", len(words), len(words), 0, 100) + (b"" if old else struct.pack("<q", -1))
+    for k, word in enumerate(words):
+        data += (word if isinstance(word, bytes) else word.encode(encoding)) + b"\0" + struct.pack("<qb", 100 - k, 0)
+    data += (b"" if old else b"\0") + struct.pack("<2q", rows, dim) + own.tobytes() + ngrams.tobytes()
+    data += (b"" if old else b"\0") + struct.pack("<2q", 0, dim)
+    path.write_bytes(pack(data))
+    return path

@@ -7,14 +7,15 @@ import re
 import unicodedata
 from pathlib import Path
 
-import gensim
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from gensim.models.fasttext import FastTextKeyedVectors, load_facebook_vectors
+from gensim.test.utils import datapath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import same_bits, use_hot, write_binary, write_text
+from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.fallbacks import FINDS, NAMES, Derivation, Fallbacks
 from w2v_embed.readers import WordSet, opened, select
@@ -263,17 +264,49 @@ def test_callables(tmp_path):
         build_matrix(path, ["running"], fallbacks=[lambda word: 7])
 
 
-def test_subwords():
-    """On the small English fastText model that gensim carries."""
-    kv = load_vectors(Path(gensim.__file__).parent / "test/test_data/lee_fasttext_new.bin")
-    em = build_matrix(kv, ["<pad>", "night", "nightzzq", "Zz9"], fallbacks=["lower", "subwords"])
-    assert em.provenance.tolist()[2:] == ["FastTextKeyedVectors (subwords)"] * 2
-    np.testing.assert_array_equal(em.matrix[2], kv.get_vector("nightzzq"))
-    assert em.derived["nightzzq"].words == ()
+def test_subwords(tmp_path):
+    """On the small English fastText model that gensim carries: through its path, and in memory."""
+    path = Path(datapath("lee_fasttext_new.bin"))
+    kv, index = load_facebook_vectors(str(path)), ["<pad>", "night", "nightzzq", "Zz9", "NIGHT", ""]
+    for source, name in ((path, path.name), (kv, "FastTextKeyedVectors"), (load_vectors(path), "FastTextKeyedVectors")):
+        em = build_matrix(source, index, suggest=True)
+        assert em.coverage.found == ["night"]
+        assert em.provenance.tolist() == ["padding", name, *["oov"] * 4]
+        assert not em.matrix[2:].any()
+        assert em.coverage.suggestions["subwords"] == ["nightzzq", "Zz9", "NIGHT"]
+        assert (
+            "3 missing words: the vectors' n-grams make a row for them (--fallback subwords)" in em.coverage.summary()
+        )
+        em = build_matrix(source, index, fallbacks=["lower", "subwords"], suggest=True)
+        assert em.provenance.tolist()[1:] == [name, *[f"{name} (subwords)"] * 2, f"{name} (lower)", "oov"]
+        for word in ("nightzzq", "Zz9"):
+            assert same_bits(em.matrix[em.word_index[word]], kv.get_vector(word))
+        assert em.derived["nightzzq"] == Derivation("subwords", ())
+        assert em.coverage.by_fallback == {"exact": 1, "subwords": 2, "lower": 1}
+        assert em.coverage.missing == [""]  # too short for an n-gram: fastText has zeros for it
+        assert "subwords" not in em.coverage.suggestions
+        em.save(tmp_path / "m.npz")
+        assert EmbeddingMatrix.load(tmp_path / "m.npz").coverage == em.coverage
+    assert load_vectors(path, words=index).index_to_key == ["night"]
+
+
+def test_subwords_need_ngrams(tmp_path):
     plain = KeyedVectors(2)
     plain.add_vectors(["a"], np.ones((1, 2)))
-    with pytest.raises(ValueError, match='"subwords" needs fastText vectors .* received KeyedVectors'):
-        build_matrix(plain, ["a", "b"], fallbacks=["subwords"])
+    text = write_text(tmp_path / "v.txt", {"a": [1, 2]})
+    bare = write_fasttext(tmp_path / "bare.bin", ["a"], [[1, 2]], np.zeros((0, 2)))
+    off = write_fasttext(tmp_path / "off.bin", ["a"], [[1, 2]], np.zeros((5, 2)), minn=3, maxn=0)
+    empty = FastTextKeyedVectors(2, 3, 6, 10)
+    for source in (plain, text, bare, off, load_vectors(bare), load_vectors(off), empty, [plain, text]):
+        with pytest.raises(
+            ValueError, match='"subwords" needs fastText vectors .* received (KeyedVectors|.*v.txt|.*bin|Fa)'
+        ):
+            build_matrix(source, ["a", "b"], fallbacks=["subwords"])
+    good = write_fasttext(tmp_path / "good.bin", ["a"], [[1, 2]], np.ones((5, 2)))
+    for source in ([text, good], [load_vectors(bare), load_vectors(good)]):
+        em = build_matrix(source, ["a", "bcd", "e\ud800f"], fallbacks=["subwords"])
+        assert em.coverage.by_fallback == {"exact": 1, "subwords": 1}
+        assert em.coverage.missing == ["e\ud800f"]
 
 
 def test_every_kind_of_source_lends(tmp_path, hot):
@@ -302,6 +335,120 @@ def test_a_word_of_a_later_source_goes_before_a_fallback(tmp_path):
     assert em.provenance.tolist() == ["padding", "b.txt", "a.txt + b.txt (parts)", "b.txt (lower)"]
     mean = np.mean([first["new"], second["york"]], axis=0, dtype=np.float64)
     assert same_bits(em.matrix[2], mean.astype(np.float32))
+
+
+@pytest.mark.parametrize("first", ["text", "packed", "object"])
+@pytest.mark.parametrize("second", ["text", "packed", "object"])
+def test_an_earlier_source_lends(tmp_path, hot, first, second):
+    """Also where a later one has the same lender, and the word was looked for in both."""
+    sources = []
+    for kind, rows in ((first, {"the": [1, 2], "dog": [3, 4]}), (second, {"the": [5, 6], "cat": [7, 8]})):
+        path = write_text(tmp_path / f"{len(sources)}.txt", rows)
+        sources.append(load_vectors(path) if kind == "object" else path)
+        if kind == "packed":
+            path.write_bytes(gzip.compress(path.read_bytes()))
+    em = build_matrix(sources, ["<pad>", "THE", "CAT", "the-cat", "dog"], fallbacks=["lower", "parts"])
+    assert em.matrix.tolist() == [[0, 0], [1, 2], [7, 8], [4, 5], [3, 4]]
+    names = [source.name if isinstance(source, Path) else "KeyedVectors" for source in sources]
+    derived = [f"{names[0]} (lower)", f"{names[1]} (lower)", f"{' + '.join(names)} (parts)"]
+    assert em.provenance.tolist() == ["padding", *derived, names[0]]
+
+
+KINDS = ("text", "binary", "packed", "object", "encoder", "matrix", "artifact", "fasttext", "fasttext object")
+
+
+def source_of(kind, path, rows):
+    """(a source of that kind, what it is called, its rows)"""
+    values = np.array(list(rows.values()), np.float32)
+    if kind in ("matrix", "artifact"):
+        em = EmbeddingMatrix(values, {word: k for k, word in enumerate(rows)})
+        em.save(path.with_suffix(".npz"))
+        return (
+            (em, "EmbeddingMatrix", rows) if kind == "matrix" else (path.with_suffix(".npz"), path.stem + ".npz", rows)
+        )
+    if kind.startswith("fasttext"):
+        write_fasttext(path, list(rows), values, np.random.default_rng(len(rows)).normal(size=(30, 3)), minn=2, maxn=3)
+        kv = load_facebook_vectors(str(path))
+        rows = {word: kv[word].tolist() for word in rows}
+        return (path, path.name, rows) if kind == "fasttext" else (kv, "FastTextKeyedVectors", rows)
+    (write_binary if kind == "binary" else write_text)(path, rows)
+    if kind == "packed":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    if kind == "object":
+        return load_vectors(path), "KeyedVectors", rows
+    if kind == "encoder":
+        return Encoder(rows), "Encoder", rows
+    return path, path.name, rows
+
+
+class Encoder:
+    vector_size = 3
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def vectors_for(self, words):
+        found = np.array([word in self.rows for word in words], np.bool_)
+        return np.array([self.rows.get(word, [9] * 3) for word in words], np.float32).reshape(-1, 3), found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    in_files=st.lists(st.lists(WORDS, min_size=1, max_size=12, unique=True), min_size=2, max_size=4),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=4, max_size=4),
+    wanted=st.lists(WORDS, min_size=1, max_size=15, unique=True),
+    fallbacks=st.permutations([*SPELLINGS, "parts", "characters"]).flatmap(
+        lambda names: st.integers(1, len(names)).map(lambda n: names[:n])
+    ),
+    subwords=st.booleans(),
+    hot=st.sampled_from(["kernels", "plain"]),
+    seed=st.integers(0, 9),
+)
+def test_of_several_sources_an_earlier_one_wins(
+    tmp_path_factory, in_files, kinds, wanted, fallbacks, subwords, hot, seed
+):
+    """Words before fallbacks, fallbacks in their order, and of each lender the first source that has it."""
+    folder = tmp_path_factory.mktemp("v")
+    shared = in_files[0]
+    sources, names, tables = [], [], []
+    for k, (words, kind) in enumerate(zip(in_files, kinds)):
+        words = list(dict.fromkeys([*words, *shared[: len(shared) // 2]]))  # most lenders are there twice
+        source, name, rows = source_of(kind, folder / f"{k}.v", rows_of(words))
+        sources.append(source)
+        names.append(name)
+        tables.append(rows)
+    makers = [k for k, kind in enumerate(kinds[: len(sources)]) if kind.startswith("fasttext")]
+    if subwords and makers:
+        fallbacks = [*fallbacks, "subwords"]
+    owner = {word: k for k in range(len(tables))[::-1] for word in tables[k]}
+    ids = np.random.default_rng(seed).permutation(len(wanted)) + 1
+    index = dict(zip(wanted, ids.tolist()))
+    with pytest.MonkeyPatch.context() as patch:
+        use_hot(hot, patch)
+        em = build_matrix(sources, index, fallbacks=fallbacks)
+    for word, k in index.items():
+        expected = naive(word, [name for name in fallbacks if name != "subwords"], set(owner))
+        if word in owner:
+            assert em.provenance[k] == names[owner[word]]
+            assert em.coverage.how(word) == "exact"
+            words = (word,)
+        elif expected is not None:
+            label, words = expected
+            lenders = " + ".join(names[number] for number in dict.fromkeys(owner[one] for one in words))
+            assert em.provenance[k] == f"{lenders} ({label})"
+            assert em.derived[word] == Derivation(label, words)
+        elif "subwords" in fallbacks:
+            source = sources[makers[0]]
+            kv = load_facebook_vectors(str(source)) if isinstance(source, Path) else source
+            assert em.provenance[k] == f"{names[makers[0]]} (subwords)"
+            assert same_bits(em.matrix[k], kv.get_vector(word))
+            continue
+        else:
+            assert em.provenance[k] == "oov"
+            assert not em.matrix[k].any()
+            continue
+        mean = np.mean([tables[owner[one]][one] for one in words], axis=0, dtype=np.float64).astype(np.float32)
+        assert same_bits(em.matrix[k], mean)
 
 
 def test_the_file_is_read_once(tmp_path, monkeypatch):
@@ -443,7 +590,7 @@ def test_suggestions(tmp_path):
     assert em.coverage.suggestions == {"upper": ["ok"], "parts": ["new-york"]}
     assert "1 missing word: found in UPPER CASE (--fallback upper)" in em.coverage.summary()
     assert build_matrix(path, ["The"]).coverage.suggestions == {}
-    assert set(FINDS) == set(NAMES) - {"subwords"}
+    assert set(FINDS) == set(NAMES)
 
 
 def test_a_matrix_can_be_pickled(tmp_path):

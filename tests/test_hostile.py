@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import logging
 import lzma
 import os
 import pickle
@@ -14,14 +15,18 @@ import sys
 import tarfile
 import threading
 import time
+import tracemalloc
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from gensim.models import KeyedVectors
+from gensim.models.fasttext import ft_ngram_hashes, load_facebook_vectors
+from gensim.test.utils import datapath
 
-from tests.conftest import use_hot
+from tests.conftest import same_bits, use_hot, write_fasttext
 from tests.fuzz.harness import check
 from tests.test_readers import PACKERS, zstd_compress
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
@@ -637,11 +642,13 @@ def test_gbk_in_binary_is_read_when_named(tmp_path):
 # ── what is no stream: fastText, gensim, artifacts, folders ──
 
 
-def fasttext_bin(words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantized=False, model=2, cut=None):
+def fasttext_bin(
+    words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantized=False, model=2, maxn=6, pruned=-1, cut=None
+):
     """A fastText .bin whose vectors are 0, 1, 2 …"""
     told_words, told_dim, told_bucket = sizes or (len(words), dim, bucket)
-    data = struct.pack("<14id", 793712314, 12, told_dim, 5, 1, 1, 1, 1, 1, model, told_bucket, 3, 6, 100, 0.0)
-    data += struct.pack("<3i2q", told_words, told_words, 0, 100, -1)
+    data = struct.pack("<14id", 793712314, 12, told_dim, 5, 1, 1, 1, 1, 1, model, told_bucket, 3, maxn, 100, 0.0)
+    data += struct.pack("<3i2q", told_words, told_words, 0, 100, pruned)
     data += b"".join(word.encode() + b"\0" + struct.pack("<qb", 10, 0) for word in words)
     rows = np.arange((len(words) + bucket) * dim, dtype="<f4")
     data += struct.pack("<?2q", quantized, len(words) + bucket, dim) + rows.tobytes()
@@ -649,17 +656,19 @@ def fasttext_bin(words=("the", "cat"), dim=2, bucket=10, *, sizes=None, quantize
     return data[:cut]
 
 
-def test_fasttext_gives_vectors_to_unknown_words(tmp_path):
+def test_fasttext_gives_no_vectors_to_unknown_words_unless_asked(tmp_path):
     path = tmp_path / "cc.bin"
     path.write_bytes(fasttext_bin())
     kv = load_vectors(path)
     assert type(kv).__name__ == "FastTextKeyedVectors"
     assert kv.index_to_key == ["the", "cat"]
     em = build_matrix(path, {"cat": 1, "catty": 2, "the": 3})
-    assert em.coverage.missing == []
-    for word, index in em.word_index.items():
-        assert em.matrix[index].tobytes() == kv.get_vector(word).tobytes()
-    assert load_vectors(path, words=["catty", "cat"]).index_to_key == ["cat", "catty"]
+    assert em.coverage.missing == ["catty"]
+    assert em.provenance.tolist() == ["padding", "cc.bin", "oov", "cc.bin"]
+    assert not em.matrix[2].any()
+    for word in em.coverage.found:
+        assert em.matrix[em.word_index[word]].tobytes() == kv.get_vector(word).tobytes()
+    assert load_vectors(path, words=["catty", "cat"]).index_to_key == ["cat"]
     assert load_vectors(path, limit=1).index_to_key == ["the"]
     facts = inspect(path)
     assert (facts["format"], facts["words"], facts["dim"], facts["damage"]) == ("fasttext", 2, 2, {})
@@ -672,13 +681,36 @@ BROKEN_FASTTEXT = {
         fasttext_bin(["a" * 300], bucket=0, cut=400),
         r"it ends in word 1 of 1|before the vectors",
     ),
-    "cut in the vectors": (fasttext_bin(["a" * 300], bucket=1, cut=-30), "expected 16 bytes of vectors, got"),
+    "cut in the vectors": (
+        fasttext_bin(["a" * 300], bucket=1, cut=-30),
+        r"\(byte 419\): expected 16 bytes of vectors, got",
+    ),
     "too many words": (
         fasttext_bin(sizes=(10**9, 2, 10)),
         "the header says 1000000000 words .* but the whole file has",
     ),
-    "too many numbers": (fasttext_bin(sizes=(2, 10**9, 10)), "of 1000000000 numbers, but the whole file has"),
+    "too many numbers": (
+        fasttext_bin(sizes=(2, 10**9, 10)),
+        r"\(byte 0\): .* of 1000000000 numbers, .* the whole file has",
+    ),
     "negative": (fasttext_bin(sizes=(2, 2, -1)), "-1 buckets"),
+    "negative words": (fasttext_bin(sizes=(-2, 2, 10)), "the header says -2 words"),
+    "no numbers": (fasttext_bin(sizes=(2, 0, 10)), "0 numbers a word"),
+    "no words": (fasttext_bin([]), "the header says 0 words; expected one at least"),
+    "another number of buckets": (fasttext_bin(sizes=(2, 2, 9)), "expected 11 rows of 2 numbers, got 12 rows of 2"),
+    "n-grams of 2^31 - 1 characters": (
+        fasttext_bin(["a" * 3000], maxn=2**31 - 1),
+        "says n-grams of 2147483647 characters; expected at most 256",
+    ),
+    "n-grams of -1 characters": (fasttext_bin(maxn=-1), "n-grams of 3 to -1 characters"),
+    "n-grams without end": (
+        fasttext_bin(["a" * 60_000], maxn=256),
+        r"n-grams of 3 to 256 characters, .* with \d+ characters in all and \d+ in the longest word; expected at most",
+    ),
+    "a word without end": (fasttext_bin(["a" * 70_000]), "has 70000 bytes; expected at most 65536"),
+    "a word of megabytes": (fasttext_bin(["a" * 3_000_000]), "has more than 65536 bytes"),
+    "pruned n-grams": (fasttext_bin(pruned=1 << 60), "1152921504606846976 pruned, but the whole file has"),
+    "fewer than none pruned": (fasttext_bin(pruned=-2), "-2 pruned"),
     "another dimension": (fasttext_bin(sizes=(2, 1, 10)), "expected 12 rows of 1 numbers, got 12 rows of 2"),
     "quantized": (fasttext_bin(quantized=True), "quantized fastText model .*take the .bin"),
     "classifier": (fasttext_bin(model=3), "is a fastText classifier; expected word vectors"),
@@ -687,13 +719,40 @@ BROKEN_FASTTEXT = {
 
 @pytest.mark.parametrize("name", BROKEN_FASTTEXT)
 def test_broken_fasttext_is_explained(name, tmp_path):
-    """gensim itself hangs where a file ends in a word."""
+    """gensim itself hangs where a file ends in a word, and believes every size."""
     data, message = BROKEN_FASTTEXT[name]
     path = tmp_path / "cc.bin"
     path.write_bytes(data)
-    for read in (load_vectors, inspect, lambda path: build_matrix(path, WORDS)):
-        with pytest.raises(ValueError, match=message):
+    tracemalloc.start()
+    words = {"a" * 60_000: 1} if name == "n-grams without end" else WORDS
+    for read in (load_vectors, inspect, lambda path: build_matrix(path, words)):
+        with pytest.raises(ValueError, match=message) as caught:
             read(path)
+        assert str(path) in str(caught.value)
+    assert tracemalloc.get_traced_memory()[1] < 2 * len(data) + (1 << 26)
+    tracemalloc.stop()
+    path.write_bytes(gzip.compress(data))  # then nobody knows the size beforehand
+    with pytest.raises(ValueError, match="cc.bin is a (quantized )?fastText"):
+        load_vectors(path)
+
+
+def test_packed_fasttext_does_not_fill_the_memory(tmp_path):
+    """100 MB of zeros out of 100 kB, as rows and as words."""
+    path = tmp_path / "cc.bin"
+    head = gzip.compress(fasttext_bin(sizes=(2, 2, 12_500_000), cut=92), 1)
+    path.write_bytes(head + gzip.compress(bytes(1 << 20), 1))
+    with pytest.raises(
+        ValueError, match=r"2 words and 12500000 buckets of 2 numbers, .* the whole file has \d{4} bytes"
+    ):
+        load_vectors(path)
+    word = b"\0" + struct.pack("<qb", 1, 0)
+    head = gzip.compress(fasttext_bin(sizes=(1 << 20, 2, 0), cut=92), 1)
+    path.write_bytes(head + b"".join(gzip.compress((b"%06d" % k + b"a" * 60_000 + word) * 16) for k in range(80)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"it unpacks to more than \d+ bytes, out of \d{5}; expected less"):
+        load_vectors(path, on_error="skip")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 27
+    tracemalloc.stop()
 
 
 class Bomb:
@@ -1138,3 +1197,173 @@ def assert_whole(path, size):
     assert em.matrix.shape == (size, 8)
     assert em.matrix.min() == em.matrix.max()
     assert len(em.word_index) in (size, 0)
+
+
+# ── tables: what is skipped, what is forced, what lies in an artifact ──
+
+
+@pytest.mark.parametrize("kind", ["fasttext", "old fasttext", "packed fasttext", "kv", "fasttext kv", "float64 kv"])
+def test_what_is_skipped_is_not_in_what_comes_back(kind, tmp_path, caplog):
+    words = ["the", "cat", "", "sat", "mat"]
+    own = np.random.default_rng(0).normal(size=(5, 4)).astype("f4")
+    own[1, 2], ngrams = np.nan, np.random.default_rng(1).normal(size=(50, 4)).astype("f4")
+    path = tmp_path / "v.bin"
+    pack = gzip.compress if kind == "packed fasttext" else bytes
+    write_fasttext(path, words, own, ngrams, old=kind == "old fasttext", pack=pack)
+    whole = load_facebook_vectors(str(path)) if "packed" not in kind else None
+    if kind.endswith("kv"):
+        if kind == "fasttext kv":
+            kv = whole
+        else:
+            kv = KeyedVectors(4, dtype=np.float64 if kind == "float64 kv" else np.float32)
+            kv.add_vectors(words, own)
+            kv.set_vecattr("mat", "count", 7)
+            whole = kv
+        kv.save(str(path))
+    with pytest.raises(ValueError, match=r"v\.bin, row 2: expected finite numbers in the vector of 'cat', got nan"):
+        load_vectors(path, trust=True)
+    with caplog.at_level(logging.WARNING, "w2v_embed"):
+        back = load_vectors(path, trust=True, on_error="skip")
+    assert back.damage.counts == {"not finite": 1, "empty word": 1}
+    assert "skipped" in caplog.text
+    assert back.index_to_key == ["the", "sat", "mat"]
+    assert back.key_to_index == {"the": 0, "sat": 1, "mat": 2}
+    assert len(back) == len(back.vectors) == 3
+    assert all(len(values) == 3 for values in back.expandos.values())
+    for word in back.index_to_key:
+        if whole is not None:
+            assert same_bits(back[word], whole[word])
+            assert back.get_vecattr(word, "count") == whole.get_vecattr(word, "count")
+    assert np.isfinite(back.vectors).all()
+    back.add_vector("new", np.ones(4))
+    assert back["new"].tolist() == [1] * 4
+    if "fasttext" in kind:
+        back = load_vectors(path, trust=True, on_error="skip")
+        assert len(back.vectors_vocab) == len(back.buckets_word) == 3
+        if whole is not None:
+            assert same_bits(back.get_vector("matter"), whole.get_vector("matter"))
+            assert [b.tolist() for b in back.buckets_word] == [whole.buckets_word[k].tolist() for k in (0, 3, 4)]
+        vectors = back.vectors.copy()
+        back.adjust_vectors()  # made anew of what was kept
+        assert same_bits(back.vectors, vectors)
+        back.save(str(tmp_path / "again.kv"))
+        assert same_bits(load_vectors(tmp_path / "again.kv", trust=True).vectors, vectors)
+
+
+def test_an_empty_word_of_gensims_own_data():
+    path = datapath("toy-model-pretrained.bin")
+    with pytest.raises(ValueError, match="row 23: expected a word, got ''"):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert "" not in kv.key_to_index
+    assert len(kv) == len(kv.vectors) == len(kv.vectors_vocab) == len(kv.buckets_word) == 23
+    gensims = load_facebook_vectors(path)
+    for word in kv.index_to_key:
+        assert same_bits(kv[word], gensims[word])
+
+
+def test_rows_of_ngrams_that_are_not_finite(tmp_path):
+    """They are told, words in the file that have such an n-gram are left out, and no vector made of n-grams is NaN."""
+    own, ngrams = np.ones((2, 3), "f4"), np.ones((7, 3), "f4")
+    spoiled = set(ft_ngram_hashes("the", 3, 6, 7))
+    clean = next(word for word in map("w{}".format, range(99)) if not spoiled & set(ft_ngram_hashes(word, 3, 6, 7)))
+    ngrams[sorted(spoiled)[0]] = np.inf
+    path = write_fasttext(tmp_path / "v.bin", [clean, "the"], own, ngrams)
+    with pytest.raises(ValueError, match="v.bin, row 2: expected finite numbers in the vector of 'the'"):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert kv.index_to_key == [clean]
+    assert kv.damage.counts == {"not finite": 2}
+    assert kv.damage.examples["not finite"][1].startswith(
+        f"n-gram row {sorted(spoiled)[0] + 1}: expected finite numbers"
+    )
+    assert np.isfinite(kv.get_vector("then")).all()
+    em = build_matrix(path, ["<pad>", clean, "the", "then"], on_error="skip", fallbacks=["subwords"])
+    assert np.isfinite(em.matrix).all()
+    assert same_bits(em.matrix[3], kv.get_vector("then"))
+    assert em.coverage.by_fallback == {"exact": 1, "subwords": 2}
+    assert em.damage[0].counts == {"not finite": 2}
+    raw = load_facebook_vectors(str(path))
+    with pytest.raises(ValueError, match="FastTextKeyedVectors, word 'then': expected finite .* its n-grams make"):
+        build_matrix(raw, ["then"], fallbacks=["subwords"])
+    em = build_matrix(raw, ["<pad>", clean, "then"], on_error="skip", fallbacks=["subwords"])
+    assert em.coverage.missing == ["then"]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_fasttext_of_odd_words(tmp_path, old):
+    own, ngrams = np.arange(10, dtype="f4").reshape(5, 2), np.ones((9, 2))
+    path = write_fasttext(tmp_path / "v.bin", ["a", b"b\xff", "c", "a", "d"], own, ngrams, old=old)
+    with pytest.raises(ValueError, match=r"v\.bin, row 2: expected a word in utf-8, got b'b\\xff'"):
+        load_vectors(path)
+    kv = load_vectors(path, on_error="skip")
+    assert kv.index_to_key == ["a", "c", "d"]
+    assert kv.damage.counts == {"encoding": 1, "duplicate word": 1}
+    assert kv.damage.examples["duplicate word"] == ["row 4: the word 'a' stands here again"]
+    alone = write_fasttext(tmp_path / "w.bin", ["a", "c", "d"], own[[0, 2, 4]], ngrams, old=old)
+    assert same_bits(kv.vectors, load_vectors(alone).vectors)
+    assert load_vectors(path, limit=1).index_to_key == ["a"]  # and what comes later is not looked at
+    assert build_matrix(path, {"c": 1, "x": 2}).coverage.found == ["c"]
+    assert inspect(path)["damage"] == {"encoding": 1, "duplicate word": 1}
+    wrong = write_fasttext(tmp_path / "x.bin", ["čtyři", "šest", "ok"], own[:3], ngrams, encoding="cp852", old=old)
+    with pytest.raises(ValueError, match=r"x\.bin, row 1: .*2 of the words beyond ASCII, 2 in all, are not in utf-8"):
+        build_matrix(wrong, {"ok": 1, "čtyři": 2})
+    assert load_vectors(wrong, encoding="cp852").index_to_key == ["čtyři", "šest", "ok"]
+
+
+def test_tables_without_a_good_row_are_an_error(tmp_path):
+    rows = np.full((1, 2), np.nan)
+    path = write_fasttext(tmp_path / "v.bin", ["a"], rows, np.ones((3, 2)))
+    kv = KeyedVectors(2)
+    kv.add_vectors(["a"], rows)
+    kv.save(str(tmp_path / "v.kv"))
+    KeyedVectors(2).save(str(tmp_path / "none.kv"))
+    EmbeddingMatrix(rows, {"a": 0}).save(tmp_path / "v.npz")
+    EmbeddingMatrix(np.zeros((2, 2)), {"a": 1}, origins=[0, 2]).save(tmp_path / "none.safetensors")
+    for name, message in [
+        ("v.bin", "holds no word with a good row. .*1 × not finite"),
+        ("v.kv", "holds no word with a good row. .*1 × not finite"),
+        ("v.npz", "holds no word with a good row. .*1 × not finite"),
+        ("none.kv", "holds KeyedVectors without a word"),
+        ("none.safetensors", "holds no words with vectors of their own"),
+    ]:
+        with pytest.raises(ValueError, match=message) as caught:
+            load_vectors(tmp_path / name, on_error="skip", trust=True)
+        assert str(tmp_path / name) in str(caught.value)
+    with pytest.raises(ValueError, match="row 1: expected finite"):
+        build_matrix(path, ["a"])
+
+
+@pytest.mark.parametrize("format", ["fasttext", "gensim"])
+def test_a_forced_format_names_the_file(format, tmp_path):
+    path = tmp_path / "empty.bin"
+    for content in (b"", b"2 2\na 1 2\n"):
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=r"empty\.bin (is a fastText .bin that is cut|is no whole file of gensim's)"
+        ):
+            load_vectors(path, format=format, trust=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"key_to_index": {"a": 5}},
+        {"key_to_index": {"a": -1}},
+        {"key_to_index": {"a": "0"}},
+        {"key_to_index": {"a": True}},
+        {"key_to_index": {7: 0}},
+        {"vectors": np.zeros(4, "f4")},
+        {"vectors": np.zeros((2, 2), int)},
+        {"vectors": None},
+    ],
+    ids=str,
+)
+def test_keyed_vectors_that_lie(wrong, tmp_path):
+    kv = KeyedVectors(2)
+    kv.add_vectors(["a", "b"], np.ones((2, 2), "f4"))
+    for name, value in wrong.items():
+        setattr(kv, name, value)
+    kv.save(str(tmp_path / "v.kv"))
+    with pytest.raises(ValueError, match=r"v\.kv is no whole file of gensim's .*expected (words and rows|vectors)"):
+        load_vectors(tmp_path / "v.kv", trust=True)

@@ -6,15 +6,19 @@ import io
 import logging
 import lzma
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from gensim.models.fasttext import load_facebook_vectors
+from gensim.test.utils import datapath
 
 from tests.conftest import same_bits, write_binary, write_text
 from w2v_embed import build_matrix, load_vectors
 from w2v_embed.readers import opened
 from w2v_embed.readers.compression import Source
+from w2v_embed.readers.fasttext import is_old
 
 ROWS = {f"word{k}": np.random.default_rng(k).normal(size=5).astype(np.float32).tolist() for k in range(200)}
 
@@ -313,3 +317,41 @@ def test_progress_reports_rise_to_the_end(hot, tmp_path):
     load_vectors(path, progress=lambda *report: seen.append(report))
     assert seen == sorted(seen)
     assert seen[-1] == (path.stat().st_size, path.stat().st_size, 200)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("lee_fasttext.bin", "utf-8"),
+        ("non_ascii_fasttext.bin", "utf-8"),
+        ("cp852_fasttext.bin", "cp852"),
+        ("lee_fasttext_new.bin", "utf-8"),
+        ("toy-model.bin", "utf-8"),
+        ("crime-and-punishment.bin", "utf-8"),
+    ],
+)
+@pytest.mark.parametrize("packed", [None, "gzip", "xz"])
+def test_fasttext_as_gensim_reads_it(tmp_path, name, encoding, packed):
+    """The first three are of before 2017, without a magic number."""
+    path = Path(datapath(name))
+    if packed:
+        path = tmp_path / name
+        path.write_bytes(PACKERS[packed](Path(datapath(name)).read_bytes()))
+    ours, gensims = load_vectors(path, encoding=encoding), load_facebook_vectors(datapath(name), encoding=encoding)
+    assert ours.index_to_key == gensims.index_to_key
+    assert ours.key_to_index == gensims.key_to_index
+    assert same_bits(ours.expandos["count"], gensims.expandos["count"])
+    for part in ("vectors", "vectors_vocab", "vectors_ngrams"):
+        assert same_bits(getattr(ours, part), getattr(gensims, part))
+    for word in ("qwxyz", "žluťoučký", "the"):
+        assert same_bits(ours.get_vector(word), gensims.get_vector(word))
+    some = ours.index_to_key[5:50:7]
+    assert same_bits(load_vectors(path, encoding=encoding, words=some).vectors, gensims[some])
+    em = build_matrix(path, ["<pad>", *some, "qwxyz"], encoding=encoding, fallbacks=["subwords"])
+    assert same_bits(em.matrix[1:], np.array([gensims.get_vector(word) for word in [*some, "qwxyz"]]))
+    assert em.coverage.by_fallback == {"exact": len(some), "subwords": 1}
+
+
+def test_no_text_or_binary_is_taken_for_old_fasttext(tmp_path):
+    for head in (b"2 300\na 1 2\n" * 9, b"1 2\na " + bytes(100), "a 1 2\n".encode("utf-32-le") * 9, bytes(200)):
+        assert not is_old(head)

@@ -126,7 +126,7 @@ class Fallbacks:
         return candidates
 
     def resolve(self, words, known):
-        """The `Resolution`, where `known` is the `WordSet` of the words that have a row."""
+        """The `Resolution`, where `known` is the `WordSet` of the words that have a row (for "subwords" a `lending.Known`)."""
         loans, found = [], set()
         for step, spellings in self._steps_of(words, found):
             before = len(found)
@@ -146,8 +146,8 @@ class Fallbacks:
         """For each step the spellings in the order in which they are tried, some words' at a time: (label, dict position in
         `words` → form).
 
-        A step that respells yields its new ones, another step the words as they are and all spellings so far. Words whose
-        positions are in `found` by then are left out.
+        A step that respells yields its new ones, another step the words as they are and all spellings so far; n-grams are made
+        of the words as they are. Words whose positions are in `found` by then are left out.
         """
         spellings, left = [("", dict(enumerate(words)))], len(words)
         for step in self._steps:
@@ -155,7 +155,7 @@ class Fallbacks:
                 left = len(words) - len(found)
                 spellings = [(label, _left(forms, found)) for label, forms in spellings]
             if not isinstance(step, _Form):
-                yield step, spellings
+                yield step, spellings[:1] if isinstance(step, _Subwords) else spellings
                 continue
             changes = [step.change(_chain(label, step), forms) for label, forms in spellings]
             # all changes of the words as they are come before those of their other spellings
@@ -378,7 +378,7 @@ def _cuts(runs, known):
 
 
 class _Subwords:
-    """fastText's character n-grams; they make a row for every word."""
+    """fastText's character n-grams; they make a row for every word that is long enough to have one."""
 
     name = "subwords"
 
@@ -386,7 +386,8 @@ class _Subwords:
         return set()
 
     def sources(self, forms, known):
-        return list(range(len(forms))), [], [0] * len(forms)
+        there = [k for k, form in enumerate(forms) if known.makes(form)]
+        return there, [], [0] * len(there)
 
 
 # ── names ──
@@ -418,6 +419,7 @@ FINDS = {
     "markers": "found without their subword marker; are these pieces, and the vectors of whole words?",
     "parts": "they split into known words; is the segmenter's dictionary different from the vectors'?",
     "characters": "Chinese, and every character is known",
+    "subwords": "the vectors' n-grams make a row for them",
 }
 
 

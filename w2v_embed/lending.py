@@ -9,6 +9,27 @@ from .fallbacks import Fallbacks
 from .readers import WordSet, hot_loops, in_threads, plain, threads_for
 
 
+class Known(WordSet):
+    """A set of the words that have a row, which also knows for which others n-grams make one.
+
+    Args:
+        keys: as for `WordSet`.
+        ngrams: list of `NGrams`.
+    """
+
+    def __init__(self, keys, ngrams):
+        super().__init__(keys)
+        self._ngrams, self._refused = ngrams, set()
+
+    def makes(self, word):
+        """Whether n-grams make a row for `word`."""
+        return word not in self._refused and any(ngrams.serves(word) for ngrams in self._ngrams)
+
+    def refuse(self, words):
+        """Say no to these words from now on, whose n-grams are damaged."""
+        self._refused.update(words)
+
+
 def resolve(plan, others, missing, pool):
     """Which of the words `missing` get rows, only from words that a source has under that very name.
 
@@ -28,9 +49,13 @@ def resolve(plan, others, missing, pool):
         would = {name: Fallbacks([*plan.given, name]).resolve(left, known) for name in others}
         lenders = chain(resolution.lenders(), *(other.lenders() for other in would.values()))
         numbers, nowhere = pool.fetch(lenders)
-        if not nowhere:
+        spoiled = pool.make(
+            missing[k] for loans in resolution.loans if not loans.lenders for k in loans.borrowers
+        )  # of n-grams
+        if not nowhere and not spoiled:
             return resolution, numbers, would
         known.deny(nowhere)
+        known.refuse(spoiled)
 
 
 class RowPool:
@@ -41,6 +66,9 @@ class RowPool:
         word_index: dict word → row.
         lenders: list of `Selection`s and the like, of which an earlier one wins.
         owners: array `(rows,)`: which of them each row of the matrix is from; negative: it has none.
+
+    Attributes:
+        makers: dict word → the place in the list of lenders of the one whose n-grams made its row.
     """
 
     def __init__(self, matrix, word_index, lenders, owners):
@@ -48,10 +76,35 @@ class RowPool:
         self._numbers = defaultdict(count().__next__)  # of words, as they come
         self._places = np.empty(0, np.int64)  # of each number: the row, those of `_more` counted on from the matrix's
         self._owners, self._more = [owners], []  # of the rows of the matrix, then of `_more`
+        self._ngrams = [(number, lender.ngrams()) for number, lender in enumerate(lenders)]
+        self._ngrams = [(number, ngrams) for number, ngrams in self._ngrams if ngrams]
+        self.makers = {}
 
     def words(self):
-        """The `WordSet` of all words that have a row."""
-        return WordSet([keys for lender in self._lenders for keys in lender.word_keys()])
+        """All words that have a row, as `Known`."""
+        keys = [keys for lender in self._lenders for keys in lender.word_keys()]
+        return Known(keys, [ngrams for _, ngrams in self._ngrams])
+
+    def make(self, words):
+        """Write the rows of words of the vocabulary that n-grams make into the matrix; returns those whose n-grams are
+        damaged."""
+        spoiled = []
+        for word in words:
+            if word not in self.makers and not any(self._made(word, *some) for some in self._ngrams):
+                spoiled.append(word)
+        return spoiled
+
+    def _made(self, word, number, ngrams):
+        row = ngrams.row(word)
+        if row is None:
+            return False
+        if not np.isfinite(row).all():
+            report = self._lenders[number].report
+            report.add("not finite", "expected finite numbers in the vector that its n-grams make", f"word {word!r}")
+            return False
+        self._matrix[self._word_index[word]] = row
+        self.makers[word] = number
+        return True
 
     def fetch(self, words):
         """Get the rows of `words` that were not asked for before.

@@ -12,22 +12,35 @@ import numpy as np
 from .coverage import Coverage
 from .fallbacks import FINDS, Derivation, Fallbacks
 from .lending import RowPool, resolve
-from .readers import HeldRows, Selection
+from .parts import FIRST_SOURCE, OOV, PADDING, UNUSED, check_told, checked, exact_words
+from .readers import HeldRows, NGrams, Selection, has_ngrams
 from .readers.damage import DamageReport
 from .shown import plain_errors
 from .vocabulary import read_vocabulary
 
 logger = logging.getLogger("w2v_embed")
 
-_UNUSED, _PADDING, _OOV = range(3)  # codes of `_origin`; higher ones are sources
 _ORIGINS = ("unused", "padding", "oov")
 _DTYPES = ("float16", "float32", "float64")
+_BLOCK = 1 << 18  # numbers that are in hand at a time, beside the matrix
 
 
 class EmbeddingMatrix:
     """An embedding matrix with the vocabulary that it belongs to, and where each row came from.
 
-    `build_matrix` makes it; `np.asarray(em)` is the matrix.
+    `build_matrix` makes it; `np.asarray(em)` is the matrix. It is a source for `build_matrix`, too: of the words that have a
+    vector of their own, not of those whose rows were lent by others, made of n-grams, or made up.
+
+    Args:
+        matrix: array `(rows, dim)`.
+        word_index: dict word → id, each id from 0 on and another one.
+        origins: for each row 0 (unused), 1 (padding), 2 (oov), or 3 and on: the first source and on. None: every word has its
+            row from the one source, except where it is padding.
+        sources: names, or pairs (name, fallback or None); none given and no origins: the source is called "unnamed".
+        derived: dict word → `Derivation`, or a callable that makes it.
+        suggestions: dict fallback → list of words.
+        padding_row: 0, or None.
+        damage: list of `DamageReport`.
 
     Attributes:
         matrix: array `(rows, dim)`; row i is the vector of the word with id i.
@@ -57,20 +70,15 @@ class EmbeddingMatrix:
         damage=(),
     ):
         self.matrix = np.asarray(matrix)
-        self.word_index = dict(word_index)
-        self.padding_row = padding_row
+        if self.matrix.ndim != 2:
+            raise ValueError(f"expected a matrix (rows, dim), received an array of shape {self.matrix.shape}")
+        self.word_index, self._origins, self._sources, self.padding_row = checked(
+            len(self.matrix), word_index, origins, sources, padding_row
+        )
         self.damage = list(damage)
         self._derived = derived if callable(derived) else partial(dict, derived or {})
         self._suggestions = dict(suggestions or {})
-        self._sources = tuple(sources)
-        if self.matrix.ndim != 2:
-            raise ValueError(f"expected a matrix (rows, dim), received an array of shape {self.matrix.shape}")
-        highest = max(self.word_index.values(), default=-1)
-        if highest >= len(self.matrix):
-            raise ValueError(f"the word index goes up to the id {highest}, but the matrix has {len(self.matrix)} rows")
-        if origins is None:
-            origins = np.zeros(len(self.matrix))
-        self._origins = np.asarray(origins, np.int32)
+        check_told(self.word_index, self._origins, {} if callable(derived) else self._derived(), self._suggestions)
 
     def __array__(self, dtype=None, copy=None):
         if copy is None:  # NumPy 1 knows no None there
@@ -83,12 +91,29 @@ class EmbeddingMatrix:
         return self.matrix.shape
 
     @property
+    def vector_size(self):
+        """Numbers a word."""
+        return self.matrix.shape[1]
+
+    @cached_property
+    def _exact(self):
+        return exact_words(self.word_index, self._origins, self._sources)
+
+    def vectors_for(self, words):
+        """The rows of words that have a vector of their own: (array `(len(words), dim)`, bool array `(len(words),)`)."""
+        numbers = np.fromiter((self._exact.get(word, -1) for word in words), np.int64, len(words))
+        found = numbers >= 0
+        rows = np.zeros((len(words), self.vector_size), self.matrix.dtype)
+        rows[found] = self.matrix[numbers[found]]
+        return rows, found
+
+    @property
     def provenance(self):
         return np.array([*_ORIGINS, *map(_label, self._sources)], object)[self._origins]
 
     @property
     def oov_rows(self):
-        return np.flatnonzero(self._origins == _OOV)
+        return np.flatnonzero(self._origins == OOV)
 
     @cached_property
     def derived(self):
@@ -100,12 +125,12 @@ class EmbeddingMatrix:
         labels = [*_ORIGINS, *map(_label, self._sources)]
         found, missing, sources = [], [], {}
         for word, index in self.word_index.items():
-            if origins[index] > _OOV:
+            if origins[index] > OOV:
                 found.append(word)
                 sources[word] = labels[origins[index]]
-            elif origins[index] == _OOV:
+            elif origins[index] == OOV:
                 missing.append(word)
-        unused = int((self._origins == _UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
+        unused = int((self._origins == UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
         return Coverage(found, missing, sources, self.derived, self._suggestions, unused)
 
     @plain_errors
@@ -190,20 +215,20 @@ def build_matrix(
 ):
     """The embedding matrix for your vocabulary.
 
-    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix and a few
-    MB, and reading stops when every word is found. Row 0 is padding, all zeros, where no word has id 0 or the word there is
-    '', '<pad>', '[PAD]' or the source's own padding token.
+    A file is streamed once, whatever the fallbacks: only the rows that are wanted are parsed, memory is the matrix, the words
+    and a few MB (and fastText's n-grams), and reading stops when every word is found. Row 0 is padding, all zeros, where no
+    word has id 0 or the word there is '', '<pad>', '[PAD]' or the source's own padding token.
 
     Args:
-        vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, any object with `vector_size` and
-            `vectors_for(words) -> (rows, found)`, or a list of these, of which an earlier one wins.
+        vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, an `EmbeddingMatrix`, any object with
+            `vector_size` and `vectors_for(words) -> (rows, found)`, or a list of these, of which an earlier one wins.
         word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a
             Hugging Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one
             word a line) or .tsv (word, tab, id).
         num_words: rows of the matrix, where not highest id + 1: as in Keras' Tokenizer, ids from `num_words` on are left out.
         oov: rows of words without a vector: "zeros"; "normal", drawn with mean and standard deviation of the found rows,
-            column by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. They do not depend on the order
-            of the words.
+            column by column; "mean" of the found rows; or a callable `(shape, rng) -> rows`. Sums run in float64 and in the
+            order of the words, so that the rows do not depend on the ids.
         fallbacks: where else to look for words that no source has, in this order, each building on those before it: "nfkc",
             "lower", "title", "upper", "simplified", "traditional" (Chinese, by OpenCC), "digits" (to # or 0), "markers" (## ▁ Ġ
             off), "parts" (mean of the known words that it splits into), "characters" (mean of a Chinese word's characters),
@@ -258,18 +283,18 @@ def build_matrix(
 def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, encoding, on_error):
     word_index = vocabulary.word_index
     ids = np.fromiter(word_index.values(), np.int64, len(word_index))
-    origins = np.full(vocabulary.rows, _UNUSED, np.int32)
-    origins[ids] = _OOV
-    origins[list(vocabulary.unknown_rows)] = _OOV
+    origins = np.full(vocabulary.rows, UNUSED, np.int32)
+    origins[ids] = OOV
+    origins[list(vocabulary.unknown_rows)] = OOV
     if vocabulary.padding_row == 0:
-        origins[0] = _PADDING
+        origins[0] = PADDING
     names = [_name_of(source) for source in sources]
-    if plan.needs_subwords and not any(map(_has_subwords, sources)):
+    if plan.needs_subwords and not any(map(has_ngrams, sources)):
         raise ValueError(
             'the fallback "subwords" needs fastText vectors with character n-grams, as load_vectors reads them from a .bin of '
             f"fastText; received {', '.join(names)}"
         )
-    others = [name for name in FINDS if name not in plan.names and _works(name)] if suggest else []
+    others = [name for name in FINDS if name not in (*plan.names, "subwords") and _works(name)] if suggest else []
     wide = Fallbacks([*plan.given, *others]) if others else plan
 
     matrix, lenders = None, []
@@ -287,11 +312,11 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         return wide.candidates(words).difference(word_index, *(lender.held.number for lender in lenders))
 
     with ExitStack() as stack:
-        for code, (source, name) in enumerate(zip(sources, names), len(_ORIGINS)):
-            words = list(compress(word_index, (origins[ids] == _OOV).tolist()))
+        for code, (source, name) in enumerate(zip(sources, names), FIRST_SOURCE):
+            words = list(compress(word_index, (origins[ids] == OOV).tolist()))
             if not words and matrix is not None:
                 break
-            places = ids[origins[ids] == _OOV]
+            places = ids[origins[ids] == OOV]
             matrix_of = partial(room, name=name)
             if isinstance(source, (str, Path)):
                 lender = Selection(
@@ -306,13 +331,13 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
                 )
                 stack.enter_context(lender)
             else:
-                lender = _SelectionInMemory(source, words, matrix_of, places, candidates, name, on_error)
+                lender = _SelectionInMemory(source, words, matrix_of, places, candidates, on_error)
             matrix = lender.matrix
             origins[places[lender.found]] = code
             lenders.append(lender)
-        labels, derived, suggestions = _fall_back(
-            matrix, origins, word_index, ids, lenders, sources, names, plan, others
-        )
+        if suggest and not plan.needs_subwords and any(lender.ngrams() for lender in lenders):
+            others.append("subwords")
+        labels, derived, suggestions = _fall_back(matrix, origins, word_index, ids, lenders, names, plan, others)
     for lender in lenders:
         lender.report.log()
     em = EmbeddingMatrix(
@@ -325,7 +350,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
         padding_row=vocabulary.padding_row,
         damage=[lender.report for lender in lenders],
     )
-    if not (origins > _OOV).any():
+    if not (origins > OOV).any():
         logger.warning("none of the %d words was found in %s", len(em.coverage.missing), ", ".join(names))
     _fill_oov(em, vocabulary.unknown_rows, oov, seed)
     return em
@@ -344,58 +369,84 @@ def _works(name):
     return True
 
 
-def _has_subwords(source):
-    return len(getattr(source, "vectors_ngrams", ())) > 0
-
-
 class _SelectionInMemory:
     """As `Selection`, out of an object in memory."""
 
-    def __init__(self, source, words, matrix_of, places, candidates, name, on_error):
-        self.report = DamageReport(name, on_error)
-        rows, self.found, dim = _look_up(source, words, name, self.report)
-        self.matrix = matrix_of(dim)
-        self.matrix[places[self.found]] = rows
+    def __init__(self, source, words, matrix_of, places, candidates, on_error):
+        self._name = _name_of(source)
+        self.report = DamageReport(self._name, on_error)
+        self.matrix = matrix_of(_dim_of(source, self._name))
+
+        def fill(numbers, rows):
+            self.matrix[places[numbers]] = rows
+
+        self.found = self._look_up(source, words, fill)
         extra = sorted(candidates(list(compress(words, (~self.found).tolist()))))
-        rows, found, _ = _look_up(source, extra, name, self.report) if extra else (rows[:0], self.found[:0], dim)
-        self.held = HeldRows(list(compress(extra, found.tolist())), rows.astype(self.matrix.dtype))
-        self.lend, self._words = self.held.lend, words
+        kept = [np.empty((0, self.matrix.shape[1]), self.matrix.dtype)]
+        found = self._look_up(source, extra, lambda _, rows: kept.append(rows.astype(self.matrix.dtype)))
+        self.held = HeldRows(list(compress(extra, found.tolist())), np.concatenate(kept))
+        self.lend, self._words, self._source = self.held.lend, words, source
 
     def word_keys(self):
         return self.held.word_keys(compress(self._words, self.found.tolist()))
 
+    def ngrams(self):
+        return NGrams.of(self._source)
 
-def _look_up(source, words, name, report):
-    """→ (rows of the words that were found and are finite, which these are, dim)"""
+    def _look_up(self, source, words, take):
+        """Hand (numbers of some words, their rows) to `take`, block by block. Returns which words were found and are finite."""
+        there = np.zeros(len(words), np.bool_)
+        for numbers, rows in _rows_of(source, words, self._name):
+            good = np.isfinite(rows).all(axis=1)
+            for k in numbers[~good].tolist():
+                self.report.add("not finite", "expected finite numbers in its vector", f"word {words[k]!r}")
+            there[numbers[good]] = True
+            take(numbers[good], rows[good])
+        return there
+
+
+def _dim_of(source, name):
+    if hasattr(source, "key_to_index"):
+        return source.vectors.shape[1]
+    if callable(getattr(source, "vectors_for", None)):
+        return source.vector_size
+    raise TypeError(
+        "vectors must be a path, a gensim KeyedVectors, an EmbeddingMatrix, an object with vector_size and vectors_for(words), "
+        f"or a list of these; received {name}"
+    )
+
+
+def _rows_of(source, words, name):
+    """Yields (numbers of some of the words that the source has, their rows)."""
+    dim = _dim_of(source, name)
     if hasattr(source, "key_to_index"):  # not gensim's `in`, which takes ids for words
         index = source.key_to_index
-        found = np.fromiter((word in index for word in words), np.bool_, len(words))
-        dim = source.vectors.shape[1]
-        rows = source.vectors[[index[word] for word in words if word in index]]
-    elif callable(getattr(source, "vectors_for", None)):
-        dim = source.vector_size
-        all_rows, found = source.vectors_for(words)
-        all_rows, found = np.asarray(all_rows), np.array(found)
-        if all_rows.shape != (len(words), dim) or found.shape != (len(words),) or found.dtype != np.bool_:
+        hits = np.array([k for k, word in enumerate(words) if word in index], np.int64)
+        places = np.array([index[words[k]] for k in hits.tolist()], np.int64)
+        for some in _blocks(len(hits), dim):
+            yield hits[some], source.vectors[places[some]]
+        return
+    # An encoder makes vectors in batches of its own; of what lies in memory a part at a time is copied.
+    for some in (
+        _blocks(len(words), dim) if isinstance(source, EmbeddingMatrix) else [slice(0, len(words))] * bool(words)
+    ):
+        asked = words[some]
+        rows, found = map(np.asarray, source.vectors_for(asked))
+        if rows.shape != (len(asked), dim) or found.shape != (len(asked),) or found.dtype != np.bool_:
             raise ValueError(
-                f"{name}.vectors_for must return rows of shape {(len(words), dim)} and bools of shape {(len(words),)}, "
-                f"received {all_rows.shape} and {found.dtype} {found.shape}"
+                f"{name}.vectors_for must return rows of shape {(len(asked), dim)} and bools of shape {(len(asked),)}, "
+                f"received {rows.shape} and {found.dtype} {found.shape}"
             )
-        rows = all_rows[found]
-    else:
-        raise TypeError(
-            "vectors must be a path, a gensim KeyedVectors, an object with vector_size and vectors_for(words), or a list of "
-            f"these; received {name}"
-        )
-    hits = np.flatnonzero(found)
-    good = np.isfinite(rows).all(axis=1)
-    for k in hits[~good].tolist():
-        report.add("not finite", "expected finite numbers in its vector", f"word {words[k]!r}")
-    found[hits[~good]] = False
-    return rows[good], found, dim
+        yield some.start + np.flatnonzero(found), rows[found]
 
 
-def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, others):
+def _blocks(n, dim):
+    """The slices of `n` rows of `dim` numbers that are worked at one after another."""
+    step = max(_BLOCK // max(dim, 1), 1)
+    return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]
+
+
+def _fall_back(matrix, origins, word_index, ids, lenders, names, plan, others):
     """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 
     Returns:
@@ -403,33 +454,36 @@ def _fall_back(matrix, origins, word_index, ids, lenders, sources, names, plan, 
         words that it would find).
     """
     labels = [(name, None) for name in names]
-    mask = origins[ids] == _OOV
+    mask = origins[ids] == OOV
     if not mask.any() or not (plan.names or others):
         return labels, dict, {}
     missing, places = list(compress(word_index, mask.tolist())), ids[mask]
-    pool = RowPool(matrix, word_index, lenders, origins - len(_ORIGINS))
+    pool = RowPool(matrix, word_index, lenders, origins - FIRST_SOURCE)
     resolution, numbers, would = resolve(plan, others, missing, pool)
 
-    codes = {label: code for code, label in enumerate(labels, len(_ORIGINS))}
+    codes = {}  # of the labels that come beside the sources' own, which may be alike
+
+    def code_of(label):
+        if label not in codes:
+            codes[label] = FIRST_SOURCE + len(labels)
+            labels.append(label)
+        return codes[label]
+
     owners = iter(pool.owners(numbers).tolist() if len(names) > 1 else ())
     borrowers, counts = [], []
     for loans in resolution.loans:
         if not loans.lenders:  # n-grams do it
-            source, name = next((source, name) for source, name in zip(sources, names) if _has_subwords(source))
-            matrix[places[loans.borrowers]] = [source.get_vector(missing[k]) for k in loans.borrowers]
-            whose = [name]
+            whose = [names[pool.makers[missing[k]]] for k in loans.borrowers]
         else:
             borrowers += loans.borrowers
             counts += loans.counts
             whose = names
             if len(names) > 1:
                 whose = [" + ".join(names[k] for k in dict.fromkeys(islice(owners, count))) for count in loans.counts]
-        origins[places[loans.borrowers]] = [
-            codes.setdefault((name, loans.fallback), len(codes) + len(_ORIGINS)) for name in whose
-        ]
+        origins[places[loans.borrowers]] = [code_of((name, loans.fallback)) for name in whose]
     pool.lend(numbers, counts, places[borrowers])
     suggestions = {name: other.found() for name, other in would.items() if other.loans}
-    return list(codes), resolution.derived, suggestions
+    return labels, resolution.derived, suggestions
 
 
 def _fill_oov(em, unknown_rows, oov, seed):
@@ -440,15 +494,32 @@ def _fill_oov(em, unknown_rows, oov, seed):
     found = sorted(em.coverage.found)
     if not places or not (found or callable(oov)):
         return
-    shape = len(places), em.matrix.shape[1]
+    places = np.array(places, np.int64)
+    shape = len(places), em.vector_size
     rng = np.random.default_rng(seed)
     if callable(oov):
         rows = np.asarray(oov(shape, rng))
         if rows.shape != shape or not np.isfinite(rows).all():
             raise ValueError(f"oov must return finite rows of shape {shape}, received shape {rows.shape}")
-    else:
-        known = em.matrix[[em.word_index[word] for word in found]].astype(np.float64)
-        rows = np.broadcast_to(known.mean(axis=0), shape)
-        if oov == "normal":
-            rows = rows + known.std(axis=0) * rng.standard_normal(shape)
-    em.matrix[places] = rows
+        em.matrix[places] = rows
+        return
+    known = np.array([em.word_index[word] for word in found], np.int64)
+    mean = _sum_of(em.matrix, known) / len(known)
+    if oov == "mean":
+        em.matrix[places] = mean
+        return
+    std = np.sqrt(_sum_of(em.matrix, known, lambda rows: np.square(rows - mean)) / len(known))
+    for some in _blocks(*shape):
+        drawn = places[some]
+        em.matrix[drawn] = mean + std * rng.standard_normal((len(drawn), shape[1]))
+
+
+def _sum_of(matrix, numbers, change=None):
+    """The sum in float64 of the rows `numbers`, one after another in this order, each changed by `change`."""
+    total = np.zeros(matrix.shape[1])
+    for some in _blocks(len(numbers), len(total)):
+        rows = matrix[numbers[some]].astype(np.float64)
+        rows = rows if change is None else change(rows)
+        rows[0] += total  # so that the order is that of one long sum
+        total = np.add.accumulate(rows, axis=0, out=rows)[-1].copy()
+    return total

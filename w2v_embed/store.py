@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .output import check_writable, write_atomically
+from .parts import check_told, checked, exact_words
 from .shown import json_text
 
 _FORMAT = "w2v_embed 1"
@@ -26,7 +27,6 @@ _FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "sugges
 _SUFFIXES = (".safetensors", ".npz", ".npy")
 _SAFETENSORS_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 _LONGEST_HEADER = 1 << 30  # bytes; a word takes some 30
-FIRST_SOURCE = 3  # the first code of `origins` that stands for a source of vectors
 
 
 def save(em, path, extra=None):
@@ -143,7 +143,7 @@ def load(path, make, accept=None):
 
 
 def read_vectors(path, kind, file):
-    """The words of an artifact that have vectors of their own (not padding, not filled in for unknown words).
+    """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
         path: of the artifact, for messages.
@@ -158,9 +158,10 @@ def read_vectors(path, kind, file):
     """
     try:
         rows, fields = _read(file, kind)
-        pairs = sorted(
-            (index, word) for word, index in fields["word_index"].items() if fields["origins"][index] >= FIRST_SOURCE
-        )
+        told = (fields[name] for name in ("word_index", "origins", "sources", "padding_row"))
+        word_index, codes, sources, _ = checked(rows.shape[0], *told)
+        check_told(word_index, codes, fields["derived"], fields["suggestions"])
+        pairs = sorted((index, word) for word, index in exact_words(word_index, codes, sources).items())
     except Exception as error:
         raise _broken(path, kind, error) from error
     return [word for _, word in pairs], [index for index, _ in pairs], _NamedRows(rows, partial(_broken, path, kind))
@@ -193,23 +194,14 @@ def _read(file, kind, accept=None):
 
 
 def _check_fields(fields, rows, dim):
-    """Raise where the parts of the metadata do not fit each other and a matrix of `rows` × `dim`."""
-    word_index, origins, sources = fields["word_index"], fields["origins"], fields["sources"]
-    if (
-        dim < 1
-        or len(origins) != rows
-        or not all(type(index) is int and 0 <= index < rows for index in word_index.values())
-    ):
-        raise ValueError(f"the word index does not fit the matrix of {rows} × {dim}")
-    if not all(isinstance(name, str) and isinstance(how, (str, type(None))) for name, how in sources):
+    """Raise where the metadata is not what it is to be; `parts` holds its parts against each other."""
+    if dim < 1 or fields["origins"] is None:
+        raise ValueError(f"expected a matrix with numbers, and the origins of its rows, got {rows} × {dim}")
+    if not all(isinstance(source, list) for source in fields["sources"]):
         raise ValueError("its sources are not pairs of a name and a fallback")
-    if not all(type(code) is int and 0 <= code < FIRST_SOURCE + len(sources) for code in origins):
-        raise ValueError(f"its rows come from others than its {len(sources)} sources")
-    if fields["padding_row"] not in (None, 0):
-        raise ValueError(f"its padding row is {fields['padding_row']!r}; expected 0 or none")
     lenders = [words for how, words in fields["derived"].values() if isinstance(how, str)]
-    if len(lenders) != len(fields["derived"]) or not fields["derived"].keys() <= word_index.keys():
-        raise ValueError("it tells of derived rows of words that it does not have")
+    if len(lenders) != len(fields["derived"]):
+        raise ValueError("it names something else than a fallback for a derived row")
     if not all(_are_words(words) for words in (*lenders, *fields["suggestions"].values())):
         raise ValueError("it names something else than words as lenders or suggestions")
     for report in fields["damage"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import plain
+from . import fasttext, plain
 from .compression import compression_of
 from .line import read_line
 
@@ -62,7 +62,6 @@ _STRANGERS = (
 )
 _WHOLE = re.compile(rb"\d{1,18}")
 _TEXT_BYTES = bytes({*range(32, 256), *b"\t\n\r\f\v"})
-_FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 # The header of a .floret: buckets, n, n, dim, hashes, seed, marks of a word's begin and end; then the row of bucket 0.
 _FLORET = re.compile(rb"(\d+ ){6}\S+ \S+\s*\n0 ")
 _SPARSE = re.compile(rb"\d+:[-+.\deE]+")  # a field of the sparse (PPMI) files of Chinese-Word-Vectors
@@ -73,7 +72,7 @@ def kind_of(head):
     `ARTIFACTS`, "tar", or None: text, or a stranger."""
     if _is_tar(head):
         return "tar"
-    if head.startswith(_FASTTEXT_MAGIC):
+    if head.startswith(fasttext.MAGIC) or fasttext.is_old(head):
         return "fasttext"
     if (
         head[4:9] == b"\0\0\0\0{"

@@ -1,82 +1,377 @@
-"""fastText's .bin, which gensim reads, once its layout is known to be whole.
+"""fastText's .bin.
 
-    int32 magic, version; 12 × int32: dim … model, bucket, minn, maxn …; float64 t
-    int32 words and labels, words, labels; int64 tokens, pruned
+    int32 magic, version (neither in files of before 2017); 12 × int32: dim … model, bucket, minn, maxn …; float64 t
+    int32 words and labels, words, labels; int64 tokens; int64 pruned (not in old files)
     a word or label: its bytes, 0, int64 count, int8 type
     pruned × (int32, int32)
-    bool quantized; int64 rows (words + bucket), dim; float32 × rows × dim
+    bool quantized (not in old files); int64 rows (words + bucket), dim; float32 × rows × dim
     the output matrix, which is not read
 
-gensim 4.4 itself never ends on a file that is cut inside a word, and believes every size it is told.
+The vector of a word is the mean of its own row and the rows of the n-grams in it. gensim makes it of what is read here: its
+own reader believes every size that it is told, and never ends on a file that is cut inside a word.
 """
 
-import mmap
 import struct
+from dataclasses import dataclass
 
-_ARGUMENTS = struct.Struct("<14id")
-_COUNTS = struct.Struct("<3i2q")
-_ENTRY = 9  # bytes of an entry after its word and the zero
-_SHAPE = struct.Struct("<?2q")
+import numpy as np
+
+from .damage import Damage, place
+
+MAGIC = struct.pack("<i", 793712314)
+_NEW, _OLD = struct.Struct("<14id"), struct.Struct("<12id")
+_COUNTS_NEW, _COUNTS_OLD = struct.Struct("<3i2q"), struct.Struct("<3iq")
+_AFTER_WORD = struct.Struct("<qb")
+_SHAPE_NEW, _SHAPE_OLD = struct.Struct("<?2q"), struct.Struct("<2q")
+HEAD = 128  # bytes, in which a header lies
 _SUPERVISED = 3
+_MOST_NUMBERS = 1 << 16  # a word
+_LONGEST_WORD = 1 << 16  # bytes
+_LONGEST_NGRAM = 256  # characters; fastText's own default is 6
+# Characters in the n-grams of all words together, for each byte of the file and to begin with; usual files have 1 to 10.
+_NGRAM_CHARACTERS, _FREE_CHARACTERS = 16, 1 << 24
+_PIECE = 1 << 20
+# Vectors hardly get smaller when they are packed. A file that gets a thousand times as large fills the memory with zeros.
+_USUAL_RATIO, _FREE_BYTES = 64, 1 << 26
 
 
-def load_fasttext(path, encoding):
-    """`path` → `gensim.models.fasttext.FastTextKeyedVectors`.
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes say. `old`: from before there was a magic number; `size`: bytes of it."""
+
+    old: bool
+    size: int
+    dim: int
+    model: int
+    bucket: int
+    minn: int
+    maxn: int
+
+    @property
+    def has_ngrams(self):
+        """Whether words that are not in the file can get a vector."""
+        return self.bucket > 0 and self.maxn >= max(self.minn, 1)
+
+
+def header_of(head):
+    """The `Header` of a file that begins with `head`; None where that is too short."""
+    old = not head.startswith(MAGIC)
+    layout = _OLD if old else _NEW
+    if len(head) < layout.size:
+        return None
+    dim, _, _, _, _, _, _, model, bucket, minn, maxn, _, _ = layout.unpack_from(head)[0 if old else 2 :]
+    return Header(old, layout.size, dim, model, bucket, minn, maxn)
+
+
+def is_old(head):
+    """Whether `head` begins a .bin of before there was a magic number: every number of it is one that such a file can have."""
+    if len(head) < _OLD.size + _COUNTS_OLD.size:
+        return False
+    *numbers, sample = _OLD.unpack_from(head)
+    dim, window, epochs, least, negative, word_ngrams, loss, model, bucket, minn, maxn, _ = numbers
+    entries, words, labels, tokens = _COUNTS_OLD.unpack_from(head, _OLD.size)
+    return (
+        min(dim, window, epochs, word_ngrams, words) > 0
+        and min(least, negative, bucket, minn, maxn, labels, tokens) >= 0
+        and dim <= _MOST_NUMBERS
+        and {loss, model} <= {1, 2, 3}
+        and 0 <= sample <= 1
+        and entries == words + labels
+    )
+
+
+def load_fasttext(source, head, wanted, encoding):
+    """A .bin → gensim.
+
+    Args:
+        source: the open `Source`, of which `head` was read already.
+        wanted: the words to keep (a dict or set), or None for all.
+        encoding: of the words.
+
+    Returns:
+        (`FastTextKeyedVectors` with these words, in the order of the file, and all n-grams; int64 array of their rows in the
+        file; how many words the file has; dict row → `Damage` of words that stand there again or are not in `encoding`)
 
     Raises:
         ValueError: it is cut off, lies about its sizes, or holds no vectors of words.
     """
-    check_fasttext(path)
-    from gensim.models.fasttext import load_facebook_vectors
+    data = _Bytes(source, head)
+    header, entries, pruned = _read_header(data)
+    words, counts, odd = _read_words(data, entries, wanted, encoding)
+    data.skip(8 * max(pruned, 0), "before the vectors")
+    _read_shape(data, header, entries)
+    numbers = np.fromiter(words.values(), np.int64, len(words))
+    own = _read_rows(data, entries, header.dim, numbers)
+    ngrams = _read_rows(data, header.bucket, header.dim)
+    _check_work(data, words, header)
+    return _to_gensim(list(words), counts, header, own, ngrams), numbers, entries, odd
 
-    try:
-        return load_facebook_vectors(str(path), encoding=encoding)
-    except Exception as error:  # gensim lets struct, assertion, unicode and NotImplemented errors through
+
+class _Bytes:
+    """A stream, of which it is known how much has been read, and an end too early is an error."""
+
+    def __init__(self, source, head):
+        self.path, self._source, self._ready, self.at = source.path, source, memoryview(head), 0
+        self.on_disk = source.size
+        self.size = source.size if source.compression is None else None
+        self.most = self.size or _USUAL_RATIO * source.size + _FREE_BYTES
+
+    def wrong(self, what):
+        spot = f"{self.at:,}".replace(",", " ")
+        return ValueError(
+            f"{self.path} is a fastText .bin that is cut off or damaged (byte {spot}): {what}. Download it again."
+        )
+
+    def readinto(self, view):
+        """Fill `view` as far as the file goes; returns the bytes written."""
+        n = min(len(self._ready), len(view))
+        view[:n] = self._ready[:n]
+        self._ready = self._ready[n:]
+        if n < len(view):
+            n += self._source.readinto(view[n:])
+        self.at += n
+        if self.size is None and self.at > self.most:
+            raise self.wrong(
+                f"it unpacks to more than {self.most} bytes, out of {self.on_disk}; expected less of vectors"
+            )
+        return n
+
+    def take(self, n):
+        """The next `n` bytes, or fewer at the end."""
+        taken = bytearray(n)
+        with memoryview(taken) as view:
+            return bytes(taken[: self.readinto(view)])
+
+    def put_back(self, data):
+        """The next to be read are once more these bytes."""
+        self._ready = memoryview(bytes(data) + bytes(self._ready))
+        self.at -= len(data)
+
+    def unpack(self, layout, what):
+        """The next numbers, which `layout` describes."""
+        data = self.take(layout.size)
+        if len(data) < layout.size:
+            raise self.wrong(self._end(what))
+        return layout.unpack(data)
+
+    def skip(self, n, what):
+        while n > 0:
+            got = len(self.take(min(n, _PIECE)))
+            if not got:
+                raise self.wrong(self._end(what))
+            n -= got
+
+    def _end(self, what):
+        return f"it ends {what}{f' ({self._source.damage})' if self._source.damage else ''}"
+
+
+def _read_header(data):
+    """→ (the `Header`, words, pruned n-grams), each number held against what a file can have."""
+    head = data.take(_NEW.size)
+    header = header_of(head)
+    counts = _COUNTS_OLD if header and header.old else _COUNTS_NEW
+    size = (header.size if header else _NEW.size) + counts.size
+    head += data.take(max(size - len(head), 0))
+    if len(head) < size:
+        raise data.wrong(f"expected a header of {size} bytes, got {len(head)}")
+    entries, words, labels, _, *pruned = counts.unpack_from(head, header.size)
+    pruned = pruned[0] if pruned else 0
+    bucket, dim = header.bucket, header.dim
+    data.at = 0  # what is wrong in here is wrong in the header
+    if header.model == _SUPERVISED or labels > 0:
         raise ValueError(
-            f"{path} looks like a fastText .bin, but gensim cannot read it ({error!r}). Download it again."
-        ) from error
+            f"{data.path} is a fastText classifier; expected word vectors. Export them: fasttext print-word-vectors"
+        )
+    told = f"the header says {words} words of {entries} entries, {dim} numbers a word, {bucket} buckets"
+    if min(words, bucket, header.minn, header.maxn, labels) < 0 or dim < 1 or entries != words or pruned < -1:
+        raise data.wrong(f"{told}, n-grams of {header.minn} to {header.maxn} characters, {pruned} pruned")
+    if entries * (1 + _AFTER_WORD.size) + 4 * dim * (words + bucket) + 8 * pruned > data.most:
+        raise data.wrong(
+            f"the header says {words} words and {bucket} buckets of {dim} numbers, {max(pruned, 0)} pruned, but the whole file "
+            f"has {data.on_disk} bytes"
+        )
+    if dim > _MOST_NUMBERS:
+        raise data.wrong(f"{told}; expected at most {_MOST_NUMBERS} numbers a word")
+    if header.maxn > _LONGEST_NGRAM:
+        raise data.wrong(f"the header says n-grams of {header.maxn} characters; expected at most {_LONGEST_NGRAM}")
+    if not words:
+        raise data.wrong("the header says 0 words; expected one at least")
+    data.at = size
+    return header, entries, pruned
 
 
-def check_fasttext(path):
-    """Walk through the layout: each size against what the file holds."""
+def _read_words(data, entries, wanted, encoding):
+    """→ (dict word → its row, list of their counts, dict row → `Damage`)"""
+    words, counts, odd = {}, [], {}
+    special = unread = first = 0
+    buf, at = bytearray(), 0
+    for row in range(entries):
+        end = buf.find(b"\0", at)
+        while end < 0 or end + 1 + _AFTER_WORD.size > len(buf):
+            if len(buf) - at > _LONGEST_WORD + _PIECE:
+                raise data.wrong(f"word {row + 1} of {entries} has more than {_LONGEST_WORD} bytes")
+            more = data.take(_PIECE)
+            if not more:
+                raise data.wrong(data._end(f"in word {row + 1} of {entries}"))
+            del buf[:at]
+            at = 0
+            buf += more
+            end = buf.find(b"\0")
+        encoded = bytes(buf[at:end])
+        if len(encoded) > _LONGEST_WORD:
+            raise data.wrong(f"word {row + 1} of {entries} has {len(encoded)} bytes; expected at most {_LONGEST_WORD}")
+        count = _AFTER_WORD.unpack_from(buf, end + 1)[0]
+        at = end + 1 + _AFTER_WORD.size
+        special += not encoded.isascii()
+        try:
+            word = encoded.decode(encoding)
+        except UnicodeDecodeError:
+            first = first if unread else row
+            unread += 1
+            if wanted is None:
+                odd[row] = Damage("encoding", f"expected a word in {encoding}, got {encoded[:40]!r}")
+            continue
+        if wanted is not None and word not in wanted:
+            continue
+        if word in words:
+            odd[row] = Damage("duplicate word", f"the word {word!r} stands here again")
+        else:
+            words[word] = row
+            counts.append(count)
+    data.put_back(buf[at:])
+    if (
+        wanted is not None and unread > 1 and 2 * unread > special
+    ):  # words that are looked for would silently not be found
+        told = f"{unread} of the words beyond ASCII, {special} in all, are not in {encoding}"
+        odd[first] = Damage("encoding", told)
+    return words, counts, odd
 
-    def cut(what):
-        return ValueError(f"{path} is a fastText .bin that is cut off or damaged: {what}. Download it again.")
 
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        size = len(data)
-        at = _ARGUMENTS.size
-        if size < at + _COUNTS.size:
-            raise cut(f"expected a header of {at + _COUNTS.size} bytes, got {size}")
-        _, _, dim, *_, model, bucket, minn, maxn, _, _ = _ARGUMENTS.unpack_from(data)
-        entries, words, labels, _, pruned = _COUNTS.unpack_from(data, at)
-        at += _COUNTS.size
-        if model == _SUPERVISED or labels:
-            raise ValueError(
-                f"{path} is a fastText classifier; expected word vectors. Export them: fasttext print-word-vectors"
-            )
-        if min(entries, words, bucket, minn, maxn) < 0 or dim < 1 or entries != words or max(pruned, 0) * 8 > size:
-            raise cut(
-                f"the header says {words} words of {entries} entries, {dim} numbers a word, {bucket} buckets, "
-                f"n-grams of {minn} to {maxn} characters, {pruned} pruned"
-            )
-        if entries * (_ENTRY + 1) + 4 * dim * (words + bucket) > size:
-            raise cut(
-                f"the header says {words} words and {bucket} buckets of {dim} numbers, but the whole file has {size} bytes"
-            )
-        for entry in range(entries):
-            at = data.find(b"\0", at) + 1 + _ENTRY
-            if at <= _ENTRY or at > size:
-                raise cut(f"it ends in word {entry + 1} of {entries}")
-        at += 8 * max(pruned, 0)
-        if at + _SHAPE.size > size:
-            raise cut("it ends before the vectors")
-        quantized, rows, width = _SHAPE.unpack_from(data, at)
-        if quantized:
-            raise ValueError(
-                f"{path} is a quantized fastText model (.ftz), which gensim cannot read; take the .bin of the same name."
-            )
-        if width != dim or rows != words + bucket:
-            raise cut(f"expected {words + bucket} rows of {dim} numbers, got {rows} rows of {width}")
-        if at + _SHAPE.size + 4 * rows * dim > size:
-            raise cut(f"expected {4 * rows * dim} bytes of vectors, got {size - at - _SHAPE.size}")
+def _read_shape(data, header, entries):
+    layout = _SHAPE_OLD if header.old else _SHAPE_NEW
+    *quantized, rows, width = data.unpack(layout, "before the vectors")
+    if quantized and quantized[0]:
+        raise ValueError(
+            f"{data.path} is a quantized fastText model (.ftz), which gensim cannot read; take the .bin of the same name."
+        )
+    expected = entries + header.bucket
+    if width != header.dim or rows != expected:
+        raise data.wrong(f"expected {expected} rows of {header.dim} numbers, got {rows} rows of {width}")
+    if data.size is not None and data.at + 4 * rows * width > data.size:
+        raise data.wrong(f"expected {4 * rows * width} bytes of vectors, got {data.size - data.at}")
+
+
+def _read_rows(data, n, dim, kept=None):
+    """The next `n` rows, or only those of them with the numbers `kept`, ascending."""
+    room = n if kept is None else len(kept)
+    rows = np.empty((room if data.size is not None else min(room, _PIECE // dim), dim), "<f4")
+    filled, step = 0, max(_PIECE // (4 * dim), 1)
+    part = np.empty((min(step, n), dim), "<f4")
+    for begin in range(0, n, step):
+        some = part[: min(step, n - begin)]
+        got = data.readinto(memoryview(some).cast("B"))
+        if got < some.nbytes:
+            raise data.wrong(data._end(f"in the vectors: expected {4 * dim * (n - begin)} bytes more, got {got}"))
+        if kept is not None:
+            first, last = np.searchsorted(kept, (begin, begin + len(some)))
+            some = some[kept[first:last] - begin]
+        if filled + len(some) > len(rows):  # nothing told how much comes out of a packed file
+            rows.resize((min(2 * (filled + len(some)), room), dim), refcheck=False)
+        rows[filled : filled + len(some)] = some
+        filled += len(some)
+    return rows[:filled].astype(np.float32, copy=False)
+
+
+def _check_work(data, words, header):
+    """n-grams of long words, where they may be long themselves, would take hours and gigabytes."""
+    low, high = max(header.minn, 1), header.maxn
+    if not header.bucket or high < low:
+        return
+    lengths = np.fromiter(map(len, words), np.int64, len(words)) + 2  # characters, with < and >
+    total = longest = 0
+    for length, count in zip(*np.unique(lengths, return_counts=True)):
+        n = np.arange(low, min(high, length) + 1)
+        longest = int((n * (length - n + 1)).sum())
+        total += longest * int(count)
+    most = _NGRAM_CHARACTERS * (data.size or data.at) + _FREE_CHARACTERS
+    if total > most or longest > _FREE_CHARACTERS:
+        data.at = 0
+        raise data.wrong(
+            f"its words have n-grams of {low} to {high} characters, as the header says, with {total} characters in all and "
+            f"{longest} in the longest word; expected at most {most} and {_FREE_CHARACTERS}"
+        )
+
+
+def _to_gensim(words, counts, header, own, ngrams):
+    from gensim.models.fasttext import FastTextKeyedVectors
+
+    kv = FastTextKeyedVectors(header.dim, header.minn, header.maxn, header.bucket)
+    kv.index_to_key, kv.key_to_index = words, {word: k for k, word in enumerate(words)}
+    kv.vectors_vocab, kv.vectors_ngrams = own, ngrams
+    kv.expandos["count"] = np.array(counts, np.int64)
+    for name in ("vectors_lockf", "vectors_vocab_lockf", "vectors_ngrams_lockf"):  # what training on with them takes
+        setattr(kv, name, np.ones(1, np.float32))
+    with np.errstate(all="ignore"):  # what comes of NaN is looked at later
+        kv.recalc_char_ngram_buckets()
+        kv.adjust_vectors()
+    return kv
+
+
+class NGrams:
+    """Vectors out of fastText's n-grams, for words that have none of their own.
+
+    Args:
+        kv: gensim's `FastTextKeyedVectors`.
+        report: where `kv` is nobody else's, the `DamageReport` for rows of n-grams that are not finite, see `clean_ngrams`.
+    """
+
+    def __init__(self, kv, report=None):
+        from gensim.models.fasttext import ft_ngram_hashes
+
+        self._kv, self._report, self._hashes = kv, report, ft_ngram_hashes
+
+    @classmethod
+    def of(cls, source, report=None):
+        """Those of any object; None where it has none."""
+        rows = getattr(source, "vectors_ngrams", None)
+        if rows is None or not len(rows) or not 0 < max(source.min_n, 1) <= source.max_n:
+            return None
+        return cls(source, report)
+
+    def _numbers(self, word):
+        kv = self._kv
+        try:
+            return self._hashes(word, kv.min_n, kv.max_n, kv.bucket) if kv.bucket else []
+        except UnicodeEncodeError:  # half a surrogate pair
+            return []
+
+    def serves(self, word):
+        """Whether there is any n-gram in `word`."""
+        return len(self._numbers(word)) > 0
+
+    def row(self, word):
+        """The mean of the n-grams of `word`, or None where it has none. Summed as gensim does, to the bit."""
+        if self._report is not None:
+            clean_ngrams(self._kv, self._report)
+            self._report = None
+        numbers = self._numbers(word)
+        if not numbers:
+            return None
+        total = np.zeros(self._kv.vectors_ngrams.shape[1], np.float32)
+        with np.errstate(all="ignore"):
+            for number in numbers:
+                total += self._kv.vectors_ngrams[number]
+        return total / len(numbers)
+
+
+def clean_ngrams(kv, report):
+    """Put n-gram rows that are not finite into `report`; they then count as zeros, for a row of n-grams cannot be left out."""
+    bad = []
+    for begin in range(0, len(kv.vectors_ngrams), 4096):
+        finite = np.isfinite(kv.vectors_ngrams[begin : begin + 4096]).all(axis=1)
+        bad += (begin + np.flatnonzero(~finite)).tolist()
+    for number in bad:
+        row = kv.vectors_ngrams[number]
+        message = f"expected finite numbers in a row of n-grams, got {row[~np.isfinite(row)][0]}"
+        report.add("not finite", message, place("n-gram row", number + 1))
+        row[:] = 0

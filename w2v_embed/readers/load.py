@@ -6,7 +6,9 @@ import numpy as np
 
 from ..shown import plain_errors, quoted
 from .damage import Damage, Damages
+from .fasttext import NGrams, clean_ngrams
 from .opened import Opened
+from .table import keep_words
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
@@ -20,18 +22,19 @@ def load_vectors(
     Where gensim's own `load_word2vec_format` reads a file rightly, words, order and vectors are the same, bit for bit.
 
     Args:
-        path: word2vec text or binary, GloVe text, fastText .vec, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file);
-            fastText .bin. Format and compression are found from the content.
-        words: read only these (a collection of str).
+        path: word2vec text or binary, GloVe text, fastText .vec or .bin, each plain or as .gz, .bz2, .xz, .zst or .zip (of one
+            file). Format and compression are found from the content.
+        words: read only these (a collection of str); of fastText .bin those that are in the file.
         limit: read only the first so many.
         format: "text", "binary", "fasttext" or "gensim", where it should not be found from the content.
         encoding: of the words.
-        on_error: "raise", or "skip" to leave out damaged lines; `kv.damage` then says which.
+        on_error: "raise", or "skip" to leave out damaged lines and rows; `kv.damage` then says which.
         progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all, words found)`.
         trust: read gensim's own files. They are Python pickles: opening one can run code that somebody put there.
 
     Returns:
-        `gensim.models.KeyedVectors`, float32 vectors `(words, dim)` in the order of the file.
+        `gensim.models.KeyedVectors`, float32 vectors `(words, dim)` in the order of the file; of a whole fastText .bin
+        `FastTextKeyedVectors`, whose n-grams make vectors for other words.
 
     Raises:
         FileNotFoundError, ValueError: no such file, or something is wrong in it: says what, where, and how to go on.
@@ -49,7 +52,7 @@ def load_vectors(
     limit, wanted = _checked_limit(limit), _checked_words(words, path)
     with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
         collection = _Collection(opened, wanted, limit)
-        opened.run(collection, progress)
+        opened.run(collection, progress, log=False)
     if not collection.count:
         what = (
             "no word with a good row"
@@ -60,8 +63,13 @@ def load_vectors(
         raise ValueError(f"{path} holds {what}{skipped}. See with w2v-embed inspect what is in it.")
     whole = getattr(opened.reader, "kv", None)
     if whole is not None and wanted is None and limit is None:
+        keep_words(whole, collection.index)
+        if NGrams.of(whole):
+            clean_ngrams(whole, opened.report)
+        opened.report.log()
         whole.damage = opened.report
         return whole
+    opened.report.log()
     from gensim.models import KeyedVectors
 
     kv = KeyedVectors(vector_size=opened.reader.dim, count=0, dtype=np.float32)

@@ -84,7 +84,7 @@ class Opened:
                 self.side = list(candidates(wanted))
                 wanted = [*wanted, *self.side]
         if isinstance(layout, str):
-            self._open_table(layout, wanted, encoding, trust)
+            self._open_table(layout, head, wanted, encoding, trust)
             return
         if layout.kind == "binary" and " ".encode(encoding, "replace") != b" ":
             raise ValueError(
@@ -122,8 +122,8 @@ class Opened:
                 return encoded
         return [word.encode(encoding, errors) for word in words]
 
-    def _open_table(self, kind, wanted, encoding, trust):
-        self.reader = open_table(kind, self.source, wanted, encoding, trust)
+    def _open_table(self, kind, head, wanted, encoding, trust):
+        self.reader = open_table(kind, self.source, head, wanted, encoding, trust)
         self.layout = self.reader.layout
         self.threads = 1
 

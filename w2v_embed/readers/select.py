@@ -1,10 +1,14 @@
 """The rows of some words, out of a file that is only streamed."""
 
 from itertools import compress
+from pathlib import Path
 
 import numpy as np
 
+from .compression import Source
 from .damage import Damage, Damages
+from .detect import kind_of
+from .fasttext import HEAD, NGrams, header_of
 from .keys import keys_of
 from .opened import Opened
 
@@ -49,6 +53,10 @@ class Selection:
         self.matrix, self.found, self.report = sink.matrix, sink.found[: len(words)], self._opened.report
         self.held = HeldRows(*sink.side_rows())
 
+    def ngrams(self):
+        """The `NGrams` of a fastText file; None of others."""
+        return NGrams.of(getattr(self._opened.reader, "kv", None), self.report)
+
     def word_keys(self):
         """List of int64 arrays: the keys (see `keys`) of the words that were found, and of those that `lend` may find."""
         if self._opened.goes_back:
@@ -68,6 +76,18 @@ class Selection:
 
     def __exit__(self, *_):
         self._opened.source.close()
+
+
+def has_ngrams(source):
+    """Whether a path or object has n-grams, as of fastText, that make vectors for other words."""
+    if not isinstance(source, (str, Path)):
+        return NGrams.of(source) is not None
+    with Source(source) as file:
+        head = bytearray(HEAD)
+        with memoryview(head) as view:
+            head = bytes(head[: file.readinto(view)])
+    header = header_of(head) if kind_of(head) == "fasttext" else None
+    return header is not None and header.has_ngrams
 
 
 class HeldRows:

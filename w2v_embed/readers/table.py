@@ -1,10 +1,13 @@
 """Vectors that come as a table with its words, not as a stream: fastText's .bin, gensim's own files, and our artifacts."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from .blocks import Block
 from .damage import Damage, Damages
 from .detect import Layout
+from .fasttext import load_fasttext
 
 _ROWS = 4096  # a block
 
@@ -17,7 +20,9 @@ class TableReader:
         words: list of str, in the order of the rows.
         rows: what gives rows when it is sliced; its `shape` is (rows, dim).
         wanted: list of the words that are looked for, or None for all.
-        ids: for each word its row, ascending; None where row i is that of word i.
+        ids: for each word its row in the file, ascending; None where row i is that of word i.
+        count: how many rows the file has, where `rows` are those of `words` alone.
+        odd: dict row in the file → the `Damage` that it has.
         kv: the gensim object that the table was taken from, or None.
     """
 
@@ -25,13 +30,14 @@ class TableReader:
     first_record = 1
     least_bytes = 4
 
-    def __init__(self, kind, words, rows, wanted, ids=None, kv=None):
+    def __init__(self, kind, words, rows, wanted, ids=None, *, count=None, odd=None, kv=None):
         self.words, self.rows, self.kv = words, rows, kv
         self.dim = int(rows.shape[1])
         self.ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
         self.layout = Layout(kind, self.dim, None, 0)
         self._target_of = None if wanted is None else {word: k for k, word in enumerate(wanted)}
-        self._next = 0
+        self._next, self._odd = 0, odd or {}
+        self._count, self._alone = (rows.shape[0], False) if count is None else (count, True)
 
     def scratch(self):
         """Nothing: the rows lie there already."""
@@ -39,7 +45,7 @@ class TableReader:
 
     def fill(self, span):
         """The next rows."""
-        span.begin, span.stop = self._next, min(self._next + _ROWS, self.rows.shape[0])
+        span.begin, span.stop = self._next, min(self._next + _ROWS, self._count)
         self._next = span.stop
         return span.stop > span.begin
 
@@ -54,9 +60,15 @@ class TableReader:
             keep = np.flatnonzero(targets >= 0)
         where = (self.ids[first:last] - span.begin)[keep]
         with np.errstate(over="ignore"):
-            rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
+            if self._alone:
+                rows = self.rows[first:last][keep].astype(np.float32)
+            else:
+                rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
         finite = np.isfinite(rows).all(axis=1)
         damage = Damages()
+        for row, wrong in self._odd.items():
+            if span.begin <= row < span.stop:
+                damage.add(replace(wrong, record=row - span.begin))
         good = []
         for k, name in enumerate(keep.tolist()):
             if not finite[k]:
@@ -87,8 +99,15 @@ class _Span:
     begin = stop = 0
 
 
-def open_table(kind, source, wanted, encoding, trust):
-    """The `TableReader` of `source`, which is of `kind` "fasttext", "gensim", "safetensors" or "npz"."""
+def open_table(kind, source, head, wanted, encoding, trust):
+    """The `TableReader` of a file.
+
+    Args:
+        kind: "fasttext", "gensim", "safetensors" or "npz".
+        source: the open `Source`.
+        head: what was read from it already.
+        wanted, encoding, trust: as for `Opened`.
+    """
     path = source.path
     if kind == "gensim" and source.compression:
         raise ValueError(
@@ -101,39 +120,22 @@ def open_table(kind, source, wanted, encoding, trust):
             "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what "
             "it returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
         )
+    if kind == "fasttext":
+        kv, ids, count, odd = load_fasttext(source, head, None if wanted is None else set(wanted), encoding)
+        return TableReader(kind, kv.index_to_key, kv.vectors, wanted, ids, count=count, odd=odd, kv=kv)
     if source.compression:
         raise ValueError(
-            f"{path} is a {kind} file packed with {source.compression}, which only word2vec's formats may be. Unpack it first."
+            f"{path} is a {kind} file packed with {source.compression}, which only word2vec's formats and fastText's may be. "
+            "Unpack it first."
         )
-    if kind == "fasttext":
-        return _open_fasttext(path, wanted, encoding)
     if kind == "gensim":
         return _open_gensim(path, wanted)
     from ..store import read_vectors
 
     words, ids, rows = read_vectors(path, kind, source.file)
+    if not words:
+        raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
     return TableReader(kind, words, rows, wanted, ids)
-
-
-def _open_fasttext(path, wanted, encoding):
-    from .fasttext import load_fasttext
-
-    kv = load_fasttext(path, encoding)
-    if wanted is None:
-        return _of_gensim("fasttext", kv, None)
-    last = len(kv.key_to_index)
-    served = [word for word in sorted(wanted, key=lambda word: kv.key_to_index.get(word, last)) if _serves(kv, word)]
-    rows = np.array([kv.get_vector(word) for word in served], np.float32).reshape(len(served), kv.vector_size)
-    return TableReader("fasttext", served, rows, wanted)
-
-
-def _serves(kv, word):
-    """Whether fastText has a vector for `word`: its own, or one of the n-grams in it."""
-    if word in kv.key_to_index:
-        return True
-    from gensim.models.fasttext import ft_ngram_hashes
-
-    return kv.bucket > 0 and len(ft_ngram_hashes(word, kv.min_n, kv.max_n, kv.bucket)) > 0
 
 
 def _open_gensim(path, wanted):
@@ -141,16 +143,47 @@ def _open_gensim(path, wanted):
 
     try:
         kv = KeyedVectors.load(str(path))
+        kv = getattr(kv, "wv", kv)  # a whole model holds its vectors there
+        if isinstance(kv, KeyedVectors):
+            words, ids = _checked_gensim(kv)
     except Exception as error:  # whatever the pickle does
         raise ValueError(
             f"{path} is no whole file of gensim's ({error!r}). Take it with the .npy files beside it."
         ) from error
-    kv = getattr(kv, "wv", kv)  # a whole model holds its vectors there
     if not isinstance(kv, KeyedVectors):
         raise ValueError(f"{path} holds a {type(kv).__name__}; expected gensim KeyedVectors or a model with them.")
-    return _of_gensim("gensim", kv, wanted)
+    if not words:
+        raise ValueError(f"{path} holds KeyedVectors without a word; expected one at least.")
+    return TableReader("gensim", words, kv.vectors, wanted, ids, kv=kv)
 
 
-def _of_gensim(kind, kv, wanted):
-    words = sorted(kv.key_to_index, key=kv.key_to_index.get)  # index_to_key is wrong where words are there twice
-    return TableReader(kind, words, kv.vectors, wanted, [kv.key_to_index[word] for word in words], kv)
+def _checked_gensim(kv):
+    """Its words and their rows, in the order of the rows."""
+    index, rows = kv.key_to_index, kv.vectors
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f":
+        raise ValueError(f"expected vectors (words, dim) of floats, got {getattr(rows, 'shape', rows)}")
+    for word, row in index.items():
+        if not isinstance(word, str) or type(row) is bool or not hasattr(row, "__index__") or not 0 <= row < len(rows):
+            raise ValueError(f"expected words and rows from 0 to {len(rows) - 1}, got {word!r} and {row!r}")
+    words = sorted(index, key=index.get)  # index_to_key is wrong where words are there twice
+    return words, [index[word] for word in words]
+
+
+def keep_words(kv, words):
+    """Leave in a gensim object only `words`, a dict or set; their order stays.
+
+    All that is kept a word is numbered anew; of fastText's vectors the n-grams stay whole.
+    """
+    index = kv.key_to_index
+    kept = sorted((word for word in index if word in words), key=index.get)
+    if len(kept) == len(index):
+        return
+    rows = [index[word] for word in kept]
+    kv.expandos = {name: values[rows] for name, values in kv.expandos.items() if len(values) > max(rows, default=0)}
+    for name in ("vectors", "vectors_vocab"):
+        if hasattr(kv, name):
+            setattr(kv, name, getattr(kv, name)[rows])
+    if getattr(kv, "buckets_word", None):
+        kv.buckets_word = [kv.buckets_word[row] for row in rows]
+    kv.index_to_key, kv.key_to_index = kept, {word: k for k, word in enumerate(kept)}
+    kv.norms, kv.next_index = None, len(kept)

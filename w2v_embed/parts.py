@@ -1,0 +1,142 @@
+"""The parts of an `EmbeddingMatrix`, held against each other: when one is made, and when a file says what they are."""
+
+import operator
+
+import numpy as np
+
+from .fallbacks import FINDS
+
+UNUSED, PADDING, OOV, FIRST_SOURCE = range(4)  # codes of a row's origin; higher ones are further sources
+
+
+def checked(rows, word_index, origins=None, sources=(), padding_row=None):
+    """The parts that belong to a matrix of `rows` rows.
+
+    Args:
+        word_index: dict word → id.
+        origins: a code for each row; None: words have their rows from the one source.
+        sources: what codes from `FIRST_SOURCE` on mean: names, or pairs (name, fallback or None).
+        padding_row: 0 or None.
+
+    Returns:
+        (dict word → int, int32 array of origins, tuple of pairs, padding_row)
+
+    Raises:
+        ValueError: they do not fit together.
+    """
+    word_index, ids = _checked_ids(dict(word_index), rows)
+    padding_row = _checked_padding(padding_row, rows)
+    sources = tuple(map(_checked_source, sources))
+    if origins is None:
+        if len(sources) > 1:
+            raise ValueError(f"origins must say which rows are from which of the {len(sources)} sources, received None")
+        sources = sources or (("unnamed", None),)
+        codes = np.full(rows, UNUSED, np.int32)
+        codes[ids] = FIRST_SOURCE
+        codes[[] if padding_row is None else [0]] = PADDING
+        return word_index, codes, sources, padding_row
+    codes = _checked_origins(origins, rows, sources)
+    bare = np.flatnonzero(codes[ids] == UNUSED)
+    if len(bare):
+        word = list(word_index)[bare[0]]
+        raise ValueError(f"the row {ids[bare[0]]} of the word {word!r} is marked as unused; expected where it is from")
+    padding = np.flatnonzero(codes == PADDING).tolist()
+    if padding != ([] if padding_row is None else [0]):
+        raise ValueError(f"the rows {padding[:5]} are marked as padding, but padding_row is {padding_row}")
+    return word_index, codes, sources, padding_row
+
+
+def check_told(word_index, codes, derived, suggestions):
+    """Raise where what is told about words does not fit them.
+
+    Args:
+        word_index, codes: as `checked` returns them.
+        derived: dict word → `Derivation`.
+        suggestions: dict fallback → list of words.
+    """
+    for word in derived:
+        if word not in word_index or codes[word_index[word]] < FIRST_SOURCE:
+            raise ValueError(f"derived has the word {word!r}, which has no row from a source")
+    for name, words in suggestions.items():
+        if name not in FINDS or not all(word in word_index for word in words):
+            raise ValueError(
+                f"suggestions must be out of {', '.join(FINDS)}, with words of the word index; received {name!r}"
+            )
+
+
+def exact_words(word_index, codes, sources):
+    """dict word → row of the words that have a vector of their own: not padding, not made for unknown words, not made of
+    n-grams or lent by other words."""
+    own = {code for code, (_, fallback) in enumerate(sources, FIRST_SOURCE) if fallback is None}
+    codes = codes.tolist()
+    return {word: index for word, index in word_index.items() if codes[index] in own}
+
+
+def _checked_ids(word_index, rows):
+    if not set(map(type, word_index.values())) <= {int} or not set(map(type, word_index)) <= {str}:
+        word_index = dict(map(_checked_id, word_index.items()))
+    highest = max(word_index.values(), default=-1)
+    if highest >= rows:
+        raise ValueError(f"the word index goes up to the id {highest}, but the matrix has {rows} rows")
+    lowest = min(word_index.values(), default=0)
+    if lowest < 0:
+        raise ValueError(
+            f"ids must not be negative, received {lowest} for the word {_word_at(word_index, lowest)[0]!r}"
+        )
+    ids = np.fromiter(word_index.values(), np.int64, len(word_index))
+    if len(ids) > len(np.unique(ids)):
+        twice = int(np.flatnonzero(np.bincount(ids) > 1)[0])
+        first, second = _word_at(word_index, twice)[:2]
+        raise ValueError(f"the words {first!r} and {second!r} both have the id {twice}")
+    return word_index, ids
+
+
+def _checked_id(item):
+    word, number = item
+    if not isinstance(word, str):
+        raise ValueError(f"words must be str, received {word!r} with the id {number!r}")
+    try:
+        if isinstance(number, (bool, np.bool_)):
+            raise TypeError
+        return word, operator.index(number)
+    except TypeError:
+        raise ValueError(f"ids must be whole numbers, received {number!r} for the word {word!r}") from None
+
+
+def _word_at(word_index, number):
+    return [word for word, index in word_index.items() if index == number]
+
+
+def _checked_padding(padding_row, rows):
+    if padding_row is None:
+        return None
+    if isinstance(padding_row, bool) or not isinstance(padding_row, (int, np.integer)) or padding_row != 0 or not rows:
+        raise ValueError(
+            f"padding_row must be None or 0 in a matrix with rows, received {padding_row!r} for {rows} rows"
+        )
+    return 0
+
+
+def _checked_source(source):
+    if isinstance(source, str):
+        return source, None
+    if isinstance(source, (list, tuple)) and len(source) == 2:
+        name, fallback = source
+        if isinstance(name, str) and (fallback is None or isinstance(fallback, str)):
+            return name, fallback
+    raise ValueError(f"sources must be names or pairs (name, fallback or None), received {source!r}")
+
+
+def _checked_origins(origins, rows, sources):
+    codes = np.asarray(origins)
+    if codes.shape != (rows,) or (rows and codes.dtype.kind not in "iu"):
+        raise ValueError(
+            f"origins must be a whole number for each of the {rows} rows, received {codes.dtype} of shape {codes.shape}"
+        )
+    highest = FIRST_SOURCE + len(sources) - 1
+    wrong = np.flatnonzero((codes < 0) | (codes > highest))
+    if len(wrong):
+        raise ValueError(
+            f"origins must be from 0 to {highest}, with {len(sources)} sources, received {codes[wrong[0]]} at {wrong[0]}"
+        )
+    return codes.astype(np.int32)
