@@ -241,6 +241,10 @@ def test_what_cannot_be_read_or_kept_is_no_error(path, built, tmp_path, caplog, 
     assert build_matrix(path, INDEX, cache_dir=folder).coverage.found == ["the"]
     assert f"the matrix could not be kept in the cache: cannot write {file}: it is a folder" in caplog.text
     file.rmdir()
+    os.mkfifo(file)
+    assert build_matrix(path, INDEX, cache_dir=folder).coverage.found == ["the"]
+    assert f"the matrix could not be kept in the cache: cannot write {file}: it is a pipe" in caplog.text
+    file.unlink()
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -433,6 +433,15 @@ def test_what_cannot_be_is_said(em, tmp_path):
                 EmbeddingMatrix.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize("matrix", [np.ones((2, 2), int), np.ones((2, 2), ">f4"), np.ones((2, 0))], ids=str)
+def test_a_matrix_that_could_not_be_loaded_is_not_saved(matrix, suffix, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    with pytest.raises(ValueError, match=rf"cannot write .*m{suffix}: expected a matrix of float16.* Convert it first"):
+        EmbeddingMatrix(matrix, {"a": 1}).save(path)
+    assert not path.exists()
+
+
 def test_foreign_archives_and_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", matrix=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="not a whole .npz file written by EmbeddingMatrix.save"):

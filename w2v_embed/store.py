@@ -35,6 +35,11 @@ def save(em, path, extra=None):
     path = Path(path)
     suffix = _suffix(path)
     matrix = np.ascontiguousarray(em.matrix)
+    if suffix != ".npy" and (str(matrix.dtype) not in _SAFETENSORS_NAMES or not matrix.shape[1]):
+        raise ValueError(
+            f"cannot write {path}: expected a matrix of {', '.join(_SAFETENSORS_NAMES)} with numbers in its rows, received "
+            f"{matrix.dtype} of shape {matrix.shape}. Convert it first: matrix.astype('float32')"
+        )
     metadata = metadata_of(
         em.word_index,
         em._origins.tolist(),
