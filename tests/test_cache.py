@@ -10,7 +10,7 @@ from gensim.models import KeyedVectors
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import build_matrix, cache, matrix, store
+from w2v_embed import EmbeddingMatrix, build_matrix, cache, matrix, store
 
 INDEX = {"the": 1, "Cat": 2, "nobody": 3}
 
@@ -165,6 +165,21 @@ def test_an_entry_under_another_name_is_not_taken(path, built, tmp_path, caplog)
     assert "the cached matrix is damaged and is built again" in caplog.text
     assert "it is the entry for " in caplog.text
     assert len(built) == 3
+
+
+def test_an_entry_without_a_checksum_is_not_taken(path, built, tmp_path, caplog):
+    """`load` takes such files, which earlier versions wrote; the cache would serve what nothing vouches for."""
+    folder = tmp_path / "cache"
+    build_matrix(path, {"the": 1}, cache_dir=folder)
+    file = entry_of(folder)
+    with safe_open(str(file), "numpy") as opened:
+        metadata, matrix = opened.metadata(), opened.get_tensor("matrix")
+    del metadata["checksum"]
+    file.write_bytes(store.safetensors_header(matrix.shape, matrix.dtype, metadata) + (matrix + 1).tobytes())
+    assert EmbeddingMatrix.load(file).matrix[1].tolist() == [2, 3]
+    assert build_matrix(path, {"the": 1}, cache_dir=folder).matrix[1].tolist() == [1, 2]
+    assert "it has no checksum" in caplog.text
+    assert len(built) == 2
 
 
 def test_no_flipped_bit_is_served(path, built, tmp_path, caplog, monkeypatch):

@@ -151,6 +151,20 @@ def test_files_of_earlier_versions_have_no_checksum(em, tmp_path):
     assert same_bits(EmbeddingMatrix.load(path).matrix, em.matrix)
 
 
+@pytest.mark.parametrize("offsets", [[4, 20], [-16, 0], [0, 8], None])
+def test_a_matrix_lies_behind_the_header_and_nowhere_else(offsets, tmp_path):
+    path = tmp_path / "m.safetensors"
+    EmbeddingMatrix(np.ones((2, 2), np.float32), {"a": 1}).save(path)
+    size, content = path.read_bytes()[:8], path.read_bytes()[8:]
+    header = json.loads(content[: int.from_bytes(size, "little")])
+    header["matrix"]["data_offsets"] = offsets
+    packed = json.dumps(header).encode()
+    path.write_bytes(len(packed).to_bytes(8, "little") + packed + content[-16:])
+    for read in (EmbeddingMatrix.load, load_vectors):
+        with pytest.raises(ValueError, match=r"its header says 2 × 2 numbers at .*, the file has 16 bytes for them"):
+            read(path)
+
+
 def test_a_header_is_not_longer_than_it_can_be(tmp_path):
     """A sparse file takes no room on the disk, whatever its size."""
     path = tmp_path / "m.safetensors"

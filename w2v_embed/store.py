@@ -256,7 +256,8 @@ def _open_safetensors(file):
     rows = _FileRows(file, 8 + length, tuple(map(operator.index, tensor["shape"])), dtype)
     if min(rows.shape) < 0 or 8 + length + rows.nbytes != size or tensor["data_offsets"] != [0, rows.nbytes]:
         raise ValueError(
-            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers, the file has {size - 8 - length} bytes for them"
+            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers at {tensor['data_offsets']}, the file has "
+            f"{size - 8 - length} bytes for them"
         )
     return rows, header.get("__metadata__", {}), dtype
 
