@@ -10,7 +10,7 @@ from gensim.models import KeyedVectors
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import build_matrix, cache, matrix, store
+from w2v_embed import EmbeddingMatrix, build_matrix, cache, matrix, store
 
 INDEX = {"the": 1, "Cat": 2, "nobody": 3}
 
@@ -167,6 +167,21 @@ def test_an_entry_under_another_name_is_not_taken(path, built, tmp_path, caplog)
     assert len(built) == 3
 
 
+def test_an_entry_without_a_checksum_is_not_taken(path, built, tmp_path, caplog):
+    """`load` takes such files, which earlier versions wrote; the cache would serve what nothing vouches for."""
+    folder = tmp_path / "cache"
+    build_matrix(path, {"the": 1}, cache_dir=folder)
+    file = entry_of(folder)
+    with safe_open(str(file), "numpy") as opened:
+        metadata, matrix = opened.metadata(), opened.get_tensor("matrix")
+    del metadata["checksum"]
+    file.write_bytes(store.safetensors_header(matrix.shape, matrix.dtype, metadata) + (matrix + 1).tobytes())
+    assert EmbeddingMatrix.load(file).matrix[1].tolist() == [2, 3]
+    assert build_matrix(path, {"the": 1}, cache_dir=folder).matrix[1].tolist() == [1, 2]
+    assert "it has no checksum" in caplog.text
+    assert len(built) == 2
+
+
 def test_no_flipped_bit_is_served(path, built, tmp_path, caplog, monkeypatch):
     """Wherever it is: in the rows, in the words, in the checksum itself."""
     monkeypatch.setattr(cache, "_YOUNG", -1e9)  # else the entry would be written anew when the file is no more young
@@ -241,6 +256,10 @@ def test_what_cannot_be_read_or_kept_is_no_error(path, built, tmp_path, caplog, 
     assert build_matrix(path, INDEX, cache_dir=folder).coverage.found == ["the"]
     assert f"the matrix could not be kept in the cache: cannot write {file}: it is a folder" in caplog.text
     file.rmdir()
+    os.mkfifo(file)
+    assert build_matrix(path, INDEX, cache_dir=folder).coverage.found == ["the"]
+    assert f"the matrix could not be kept in the cache: cannot write {file}: it is a pipe" in caplog.text
+    file.unlink()
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -215,8 +215,11 @@ PARTS = {
         r"pairs \(name, fallback or None\), received \['x', None, 1\]",
     ),
     "derived of no word": ({"derived": {"z": ["lower", ["a"]]}}, "derived has the word 'z', which has no row"),
+    "derived that tells nothing": ({"derived": {"a": 7}}, "derived must hold Derivations, received 7"),
+    "damage that is none": ({"damage": [7]}, "damage must hold DamageReports, received 7"),
     "a suggestion unknown": ({"suggestions": {"magic": ["a"]}}, "suggestions must be out of nfkc, .* received 'magic'"),
 }
+NOT_IN_A_FILE = ("no matrix", "no word", "derived that tells nothing", "damage that is none")
 GOOD = {"word_index": {"a": 1, "b": 2}, "origins": [0, 3, 3], "sources": [("x", None)]}
 
 
@@ -225,13 +228,13 @@ def test_parts_must_fit(name):
     wrong, message = PARTS[name]
     parts = {"matrix": np.zeros((3, 2)), **GOOD, **wrong}
     if "derived" in wrong:
-        parts["derived"] = {word: Derivation(*rest) for word, rest in wrong["derived"].items()}
+        parts["derived"] = {w: Derivation(*v) if isinstance(v, list) else v for w, v in wrong["derived"].items()}
     with pytest.raises(ValueError, match=message):
         EmbeddingMatrix(parts.pop("matrix"), parts.pop("word_index"), **parts)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-@pytest.mark.parametrize("name", [name for name in PARTS if name not in ("no matrix", "no word")])
+@pytest.mark.parametrize("name", [name for name in PARTS if name not in NOT_IN_A_FILE])
 def test_a_file_that_lies_about_its_parts_is_named(name, suffix, tmp_path):
     wrong, message = PARTS[name]
     path = tmp_path / f"m{suffix}"

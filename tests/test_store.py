@@ -151,6 +151,20 @@ def test_files_of_earlier_versions_have_no_checksum(em, tmp_path):
     assert same_bits(EmbeddingMatrix.load(path).matrix, em.matrix)
 
 
+@pytest.mark.parametrize("offsets", [[4, 20], [-16, 0], [0, 8], None])
+def test_a_matrix_lies_behind_the_header_and_nowhere_else(offsets, tmp_path):
+    path = tmp_path / "m.safetensors"
+    EmbeddingMatrix(np.ones((2, 2), np.float32), {"a": 1}).save(path)
+    size, content = path.read_bytes()[:8], path.read_bytes()[8:]
+    header = json.loads(content[: int.from_bytes(size, "little")])
+    header["matrix"]["data_offsets"] = offsets
+    packed = json.dumps(header).encode()
+    path.write_bytes(len(packed).to_bytes(8, "little") + packed + content[-16:])
+    for read in (EmbeddingMatrix.load, load_vectors):
+        with pytest.raises(ValueError, match=r"its header says 2 × 2 numbers at .*, the file has 16 bytes for them"):
+            read(path)
+
+
 def test_a_header_is_not_longer_than_it_can_be(tmp_path):
     """A sparse file takes no room on the disk, whatever its size."""
     path = tmp_path / "m.safetensors"
@@ -431,6 +445,15 @@ def test_what_cannot_be_is_said(em, tmp_path):
             path.write_bytes(part)
             with pytest.raises(ValueError, match=r"cut.* is not a whole"):
                 EmbeddingMatrix.load(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize("matrix", [np.ones((2, 2), int), np.ones((2, 2), ">f4"), np.ones((2, 0))], ids=str)
+def test_a_matrix_that_could_not_be_loaded_is_not_saved(matrix, suffix, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    with pytest.raises(ValueError, match=rf"cannot write .*m{suffix}: expected a matrix of float16.* Convert it first"):
+        EmbeddingMatrix(matrix, {"a": 1}).save(path)
+    assert not path.exists()
 
 
 def test_foreign_archives_and_pickles_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Sources of a word index, and what is wrong with one."""
 
 import json
+import os
 import time
 
 import numpy as np
@@ -258,3 +259,19 @@ def test_json_that_is_no_word_index(content, told, tmp_path):
 def test_a_folder_is_no_word_index(tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder; expected a file"):
         read_word_index(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["v.json", "v.tsv", "v.txt"])
+def test_a_pipe_is_no_word_index(name, tmp_path):
+    """Nobody may ever write to it."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name} is a pipe or a device; expected a file"):
+        read_word_index(tmp_path / name)
+
+
+@pytest.mark.parametrize("number", ["2_0", "١", "２", "1.0", "0x1", "", "1 2"])
+def test_an_id_in_a_tsv_is_plain_digits(number, tmp_path):
+    path = tmp_path / "v.tsv"
+    path.write_text(f"the\t0\ncat\t{number}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"v\.tsv, line 2: expected a word, a tab and its id, got 'cat"):
+        read_word_index(path)

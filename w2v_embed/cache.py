@@ -90,7 +90,7 @@ def _take(path, key, make, files):
 def _keep(em, path, key, contents):
     try:
         save(em, path, {"key": key, "contents": json.dumps(contents)})
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: in its place is a pipe
         logger.warning("the matrix could not be kept in the cache: %s", error)
 
 

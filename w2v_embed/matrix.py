@@ -78,7 +78,11 @@ class EmbeddingMatrix:
         self.damage = list(damage)
         self._derived = derived if callable(derived) else partial(dict, derived or {})
         self._suggestions = dict(suggestions or {})
-        check_told(self.word_index, self._origins, {} if callable(derived) else self._derived(), self._suggestions)
+        told = {} if callable(derived) else self._derived()
+        check_told(self.word_index, self._origins, told, self._suggestions)
+        for name, values, kind in (("derived", told.values(), Derivation), ("damage", self.damage, DamageReport)):
+            if wrong := [value for value in values if not isinstance(value, kind)]:
+                raise ValueError(f"{name} must hold {kind.__name__}s, received {wrong[0]!r}")
 
     def __array__(self, dtype=None, copy=None):
         if copy is None:  # NumPy 1 knows no None there

@@ -35,6 +35,11 @@ def save(em, path, extra=None):
     path = Path(path)
     suffix = _suffix(path)
     matrix = np.ascontiguousarray(em.matrix)
+    if suffix != ".npy" and (str(matrix.dtype) not in _SAFETENSORS_NAMES or not matrix.shape[1]):
+        raise ValueError(
+            f"cannot write {path}: expected a matrix of {', '.join(_SAFETENSORS_NAMES)} with numbers in its rows, received "
+            f"{matrix.dtype} of shape {matrix.shape}. Convert it first: matrix.astype('float32')"
+        )
     metadata = metadata_of(
         em.word_index,
         em._origins.tolist(),
@@ -251,7 +256,8 @@ def _open_safetensors(file):
     rows = _FileRows(file, 8 + length, tuple(map(operator.index, tensor["shape"])), dtype)
     if min(rows.shape) < 0 or 8 + length + rows.nbytes != size or tensor["data_offsets"] != [0, rows.nbytes]:
         raise ValueError(
-            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers, the file has {size - 8 - length} bytes for them"
+            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers at {tensor['data_offsets']}, the file has "
+            f"{size - 8 - length} bytes for them"
         )
     return rows, header.get("__metadata__", {}), dtype
 

@@ -49,6 +49,8 @@ def read_text(path, encoding="utf-8"):
     path, encoding = Path(path), checked_encoding(encoding)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected a file")
+    if path.exists() and not path.is_file():  # it might have no end, or nobody who writes to it
+        raise ValueError(f"{path} is a pipe or a device; expected a file. Write one.")
     raw = path.read_bytes()
     mark = mark_of(raw)
     tried = [mark] if mark else list(dict.fromkeys(["utf-8", encoding]))

@@ -1,6 +1,7 @@
 """Anything that has a vocabulary → a checked dict word → id, the number of rows, and what row 0 is."""
 
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +18,7 @@ _SMALL_ID = 1_000_000
 _ROWS_A_WORD = 64
 _RESERVED = 1_000  # at most so many ids before the first word are taken for reserved ones
 _EXAMPLES = 5
+_ID = re.compile(r"\s*[+-]?[0-9]+\s*")
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ def _read_file(path, encoding):
 def _word_and_id(path, number, line):
     word, _, index = line.partition("\t")
     try:
+        if not _ID.fullmatch(index):  # int() takes 2_0 for 20, and digits of any script
+            raise ValueError
         return word, int(index)
     except ValueError:
         raise ValueError(f"{path}, line {number}: expected a word, a tab and its id, got {quoted(line)}") from None
