@@ -27,7 +27,7 @@ def _go_back(monkeypatch):
     monkeypatch.setattr(opened, "_LEAST_NUMBERS", 1)
 
 
-HAN = re.compile("[\u4e00-\u9fff]+")
+HAN = re.compile("[\u4e00-\u9fff\U00020000-\U0003ffff]+")
 RNG = np.random.default_rng(0)
 
 

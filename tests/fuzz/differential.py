@@ -527,6 +527,8 @@ def try_cut(made, path, rng):
         if str(path) not in str(error):
             raise BrokenError(f"cut {packing}: {error}") from error
     else:
+        if kv.vector_size != made.dim and made.header is None and len(kv) < 3:
+            return  # so few lines do not tell what is a word and what a number
         got = [(word, row.tobytes()) for word, row in zip(kv.index_to_key, kv.vectors)]
         _equal(f"cut {packing}", got, [(word, row.tobytes()) for word, row in zip(whole.words, whole.rows)][: len(got)])
         if not kv.damage.counts["truncated"] and len(got) < len(whole.words):

@@ -192,7 +192,8 @@ def _is_line(line):
 
 def _is_binary(body, count, dim, surely):
     """Whether the first records are a word and `dim` numbers each, one at least. Where they are not `surely` no text, they must
-    be `count` and end where the file does, or most numbers be of the sizes that vectors have: letters as floats are not."""
+    be `count` and end where the file does, or most numbers be of the sizes that vectors have (or not finite): letters as floats
+    are not."""
     most = len(body) // (4 * dim + 2) if dim else 0
     if not most:
         return False
@@ -200,13 +201,13 @@ def _is_binary(body, count, dim, surely):
     buf = np.frombuffer(body, np.uint8)
     position, n = plain.scan_binary(buf, len(buf), dim, {}, found)[:2]
     words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in found[:n].tolist()]
-    if not words or any(not word or min(word) < 32 for word in words):
+    whole = n == count and not body[position:].strip(b"\n")
+    if not words or any(not word or (min(word) < 32 and not whole) for word in words):
         return False
     rows = np.empty((n, dim), np.float32)
     plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
     with np.errstate(invalid="ignore"):
-        usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6)
-    whole = n == count and not body[position:].strip(b"\n")
+        usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6) | ~np.isfinite(rows)
     return surely or whole or usual.mean() > 0.75
 
 
@@ -267,6 +268,10 @@ def _text(head, path, header, bom, begin):
     if not header and len(lines) > 1 and _WHOLE.fullmatch(lines[0].strip()):
         alone = int(lines.pop(0))
     widths = Counter(len(line.split()) - 1 for line in lines[1 if header else 0 :])
+    # A single line that does not end is what a cut leaves: it tells nothing of the others.
+    cut = header and 0 < header[1] <= _MOST_NUMBERS and len(lines) == 2 and len(head) < HEAD and head[-1:] != b"\n"
+    if cut:
+        return Layout("text", header[1], header, begin)
     if header and header[1] != 1 and set(widths) == {1}:
         header, widths = None, Counter({1: len(lines)})  # words that are numbers, with one number each
     if not widths:
