@@ -272,8 +272,10 @@ def test_closed_streams(data, index, tmp_path):
 
 # ── Ctrl-C ──
 
+# A job in the background of a shell is born deaf to Ctrl-C, and so are its children: tests may run in one.
+ATTENTIVE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 INTERRUPTED = """
-import os, runpy, signal, sys
+import os, runpy, sys
 class Stop:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
@@ -294,7 +296,7 @@ runpy.run_module("w2v_embed.cli", run_name="__main__")
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_ctrl_c_while_modules_are_loaded(module, swallowed):
     """Swallowed: as NumPy's C code does, which then tells of a bad installation."""
-    code, printed, told = run(python=["-c", INTERRUPTED.format(module=module, swallowed=swallowed)])
+    code, printed, told = run(python=["-c", ATTENTIVE + INTERRUPTED.format(module=module, swallowed=swallowed)])
     assert (code, printed, told) == (130, b"", b"w2v-embed: stopped; no output was written\n")
 
 
@@ -303,7 +305,7 @@ def test_ctrl_c_while_a_file_is_read(tmp_path):
     text = tmp_path / "t.txt"
     text.write_text("some words here\n" * 2_000_000)
     code = (
-        "import os, signal, sys, w2v_embed.corpus as corpus\n"
+        f"{ATTENTIVE}import os, sys, w2v_embed.corpus as corpus\n"
         "count, times = corpus._count, []\n"
         "def counted(words, counts):\n"
         "    times.append(1)\n"

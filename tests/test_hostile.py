@@ -1321,9 +1321,9 @@ def test_tables_without_a_good_row_are_an_error(tmp_path):
     EmbeddingMatrix(rows, {"a": 0}).save(tmp_path / "v.npz")
     EmbeddingMatrix(np.zeros((2, 2)), {"a": 1}, origins=[0, 2]).save(tmp_path / "none.safetensors")
     for name, message in [
-        ("v.bin", "holds no word with a good row. .*1 × not finite"),
-        ("v.kv", "holds no word with a good row. .*1 × not finite"),
-        ("v.npz", "holds no word with a good row. .*1 × not finite"),
+        ("v.bin", "holds no row that can be read.*1 × not finite"),
+        ("v.kv", "holds no row that can be read.*1 × not finite"),
+        ("v.npz", "holds no row that can be read.*1 × not finite"),
         ("none.kv", "holds KeyedVectors without a word"),
         ("none.safetensors", "holds no words with vectors of their own"),
     ]:
