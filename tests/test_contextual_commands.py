@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from w2v_embed.cli import main
-from w2v_embed.contextual import ContextualEncoder
+from w2v_embed.contextual import ContextualEncoder, stream
 
 BERT = str(Path(__file__).parent / "data" / "reference" / "bert_hf")
 LINES = ["The bank of the river.", "", "king", "queen and king", "北京银行"]
@@ -41,6 +41,18 @@ def test_encode_passes_its_options_on(texts, tmp_path, capsys):
     assert capsys.readouterr().out == ""
     expected = ContextualEncoder.from_pretrained(BERT).encode(LINES, special_tokens=False, max_length=6, stride=2)
     np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
+
+
+def test_what_another_run_writes_is_not_called_ours(texts, tmp_path, capsys, monkeypatch):
+    def taken(file, part):
+        part.write_bytes(b"rows of another run")
+        return False
+
+    monkeypatch.setattr(stream, "_lock", taken)
+    assert main(["encode", BERT, texts, "-o", str(tmp_path / "v.npy")]) == 1
+    told = capsys.readouterr().err
+    assert "v.npy.part is being written by another run" in told
+    assert "written before" not in told
 
 
 def test_similar_prints_the_nearest_lines(texts, capsys):

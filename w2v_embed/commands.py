@@ -23,6 +23,7 @@ from .console import (
 )
 from .contextual.commands import add_encode, add_similar
 from .fallbacks import NAMES
+from .output import BusyError
 from .shown import json_text, shown
 
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError)
@@ -43,7 +44,7 @@ def run(argv, pressed=()):
         args.run(args)
         finish()
     except BaseException as error:
-        written = ", ".join(map(str, outputs.written()))
+        written = "" if isinstance(error, BusyError) else ", ".join(map(str, outputs.written()))
         if pressed or isinstance(error, KeyboardInterrupt):
             told = str(error) if isinstance(error, KeyboardInterrupt) else ""
             left = f"{written} was written, nothing else" if written else "no output was written"

@@ -21,6 +21,10 @@ _SUFFIX = ".w2v.tmp"
 _NAME = 40  # characters of the output's name in that of the temporary file, which may not be longer than 255 bytes
 
 
+class BusyError(ValueError):
+    """Somebody else is writing to an output: what changes there is not ours."""
+
+
 def check_writable(path):
     """Raise now what `write_atomically` to `path` would raise when the work is done; returns the file that would be replaced.
 

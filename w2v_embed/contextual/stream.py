@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 
-from w2v_embed.output import check_writable
+from w2v_embed.output import BusyError, check_writable
 from w2v_embed.shown import logger
 
 try:
@@ -155,7 +155,7 @@ def _opened_alone(part):
         file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
             if not _lock(file, part):
-                raise ValueError(
+                raise BusyError(
                     f"{part} is being written by another run: wait for it to end, or pass another output. "
                     "(The system takes the lock back when a run ends or dies; no file needs to be deleted.)"
                 )
