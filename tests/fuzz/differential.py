@@ -209,8 +209,8 @@ def make_binary(rng):
             row[rng.integers(0, dim)] = rng.choice([np.nan, np.inf, -np.inf])
         elif chance < 0.05:
             encoded = b""
-        elif chance < 0.07:
-            encoded = b"b\xff" + encoded
+        elif chance < 0.07 and not any(b"\xff" in record.split(b" ")[0] for record in records):
+            encoded = b"b\xff" + encoded  # one of them: more, and the whole file is taken for one in another encoding
         elif chance < 0.1:
             encoded = words[0].encode()
         records.append(encoded + b" " + row.tobytes() + end)

@@ -202,7 +202,8 @@ def _is_binary(body, count, dim, surely):
     position, n = plain.scan_binary(buf, len(buf), dim, {}, found)[:2]
     words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in found[:n].tolist()]
     whole = n == count and not body[position:].strip(b"\n")
-    if not words or any(not word or (min(word) < 32 and not whole) for word in words):
+    strange = sum(not word or min(word) < 32 for word in words)
+    if not words or (4 * strange > len(words) and not whole):
         return False
     rows = np.empty((n, dim), np.float32)
     plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
