@@ -355,3 +355,31 @@ def test_fasttext_as_gensim_reads_it(tmp_path, name, encoding, packed):
 def test_no_text_or_binary_is_taken_for_old_fasttext(tmp_path):
     for head in (b"2 300\na 1 2\n" * 9, b"1 2\na " + bytes(100), "a 1 2\n".encode("utf-32-le") * 9, bytes(200)):
         assert not is_old(head)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("New York 1 2\n", ["New York"]),
+        ("New York 1 2\nLos Angeles 3 4\n", ["New York", "Los Angeles"]),
+        ("a 1 2\nb c 3 4\nd e 1 2\n2000 1 2\n", ["a", "b c", "d e", "2000"]),
+    ],
+)
+def test_more_phrases_than_words_without_a_header(tmp_path, text, words):
+    (tmp_path / "v.txt").write_text(text)
+    kv = load_vectors(tmp_path / "v.txt")
+    assert (kv.index_to_key, kv.vector_size) == (words, 2)
+
+
+@pytest.mark.parametrize("text", ["4 300\nab 1", "4 2\nab", "\ufeff4 2\nab 1"])
+def test_one_line_that_does_not_end_behind_a_header_is_a_cut(tmp_path, text):
+    (tmp_path / "v.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"v.txt, line 2 .*: expected (2|300) numbers .* The file looks cut off"):
+        load_vectors(tmp_path / "v.txt")
+
+
+def test_odd_words_do_not_make_text_of_a_binary_file(tmp_path):
+    records = [("\x1fz", 2.5), ("a", 1.5), ("b", -0.5), ("c", np.frombuffer(b"2\t\xca\xbd", np.float32)[0])]
+    packed = b"".join(word.encode() + b" " + np.float32(number).tobytes() + b"\n" for word, number in records)
+    (tmp_path / "v.bin").write_bytes(b"4 1\n" + packed)
+    assert load_vectors(tmp_path / "v.bin").index_to_key == ["\x1fz", "a", "b", "c"]

@@ -283,7 +283,10 @@ def _text(head, path, header, bom, begin):
         )
     # The most usual width; of equally usual ones the least, for words may hold spaces.
     usual = max(widths, key=lambda width: (widths[width], width > 0, -width))
-    endings = [_is_number(line.split()[-1]) for line in lines[1 if header else 0 :]]
+    body = lines[1 if header else 0 :]
+    if not header:
+        usual = _readable_width(body, widths, usual)
+    endings = [_is_number(line.split()[-1]) for line in body]
     if usual < 1 or not any(endings) or (not header and 2 * sum(endings) < len(endings)):
         raise ValueError(f"{path} holds no word vectors: {_stranger(head[bom:], lines)}.")
     if usual > _MOST_NUMBERS:
@@ -295,6 +298,17 @@ def _text(head, path, header, bom, begin):
     if header and header[1] > 0 and (header[1] in widths or _are_lines(lines[1:], header[1])):
         dim = header[1]
     return Layout("text", dim, header, bom if header is None and alone is None else begin, alone)
+
+
+def _readable_width(lines, widths, usual):
+    """As how many numbers most of the first lines can be read, where words may be phrases: `usual`, if nothing is better."""
+    first = lines[0].split()
+    numbers = next((k for k, field in enumerate(reversed(first)) if not _is_number(field)), 0)
+    tried = {usual, numbers, *(width for width, _ in widths.most_common(4))} - {0, -1}
+    if len(tried) < 2 or max(tried) > _MOST_NUMBERS:
+        return usual
+    good = {width: sum(read_line(line, width)[2] is None for line in lines) for width in tried}
+    return max(tried, key=lambda width: (good[width], width == usual, -width))
 
 
 def _are_lines(lines, dim):
