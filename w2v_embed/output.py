@@ -66,11 +66,8 @@ def write_atomically(path, write):
         _named(path, os.replace, temporary, target)
         file.close()
     except BaseException:
-        for remove in (
-            file.close,
-            raw.close,
-            temporary.unlink,
-        ):  # closing a file may fail where writing to it has failed
+        # Closing a file may fail where writing to it has failed.
+        for remove in (file.close, raw.close, temporary.unlink):
             with suppress(OSError):
                 remove()
         raise

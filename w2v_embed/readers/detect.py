@@ -74,9 +74,8 @@ def kind_of(head):
         return "tar"
     if head.startswith(fasttext.MAGIC) or fasttext.is_old(head):
         return "fasttext"
-    if (
-        head[4:9] == b"\0\0\0\0{"
-    ):  # before pickles: of 2,000 headers one has a length whose bytes are the first of a pickle
+    # Before pickles: of 2,000 headers one has a length whose bytes are the first of a pickle.
+    if head[4:9] == b"\0\0\0\0{":
         return "safetensors"
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return "gensim"
@@ -181,7 +180,7 @@ def _is_text(body, count, dim):
     if 2 * good > len(lines):
         return True
     odd = bool(body[:1024].translate(None, _TEXT_BYTES))
-    return not _is_binary(body, count, dim, odd and not good) and (good > 0 or not odd)
+    return (good > 0 or not odd) and not _is_binary(body, count, dim)
 
 
 def _is_line(line):
@@ -190,10 +189,9 @@ def _is_line(line):
     return 2 * numbers >= max(len(fields), 1) and not b"".join(fields).translate(None, _TEXT_BYTES)
 
 
-def _is_binary(body, count, dim, surely):
-    """Whether the first records are a word and `dim` numbers each, one at least. Where they are not `surely` no text, they must
-    be `count` and end where the file does, or most numbers be of the sizes that vectors have (or not finite): letters as floats
-    are not."""
+def _is_binary(body, count, dim):
+    """Whether the first records are a word and `dim` numbers each, one at least: they are `count` and end where the file does,
+    or most numbers are of the sizes that vectors have (or not finite), as letters read as floats are not."""
     most = len(body) // (4 * dim + 2) if dim else 0
     if not most:
         return False
@@ -209,7 +207,7 @@ def _is_binary(body, count, dim, surely):
     plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
     with np.errstate(invalid="ignore"):
         usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6) | ~np.isfinite(rows)
-    return surely or whole or usual.mean() > 0.75
+    return whole or usual.mean() > 0.75
 
 
 def _is_tar(head):
@@ -270,8 +268,7 @@ def _text(head, path, header, bom, begin):
         alone = int(lines.pop(0))
     widths = Counter(len(line.split()) - 1 for line in lines[1 if header else 0 :])
     # A single line that does not end is what a cut leaves: it tells nothing of the others.
-    cut = header and 0 < header[1] <= _MOST_NUMBERS and len(lines) == 2 and len(head) < HEAD and head[-1:] != b"\n"
-    if cut:
+    if header and 0 < header[1] <= _MOST_NUMBERS and len(lines) == 2 and len(head) < HEAD and head[-1:] != b"\n":
         return Layout("text", header[1], header, begin)
     if header and header[1] != 1 and set(widths) == {1}:
         header, widths = None, Counter({1: len(lines)})  # words that are numbers, with one number each
@@ -304,7 +301,7 @@ def _readable_width(lines, widths, usual):
     """As how many numbers most of the first lines can be read, where words may be phrases: `usual`, if nothing is better."""
     first = lines[0].split()
     numbers = next((k for k, field in enumerate(reversed(first)) if not _is_number(field)), 0)
-    tried = {usual, numbers, *(width for width, _ in widths.most_common(4))} - {0, -1}
+    tried = {usual, numbers, *(width for width, _ in widths.most_common(4))} - {0, -1}  # -1: a line without a field
     if len(tried) < 2 or max(tried) > _MOST_NUMBERS:
         return usual
     good = {width: sum(read_line(line, width)[2] is None for line in lines) for width in tried}
