@@ -98,7 +98,7 @@ def main():
     path = WORK / f"fallbacks-{args.lines}x{args.dim}.txt"
     if not path.exists():
         make_file(path, args.lines, args.dim)
-    import w2v_embed.readers.kernels  # noqa: F401 (compiled before the clock runs)
+    import w2v_embed.readers.scan.kernels  # noqa: F401 (compiled before the clock runs)
 
     print(f"{path.name} ({path.stat().st_size / 1e9:.2f} GB), {args.rounds} rounds, {os.cpu_count()} cores")
     for missing in args.missing:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from w2v_embed.readers import kernels, opened
-from w2v_embed.readers.detect import Layout
+from w2v_embed.readers import opened
+from w2v_embed.readers.formats.detect import Layout
+from w2v_embed.readers.scan import kernels
 
 
 def install(path):

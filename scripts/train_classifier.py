@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from w2v_embed import build_matrix, load_vectors
-from w2v_embed.console import complain, say
+from w2v_embed.cli.console import complain, say
 from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding, UnfreezeEmbedding
 from w2v_embed.shown import shown
 

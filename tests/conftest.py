@@ -26,8 +26,9 @@ def hot(request, monkeypatch):
 
 def use_hot(name, monkeypatch):
     """Make the readers use one set of hot loops, and tiny blocks, so that small files have many."""
-    from w2v_embed import lending
-    from w2v_embed.readers import blocks, kernels, keys, opened, plain
+    from w2v_embed.matrix import lending
+    from w2v_embed.readers import blocks, opened
+    from w2v_embed.readers.scan import kernels, keys, plain
 
     module, threads = {"kernels": (kernels, 2), "plain": (plain, 1)}[name]
     for user in (opened, keys, lending):

@@ -10,7 +10,9 @@ from gensim.models import KeyedVectors
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import EmbeddingMatrix, build_matrix, cache, matrix, store
+from w2v_embed import EmbeddingMatrix, build_matrix, store
+from w2v_embed.matrix import build as matrix
+from w2v_embed.matrix import cache
 
 INDEX = {"the": 1, "Cat": 2, "nobody": 3}
 

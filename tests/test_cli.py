@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.cli import main
-from w2v_embed.conversion import convert
 from w2v_embed.corpus import count_words
-from w2v_embed.inspection import inspect
+from w2v_embed.readers.conversion import convert
+from w2v_embed.readers.inspection import inspect
 
 ROOT = Path(__file__).parent.parent
 BUILD = ["build", "a", "b", "-o", "c.npz"]
@@ -292,7 +292,7 @@ runpy.run_module("w2v_embed.cli", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("module", ["argparse", "numpy", "w2v_embed.commands"])
+@pytest.mark.parametrize("module", ["argparse", "numpy", "w2v_embed.cli.commands"])
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_ctrl_c_while_modules_are_loaded(module, swallowed):
     """Swallowed: as NumPy's C code does, which then tells of a bad installation."""
@@ -339,7 +339,7 @@ def test_memory_that_is_not_there(data, index, tmp_path, monkeypatch, capsys):
     def build_matrix(*args, **options):
         raise MemoryError("for 7 GB")
 
-    monkeypatch.setattr("w2v_embed.matrix.build_matrix", build_matrix)
+    monkeypatch.setattr("w2v_embed.matrix.build.build_matrix", build_matrix)
     assert main(["build", str(data / "vectors.bin"), str(index), "-o", str(tmp_path / "m.npz")]) == 1
     assert (
         capsys.readouterr().err
@@ -507,8 +507,12 @@ def test_public_names():
         "EmbeddingMatrix",
         "__version__",
         "build_matrix",
+        "convert",
+        "count_words",
         "embedding_layer",
+        "inspect",
         "load_vectors",
+        "make_word_index",
     }
     with pytest.raises(AttributeError, match="no attribute 'nothing'; it has load_vectors"):
         w2v_embed.nothing  # noqa: B018

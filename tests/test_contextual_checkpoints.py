@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from w2v_embed.contextual.checkpoints import read_checkpoint
 from w2v_embed.contextual.checkpoints.tf_checkpoint import _message, _snappy, read_tf_checkpoint
-from w2v_embed.contextual.config import read_config
-from w2v_embed.contextual.weights import load_weights
+from w2v_embed.contextual.families.config import read_config
+from w2v_embed.contextual.families.weights import load_weights
 
 REFERENCE = Path(__file__).parent / "data" / "reference"
 

@@ -184,7 +184,7 @@ def test_without_keras_or_its_backend_the_extra_is_named(backend, texts, tmp_pat
     [
         "from w2v_embed.contextual import ContextualEncoder",
         "import w2v_embed.contextual.encoder",
-        "import w2v_embed.contextual.models",
+        "import w2v_embed.contextual.families.models",
         "from w2v_embed import embedding_layer",
         "import w2v_embed.layers",
         "from w2v_embed.layers.bert import bert_embedding",

@@ -38,7 +38,7 @@ from w2v_embed.contextual.checkpoints import read_checkpoint, stored, tf_checkpo
 from w2v_embed.contextual.checkpoints.crc32c import _BYTE, crc32c, masked
 from w2v_embed.contextual.checkpoints.tf_checkpoint import _snappy, read_tf_checkpoint
 from w2v_embed.contextual.checkpoints.torch_file import read_torch
-from w2v_embed.contextual.config import read_config
+from w2v_embed.contextual.families.config import read_config
 from w2v_embed.contextual.files import shown
 from w2v_embed.contextual.tokenizers import read_tokenizer
 

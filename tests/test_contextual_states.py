@@ -13,7 +13,7 @@ import pytest
 from w2v_embed import contextual
 from w2v_embed.contextual import ContextualEncoder
 from w2v_embed.contextual.backend import compiled, overlapped, to_tensors
-from w2v_embed.contextual.models import _dense
+from w2v_embed.contextual.families.models import _dense
 
 pytestmark = pytest.mark.keras
 

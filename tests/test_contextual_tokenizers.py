@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from w2v_embed.contextual.config import read_config
+from w2v_embed.contextual.families.config import read_config
 from w2v_embed.contextual.tokenizers import SentencePieceTokenizer, read_tokenizer
 
 REFERENCE = Path(__file__).parent / "data" / "reference"

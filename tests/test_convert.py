@@ -9,8 +9,8 @@ from gensim.models import KeyedVectors
 from tests.conftest import same_bits, write_text
 from w2v_embed import EmbeddingMatrix, load_vectors
 from w2v_embed.cli import main
-from w2v_embed.conversion import convert
 from w2v_embed.readers import opened
+from w2v_embed.readers.conversion import convert
 
 PLAIN = ["v.txt", "v.vec", "v.bin"]
 ROWS = {

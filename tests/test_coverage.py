@@ -12,7 +12,7 @@ from tests.conftest import write_text
 from w2v_embed import Coverage, build_matrix
 from w2v_embed.cli import main
 from w2v_embed.corpus import count_words, make_word_index, read_counts
-from w2v_embed.fallbacks import Derivation
+from w2v_embed.matrix.fallbacks import Derivation
 
 COUNTS = {"the": 50, "The": 20, "new-york": 5, "qq": 15, "zz": 10, "not in it": 900}
 

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
-from w2v_embed.fallbacks import FINDS, NAMES, Derivation, Fallbacks
-from w2v_embed.readers import WordSet, opened, select
+from w2v_embed.matrix.fallbacks import FINDS, NAMES, Derivation, Fallbacks
+from w2v_embed.matrix.sources import file as select
+from w2v_embed.readers import opened
+from w2v_embed.readers.scan.keys import WordSet
 
 
 @pytest.fixture(autouse=True)

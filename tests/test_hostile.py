@@ -30,8 +30,8 @@ from tests.conftest import same_bits, use_hot, write_fasttext
 from tests.fuzz.harness import check
 from tests.test_readers import PACKERS, zstd_compress
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
-from w2v_embed.inspection import inspect
 from w2v_embed.readers.bzip2 import Bzip2File
+from w2v_embed.readers.inspection import inspect
 
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 

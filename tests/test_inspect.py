@@ -12,7 +12,7 @@ from gensim.models import KeyedVectors
 from tests.conftest import write_text
 from w2v_embed import load_vectors
 from w2v_embed.cli import main
-from w2v_embed.inspection import inspect
+from w2v_embed.readers.inspection import inspect
 
 
 @pytest.mark.parametrize("name", ["vectors.bin", "vectors.txt.bz2"])

@@ -12,14 +12,15 @@ import pytest
 
 import w2v_embed
 from tests.conftest import DATA, write_text
-from w2v_embed.readers import hot, kernels
+from w2v_embed.readers.scan import hot, kernels
 
 CODE = """
 import logging, sys
 logging.basicConfig(format="%(levelname)s %(message)s")
 import numpy as np
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
-from w2v_embed.readers import hot, kernels
+from w2v_embed.readers.scan import hot
+from w2v_embed.readers.scan import kernels
 assert kernels.__file__.startswith(sys.argv[1]), kernels.__file__
 assert hot.hot_loops(0)[0] is kernels
 text, binary = sys.argv[2:4]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary
 from w2v_embed import build_matrix, load_vectors
-from w2v_embed.readers import kernels, plain
-from w2v_embed.readers.keys import stretches_of
+from w2v_embed.readers.scan import kernels, plain
+from w2v_embed.readers.scan.keys import stretches_of
 
 WHITE = " \t\n\r\x0b\x0c"
 NO_WORD = WHITE + "\ufeff\0"  # a zero byte in a text is damage, where gensim takes it for a part of a word

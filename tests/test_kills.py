@@ -29,7 +29,7 @@ def save(folder, name, version):
 
 
 def convert(folder, name, version):
-    from w2v_embed.conversion import convert
+    from w2v_embed.readers.conversion import convert
 
     convert(folder.parent / f"in{version}.txt", folder / name)
 
@@ -69,7 +69,7 @@ LEFT_BY_ENCODE = {"e.npy.part", "e.npy.part.json", "e.npy.part.json.new"}  # whi
 
 def kill_often(name, folder, count, at_lines):
     """Run in a process of its own, which has one thread and no Keras: a fork is a writer. Prints what came of it."""
-    from w2v_embed import cache
+    from w2v_embed.matrix import cache
 
     cache._YOUNG = -1e9  # an entry is written once
     job, rng = JOBS[name], random.Random(0)

@@ -11,8 +11,9 @@ from gensim.models import KeyedVectors
 from safetensors.numpy import save_file
 
 from tests.conftest import same_bits, write_fasttext, write_text
-from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors, matrix
-from w2v_embed.fallbacks import Derivation
+from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed.matrix import build as matrix
+from w2v_embed.matrix.fallbacks import Derivation
 
 RNG = np.random.default_rng(0)
 ROWS = {word: RNG.normal(size=4).astype(np.float32).tolist() for word in ["the", "cat", "sat", "<pad>", "2", "中国"]}

@@ -18,7 +18,7 @@ from tests.conftest import same_bits, write_binary, write_text
 from w2v_embed import build_matrix, load_vectors
 from w2v_embed.readers import opened
 from w2v_embed.readers.compression import Source
-from w2v_embed.readers.fasttext import is_old
+from w2v_embed.readers.formats.fasttext import is_old
 
 ROWS = {f"word{k}": np.random.default_rng(k).normal(size=5).astype(np.float32).tolist() for k in range(200)}
 
@@ -132,7 +132,8 @@ def test_reading_stops_when_all_words_are_found(hot, tmp_path):
 
 def test_rows_do_not_depend_on_blocks_or_threads(tmp_path, monkeypatch):
     """Four threads and blocks of a few lines give what one thread and one block give, damage included."""
-    from w2v_embed.readers import blocks, kernels
+    from w2v_embed.readers import blocks
+    from w2v_embed.readers.scan import kernels
 
     lines = (
         write_text(tmp_path / "v.txt", {f"w{k}": [k, -k, 0.5] for k in range(3000)})

@@ -12,7 +12,8 @@ from contextlib import suppress
 import pytest
 
 from tests.conftest import same_bits, use_hot, write_text
-from w2v_embed import build_matrix, lending, load_vectors, progress
+from w2v_embed import build_matrix, load_vectors, progress
+from w2v_embed.matrix import lending
 from w2v_embed.readers.relay import in_threads, relay
 
 
@@ -193,10 +194,10 @@ def test_parts_in_threads():
 FORK = """
 import os, signal, sys, threading
 from w2v_embed import build_matrix
-from w2v_embed.readers import plain
+from w2v_embed.readers.scan import plain
 
 if sys.argv[2] == "kernels":
-    from w2v_embed.readers import kernels
+    from w2v_embed.readers.scan import kernels
     from numba.core.compiler_lock import global_compiler_lock as lock
 else:
     lock = None

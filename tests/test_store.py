@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors, output, store
-from w2v_embed.conversion import convert
+from w2v_embed.readers.conversion import convert
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_what_is_read_is_of_one_file(tmp_path, monkeypatch, suffix, way):
         em = build_matrix(path, list(expected))
         got = {word: em.matrix[index].tolist() for word, index in em.word_index.items()}
     elif way == "inspect":
-        from w2v_embed.inspection import inspect
+        from w2v_embed.readers.inspection import inspect
 
         facts = inspect(path)
         assert facts["first_words"] == list(expected)

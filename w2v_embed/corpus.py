@@ -116,7 +116,7 @@ def read_counts(path, *, split="whitespace", encoding="utf-8"):
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
-    from .coverage import checked_count
+    from .matrix.coverage import checked_count
 
     counts = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):

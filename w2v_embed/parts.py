@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from .fallbacks import FINDS
+from .matrix.fallbacks import FINDS
 
 UNUSED, PADDING, OOV, FIRST_SOURCE = range(4)  # codes of a row's origin; higher ones are further sources
 

@@ -30,8 +30,11 @@ import numpy as np
 
 from tests.fuzz.naive import read, records_of
 from tests.test_fallbacks import naive as derive
-from w2v_embed import EmbeddingMatrix, build_matrix, lending, load_vectors
-from w2v_embed.readers import blocks, detect, kernels, keys, opened, plain
+from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed.matrix import lending
+from w2v_embed.readers import blocks, opened
+from w2v_embed.readers.formats import detect
+from w2v_embed.readers.scan import kernels, keys, plain
 
 _FALLBACKS = ("nfkc", "lower", "title", "upper", "digits", "markers", "parts", "characters")
 _ALPHABET = "abAB19é中国人Ａ１#_-.ß"

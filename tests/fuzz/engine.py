@@ -20,7 +20,7 @@ _ROOM = 3 << 29  # bytes of address space beyond what the imports took: a case t
 
 def instrumented(*modules):
     """A context in which `modules` are imported with coverage. The compiled kernels must stay as they are, for numba."""
-    return atheris.instrument_imports(include=list(modules), exclude=["w2v_embed.readers.kernels"])
+    return atheris.instrument_imports(include=list(modules), exclude=["w2v_embed.readers.scan.kernels"])
 
 
 def run(check, warm=()):

@@ -195,7 +195,7 @@ class _Anything(int):
 
 
 def _configuration(folder, data):
-    from w2v_embed.contextual.config import EncoderConfig, read_config
+    from w2v_embed.contextual.families.config import EncoderConfig, read_config
 
     (folder / "config.json").write_bytes(data)
     for layout in ("huggingface", "google"):
@@ -351,7 +351,8 @@ def main():
     import atheris
 
     with atheris.instrument_imports(include=["w2v_embed.contextual"]):
-        from w2v_embed.contextual import checkpoints, config, stream, tokenizers  # noqa: F401
+        from w2v_embed.contextual import checkpoints, stream, tokenizers  # noqa: F401
+        from w2v_embed.contextual.families import config  # noqa: F401
 
     corpus = next((argument for argument in sys.argv[1:] if os.path.isdir(argument)), None)
     for name, case in seeds().items() if corpus else ():

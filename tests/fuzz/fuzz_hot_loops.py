@@ -2,7 +2,7 @@
 
 from tests.fuzz import engine
 
-with engine.instrumented("w2v_embed.readers.plain", "w2v_embed.readers.text"):
+with engine.instrumented("w2v_embed.readers.scan.plain", "w2v_embed.readers.formats.text"):
     from tests.fuzz.hot_loops import check
 
 WARM = [bytes([switches]) + data for switches in range(64) for data in (b"a 1 2\nb 3 x\n", b"a \1\2\3\4\nb \5\6\7\x08")]

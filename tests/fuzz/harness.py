@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.readers import blocks, detect, kernels, keys, opened, plain
-from w2v_embed.readers.keys import WordSet
+from w2v_embed.matrix.sources.file import Selection
+from w2v_embed.readers import blocks, opened
+from w2v_embed.readers.formats import detect
 from w2v_embed.readers.load import _Collection
-from w2v_embed.readers.select import Selection
+from w2v_embed.readers.scan import kernels, keys, plain
+from w2v_embed.readers.scan.keys import WordSet
 
 PICKED = ["a", "b", "中国", "the", "word", "x y", "", "\xa0"]
 LENDERS = {"A", "c", "国", "1", "x  y", "\t", "\ufeffa", "zz"}  # read for the words that are missing

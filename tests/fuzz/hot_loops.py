@@ -6,8 +6,8 @@ of a block, which lie in a buffer that ends right behind the padding: a read pas
 
 import numpy as np
 
-from w2v_embed.readers import kernels, plain
-from w2v_embed.readers.text import read_line
+from w2v_embed.readers.formats.text import read_line
+from w2v_embed.readers.scan import kernels, plain
 
 _WORDS = (b"a", b"b", b"c", b"word", "中国".encode(), b"x", b"")
 _OFFSET = 1000

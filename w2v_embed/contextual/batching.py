@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_embed.contextual.backend import compiles_each_shape
+from .backend import compiles_each_shape
 
 
 class Window(NamedTuple):

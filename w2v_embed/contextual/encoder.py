@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.contextual.backend import ops, overlapped
-from w2v_embed.contextual.batching import batches, padded_shape, windows
-from w2v_embed.contextual.checkpoints import read_checkpoint
-from w2v_embed.contextual.config import read_config
-from w2v_embed.contextual.models import Model
-from w2v_embed.contextual.pooling import POOLINGS, LayerMerge, Pooler, cosine
-from w2v_embed.contextual.source import EncoderSource
-from w2v_embed.contextual.stream import NpyWriter
-from w2v_embed.contextual.tokenizers import read_tokenizer
-from w2v_embed.contextual.weights import load_weights
+from .backend import ops, overlapped
+from .batching import batches, padded_shape, windows
+from .checkpoints import read_checkpoint
+from .families.config import read_config
+from .families.models import Model
+from .families.weights import load_weights
+from .pooling import POOLINGS, LayerMerge, Pooler, cosine
+from .source import EncoderSource
+from .stream import NpyWriter
+from .tokenizers import read_tokenizer
 
 # Texts are tokenised, sorted by length and pooled this many batches at a time: memory stays flat over any corpus.
 _BATCHES_AT_ONCE = 64

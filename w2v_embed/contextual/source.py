@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from w2v_embed.contextual.pooling import fit_pca
+from .pooling import fit_pca
 
 MODES = ("forward", "table")
 

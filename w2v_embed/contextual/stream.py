@@ -14,8 +14,8 @@ import zlib
 
 import numpy as np
 
-from w2v_embed.output import BusyError, check_writable
-from w2v_embed.shown import logger
+from ..output import BusyError, check_writable
+from ..shown import logger
 
 try:
     import fcntl

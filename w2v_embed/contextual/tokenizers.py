@@ -9,7 +9,7 @@ import hashlib
 import unicodedata
 from pathlib import Path
 
-from w2v_embed.contextual.files import VOCABULARY_LIMIT, checked, read_json, read_small, read_text, shown
+from .files import VOCABULARY_LIMIT, checked, read_json, read_small, read_text, shown
 
 _LARGEST_ID = (1 << 31) - 1
 

@@ -9,16 +9,16 @@ except ImportError as error:
         "pip install 'w2v-embed[torch]'; the environment variable KERAS_BACKEND names the one that is used."
     ) from error
 
-from w2v_embed.layers.bert import bert_embedding
-from w2v_embed.layers.embedding import embedding_layer
-from w2v_embed.layers.optimizers import RowSparseAdam
-from w2v_embed.layers.pooling import MaskedMeanPooling
-from w2v_embed.layers.position import PositionEmbedding, SinusoidalPositionEmbedding
-from w2v_embed.layers.pretrained import PretrainedEmbedding, reload_vectors
-from w2v_embed.layers.relative import RelativePositionEmbedding, RelativeSelfAttention
-from w2v_embed.layers.sinusoid import Sinusoid
-from w2v_embed.layers.token import EmbeddingSimilarity, TokenEmbedding
-from w2v_embed.layers.unfreezing import UnfreezeEmbedding, warn_about_decay
+from .bert import bert_embedding
+from .embedding import embedding_layer
+from .optimizers import RowSparseAdam
+from .pooling import MaskedMeanPooling
+from .position import PositionEmbedding, SinusoidalPositionEmbedding
+from .pretrained import PretrainedEmbedding, reload_vectors
+from .relative import RelativePositionEmbedding, RelativeSelfAttention
+from .sinusoid import Sinusoid
+from .token import EmbeddingSimilarity, TokenEmbedding
+from .unfreezing import UnfreezeEmbedding, warn_about_decay
 
 __all__ = [
     "EmbeddingSimilarity",

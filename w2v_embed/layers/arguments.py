@@ -5,7 +5,7 @@ import operator
 
 import numpy as np
 
-from w2v_embed.layers.table import read_table
+from .table import read_table
 
 
 def positive_int(name, value):

@@ -2,9 +2,9 @@
 
 import keras
 
-from w2v_embed.layers.arguments import pretrained_rows
-from w2v_embed.layers.position import PositionEmbedding
-from w2v_embed.layers.token import TokenEmbedding
+from .arguments import pretrained_rows
+from .position import PositionEmbedding
+from .token import TokenEmbedding
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")

@@ -2,7 +2,7 @@
 
 import keras
 
-from w2v_embed.layers.table import assign_rows, build_with, read_table
+from .table import assign_rows, build_with, read_table
 
 
 def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, name=None, dtype=None, **kwargs):

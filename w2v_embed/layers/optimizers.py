@@ -5,7 +5,7 @@ import weakref
 import keras
 from keras import ops
 
-from w2v_embed.layers.table import end_copy_on_read
+from .table import end_copy_on_read
 
 # Rows that JAX updates together.
 _BLOCK_ROWS = 1024

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from w2v_embed.layers.arguments import one_of, positive_int, pretrained_rows
-from w2v_embed.layers.sinusoid import sinusoid_table
+from .arguments import one_of, positive_int, pretrained_rows
+from .sinusoid import sinusoid_table
 
 MODES = ("expand", "add", "concat")
 

@@ -7,8 +7,8 @@ import warnings
 import keras
 import numpy as np
 
-from w2v_embed.layers.lookup import check_range, dense, take_rows
-from w2v_embed.layers.table import assign_rows, build_with, read_table
+from .lookup import check_range, dense, take_rows
+from .table import assign_rows, build_with, read_table
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from w2v_embed.layers.arguments import one_of, pair, positive_int, shapes_of
-from w2v_embed.layers.sinusoid import sinusoid_table
+from .arguments import one_of, pair, positive_int, shapes_of
+from .sinusoid import sinusoid_table
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")

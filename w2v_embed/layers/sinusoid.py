@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from w2v_embed.layers.arguments import positive_int
+from .arguments import positive_int
 
 
 def sinusoid_table(positions, output_dim):

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
-from w2v_embed.layers.arguments import pair, positive_int, pretrained_rows, shapes_of
-from w2v_embed.layers.lookup import dense
-from w2v_embed.layers.table import build_with
+from .arguments import pair, positive_int, pretrained_rows, shapes_of
+from .lookup import dense
+from .table import build_with
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")

@@ -6,7 +6,7 @@ import warnings
 
 import keras
 
-from w2v_embed.layers.pretrained import PretrainedEmbedding
+from .pretrained import PretrainedEmbedding
 
 log = logging.getLogger(__name__)
 

@@ -1,22 +1,11 @@
 """Files → vectors for the words that are wanted: formats, compression, damage."""
 
-from . import plain
-from .fasttext import NGrams
-from .hot import hot_loops, threads_for
-from .keys import WordSet
-from .load import load_vectors
-from .relay import in_threads
-from .select import HeldRows, Selection, has_ngrams
+from .._lazy import lazily
 
-__all__ = [
-    "HeldRows",
-    "NGrams",
-    "Selection",
-    "WordSet",
-    "has_ngrams",
-    "hot_loops",
-    "in_threads",
-    "load_vectors",
-    "plain",
-    "threads_for",
-]
+_HOMES = {"load_vectors": ".load", "inspect": ".inspection", "convert": ".conversion"}
+__all__ = sorted(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

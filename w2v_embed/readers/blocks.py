@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
-from . import plain
 from .damage import Damage, Damages, zero_tail
-from .detect import looks_like, reads_as
+from .formats.detect import looks_like, reads_as
+from .scan import plain
 
 _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
@@ -132,7 +132,7 @@ class BlockReader:
         if (
             self._offset > _PLAIN_BYTES and self.hot is plain
         ):  # which runs on one thread: nobody else looks at `hot` now
-            from . import kernels
+            from .scan import kernels
 
             self._use(kernels)
         if scratch.size < self._size:

@@ -6,8 +6,8 @@ import numpy as np
 
 from .blocks import Block
 from .damage import Damages
-from .hot import threads_for
 from .relay import in_threads
+from .scan.hot import threads_for
 
 
 def read_apart(source, reader, begins, stops, threads):

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..shown import plain_errors, quoted
 from .damage import Damage, Damages
-from .fasttext import NGrams, clean_ngrams
+from .formats.fasttext import NGrams, clean_ngrams
+from .formats.table import keep_words
 from .opened import Opened
-from .table import keep_words
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 

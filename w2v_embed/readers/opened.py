@@ -5,17 +5,17 @@ import codecs
 import numpy as np
 
 from ..progress import reporter
-from .binary import BinaryReader
 from .compression import Source, Transcoded
 from .damage import DamageReport, place
-from .detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
 from .excerpt import read_apart, read_stretch
-from .hot import cores, hot_loops
-from .keys import keys_of
-from .plain import LENGTH_BITS
+from .formats.binary import BinaryReader
+from .formats.detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
+from .formats.table import open_table
+from .formats.text import TextReader
 from .relay import relay
-from .table import open_table
-from .text import TextReader
+from .scan.hot import cores, hot_loops
+from .scan.keys import keys_of
+from .scan.plain import LENGTH_BITS
 
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
 # Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from w2v_embed.contextual.checkpoints.safetensors_file import read_safetensors
-from w2v_embed.contextual.checkpoints.stored import MOST_TENSORS
-from w2v_embed.contextual.checkpoints.tf_checkpoint import read_tf_checkpoint
-from w2v_embed.contextual.checkpoints.torch_file import read_torch
-from w2v_embed.contextual.files import read_json, shown
+from ..files import read_json, shown
+from .safetensors_file import read_safetensors
+from .stored import MOST_TENSORS
+from .tf_checkpoint import read_tf_checkpoint
+from .torch_file import read_torch
 
 __all__ = ["read_checkpoint"]
 

@@ -9,7 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from w2v_embed.contextual.checkpoints.stored import (
+from ..files import LIMIT, json_object, shown
+from .stored import (
     MOST_TENSORS,
     OpenFile,
     StoredTensor,
@@ -18,7 +19,6 @@ from w2v_embed.contextual.checkpoints.stored import (
     is_count,
     refuse_overlaps,
 )
-from w2v_embed.contextual.files import LIMIT, json_object, shown
 
 # BF16 is read as the bits of its 16-bit words.
 _DTYPES = {

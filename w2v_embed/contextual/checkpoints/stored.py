@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.contextual.files import LIMIT, shown
+from ..files import LIMIT, shown
 
 # Of all formats: a model of 100 layers has some thousand, and each costs half a kilobyte before a value is read.
 MOST_TENSORS = 100_000

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.contextual.checkpoints.crc32c import crc32c, masked
-from w2v_embed.contextual.checkpoints.stored import (
+from ..files import LIMIT, read_small, shown
+from .crc32c import crc32c, masked
+from .stored import (
     MOST_TENSORS,
     OpenFile,
     StoredTensor,
@@ -25,7 +26,6 @@ from w2v_embed.contextual.checkpoints.stored import (
     is_count,
     refuse_overlaps,
 )
-from w2v_embed.contextual.files import LIMIT, read_small, shown
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2v_embed.contextual.checkpoints.stored import (
+from ..files import LIMIT, shown
+from .stored import (
     MOST_TENSORS,
     OpenFile,
     StoredTensor,
@@ -28,7 +29,6 @@ from w2v_embed.contextual.checkpoints.stored import (
     checked_shape,
     is_count,
 )
-from w2v_embed.contextual.files import LIMIT, shown
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES = {

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from .readers.load import first_of_equal
-from .readers.opened import Opened
-from .shown import plain_errors
+from ..shown import plain_errors
+from .load import first_of_equal
+from .opened import Opened
 
 _FIRST_WORDS = 10
 _ASKED = 5  # words whose neighbours are looked for

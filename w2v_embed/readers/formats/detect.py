@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import fasttext, plain
-from .compression import compression_of
-from .line import read_line
+from ..compression import compression_of
+from ..line import read_line
+from ..scan import plain
+from . import fasttext
 
 HEAD = 1 << 18  # bytes (unpacked) that are looked at
 _SAMPLE = 64  # lines

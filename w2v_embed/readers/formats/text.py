@@ -7,9 +7,9 @@ The last `dim` fields of a line are the vector, all before them is the word: wor
 or tabs; what stands between the last one and the newline (the C tool's space, a carriage return) is nothing.
 """
 
-from .blocks import BlockReader
-from .damage import zero_tail
-from .line import read_line
+from ..blocks import BlockReader
+from ..damage import zero_tail
+from ..line import read_line
 
 
 class TextReader(BlockReader):

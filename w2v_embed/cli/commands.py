@@ -5,7 +5,10 @@ import logging
 import time
 from pathlib import Path
 
-from . import __version__
+from .. import __version__
+from ..matrix.fallbacks import NAMES
+from ..output import BusyError
+from ..shown import json_text, shown
 from .console import (
     Outputs,
     Parser,
@@ -21,10 +24,7 @@ from .console import (
     say,
     whole,
 )
-from .contextual.commands import add_encode, add_similar
-from .fallbacks import NAMES
-from .output import BusyError
-from .shown import json_text, shown
+from .contextual import add_encode, add_similar
 
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
@@ -179,10 +179,10 @@ def _files_of_build(args):
 
 
 def _build(args):
-    from .corpus import read_counts
-    from .matrix import build_matrix
-    from .report import check_report
-    from .store import check_output
+    from ..corpus import read_counts
+    from ..matrix.build import build_matrix
+    from ..reports.report import check_report
+    from ..store import check_output
 
     check_output(args.output)  # before minutes of reading, not after
     counts = None
@@ -222,8 +222,8 @@ def _files_of_vocab(args):
 
 
 def _vocab(args):
-    from .corpus import count_words, make_word_index
-    from .store import check_json, write_json
+    from ..corpus import count_words, make_word_index
+    from ..store import check_json, write_json
 
     check_json(args.output)
     check_json(args.counts)
@@ -249,7 +249,7 @@ def _files_of_inspect(args):
 
 
 def _inspect(args):
-    from .inspection import inspect
+    from ..readers.inspection import inspect
 
     facts = inspect(args.vectors, encoding=args.encoding, on_error="skip", progress=_progress(args), trust=args.trust)
     if args.json:
@@ -279,7 +279,7 @@ def _files_of_convert(args):
 
 
 def _convert(args):
-    from .conversion import convert
+    from ..readers.conversion import convert
 
     start = time.perf_counter()
     rows, dim, _ = convert(

@@ -46,7 +46,3 @@ def _end_on_interrupts():
 
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from w2v_embed.contextual.files import shown
+from ..files import shown
 
 # Heads, optimizer slots and buffers are no weights of an encoder; the pooler is not used to encode.
 _SLOTS = re.compile(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .compression import Source
-from .damage import Damage, Damages
-from .detect import kind_of
-from .fasttext import HEAD, NGrams, header_of
-from .keys import keys_of
-from .opened import Opened
+from ...readers.compression import Source
+from ...readers.damage import Damage, Damages
+from ...readers.formats.detect import kind_of
+from ...readers.formats.fasttext import HEAD, NGrams, header_of
+from ...readers.opened import Opened
+from ...readers.scan.keys import keys_of
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..parts import FIRST_SOURCE, OOV, PADDING, UNUSED, check_told, checked, exact_words
+from ..readers.damage import DamageReport
+from ..readers.formats.fasttext import NGrams
+from ..shown import plain_errors
+from ..vocabulary import read_vocabulary
 from .coverage import Coverage
 from .fallbacks import FINDS, Derivation, Fallbacks
 from .lending import RowPool, resolve
-from .parts import FIRST_SOURCE, OOV, PADDING, UNUSED, check_told, checked, exact_words
-from .readers import HeldRows, NGrams, Selection, has_ngrams
-from .readers.damage import DamageReport
-from .shown import plain_errors
-from .vocabulary import read_vocabulary
+from .sources.file import HeldRows, Selection, has_ngrams
 
 logger = logging.getLogger("w2v_embed")
 
@@ -140,7 +141,7 @@ class EmbeddingMatrix:
     @plain_errors
     def save(self, path):
         """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
-        from .store import save
+        from ..store import save
 
         save(self, path)
 
@@ -148,7 +149,7 @@ class EmbeddingMatrix:
     @plain_errors
     def load(cls, path):
         """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
-        from .store import load
+        from ..store import load
 
         return load(path, cls._from_stored)
 
@@ -172,7 +173,7 @@ class EmbeddingMatrix:
         Raises:
             ImportError: the libraries that draw are not installed.
         """
-        from .report import write_report
+        from ..reports.report import write_report
 
         write_report(self, path, counts=counts, title=title)
 
@@ -185,7 +186,7 @@ class EmbeddingMatrix:
             counts: how often each word occurs: the most frequent come first, and the labels tell it.
             limit: how many words, in the order of counts or ids; None for all.
         """
-        from .projector import export
+        from ..reports.projector import export
 
         export(self, folder, counts=counts, limit=limit)
 

@@ -11,7 +11,7 @@ _WORTH_THREADS = 1 << 22
 
 def hot_loops(size):
     """The module of hot loops for a file of about `size` unpacked bytes, and how many threads shall run them."""
-    if size < _WORTH_NUMBA and "w2v_embed.readers.kernels" not in sys.modules:
+    if size < _WORTH_NUMBA and "w2v_embed.readers.scan.kernels" not in sys.modules:
         from . import plain
 
         return plain, 1

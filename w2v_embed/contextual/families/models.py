@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from w2v_embed.contextual.backend import compiled, fused_dense, fuses_gelu, ops, to_tensors
+from ..backend import compiled, fused_dense, fuses_gelu, ops, to_tensors
 
 # Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding
 # still has finite numbers, as it would not with -inf.

@@ -99,7 +99,7 @@ class Fallbacks:
         ImportError: "simplified" and "traditional" need OpenCC.
 
     Example:
-        >>> from w2v_embed.readers import WordSet
+        >>> from w2v_embed.readers.scan.keys import WordSet
         >>> plan = Fallbacks(["lower", "parts"])
         >>> plan.resolve(["The", "New-York", "qwxyz"], WordSet.of(["the", "new", "york"])).derived()["New-York"]
         Derivation(fallback='lower+parts', words=('new', 'york'))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .coverage import checked_counts
-from .output import check_writable, write_atomically
-from .shown import shown, shown_word
+from ..matrix.coverage import checked_counts
+from ..output import check_writable, write_atomically
+from ..shown import shown, shown_word
 
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .damage import Damage, place
+from ..damage import Damage, place
 
 MAGIC = struct.pack("<i", 793712314)
 _NEW, _OLD = struct.Struct("<14id"), struct.Struct("<12id")

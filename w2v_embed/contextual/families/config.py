@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2v_embed.contextual.files import checked, read_json, shown
+from ..files import checked, read_json, shown
 
 CONFIG_FILES = ("config.json", "bert_config.json", "xlnet_config.json")
 MODEL_TYPES = ("bert", "nezha", "xlnet")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .blocks import Block
-from .damage import Damage, Damages
+from ..blocks import Block
+from ..damage import Damage, Damages
 from .detect import Layout
 from .fasttext import load_fasttext
 
@@ -130,7 +130,7 @@ def open_table(kind, source, head, wanted, encoding, trust):
         )
     if kind == "gensim":
         return _open_gensim(path, wanted)
-    from ..store import read_vectors
+    from ...store import read_vectors
 
     words, ids, rows = read_vectors(path, kind, source.file)
     if not words:

@@ -9,7 +9,7 @@ projector.tensorflow.org reads the first two by hand.
 
 from pathlib import Path
 
-from .output import write_atomically
+from ..output import write_atomically
 
 _FORMULA = tuple('=+-@"＝＋－＠')  # the full-width ones count in East Asian editions
 

@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from .blocks import BlockReader
-from .damage import Damage, zero_tail
+from ..blocks import BlockReader
+from ..damage import Damage, zero_tail
 
 
 class BinaryReader(BlockReader):

@@ -17,8 +17,8 @@ import unicodedata
 from importlib import metadata
 from pathlib import Path
 
-from . import __version__
-from .store import load, save
+from .. import __version__
+from ..store import load, save
 
 logger = logging.getLogger("w2v_embed")
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .output import check_writable, write_atomically
-from .parts import FIRST_SOURCE
-from .readers.damage import Damage, Damages
-from .readers.load import first_of_equal
-from .readers.opened import Opened
-from .readers.text import read_line
-from .shown import plain_errors
-from .store import checksum_of, crc32, metadata_of, safetensors_header
+from ..output import check_writable, write_atomically
+from ..parts import FIRST_SOURCE
+from ..shown import plain_errors
+from ..store import checksum_of, crc32, metadata_of, safetensors_header
+from .damage import Damage, Damages
+from .formats.text import read_line
+from .load import first_of_equal
+from .opened import Opened
 
 _KINDS = {".txt": "text", ".vec": "text", ".bin": "binary", ".safetensors": "safetensors"}
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")

@@ -5,8 +5,11 @@ from itertools import chain, count, islice, repeat
 
 import numpy as np
 
+from ..readers.relay import in_threads
+from ..readers.scan import plain
+from ..readers.scan.hot import hot_loops, threads_for
+from ..readers.scan.keys import WordSet
 from .fallbacks import Fallbacks
-from .readers import WordSet, hot_loops, in_threads, plain, threads_for
 
 
 class Known(WordSet):

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..shown import json_text, quoted, shown, shown_word
 from .fallbacks import FINDS
-from .shown import json_text, quoted, shown, shown_word
 
 _MOST = (1 << 63) - 1  # of a count
 
@@ -197,7 +197,7 @@ class Coverage:
 def checked_counts(counts, words):
     """dict word → count for `words`, out of anything that counts."""
     if isinstance(counts, str) or hasattr(counts, "__fspath__"):
-        from .corpus import read_counts
+        from ..corpus import read_counts
 
         counts = read_counts(counts)
     if not isinstance(counts, Mapping) and not hasattr(counts, "to_dict"):

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from w2v_embed.console import on_terminal, one_of, say, whole
-from w2v_embed.shown import shown
+from ..shown import shown
+from .console import on_terminal, one_of, say, whole
 
 _MERGES = ("sum", "mean", "concat", "last", "first_last")
 _POOLINGS = ("mean", "max", "mean_max", "cls")
@@ -67,7 +67,7 @@ def run_encode(args):
 
 def run_similar(args):
     """Run `similar`: print cosine and text of the nearest lines, the most similar first."""
-    from w2v_embed.contextual import cosine, fit_whitening
+    from ..contextual import cosine, fit_whitening
 
     texts = list(_Lines(args.texts))
     vectors = _encoder(args.model).encode([args.query, *texts], **_options(args))
@@ -115,7 +115,7 @@ def _options(args):
 def _encoder(model):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster products of matrices where it is not the default
-    from w2v_embed.contextual import ContextualEncoder
+    from ..contextual import ContextualEncoder
 
     return ContextualEncoder.from_pretrained(model)
 

@@ -7,8 +7,8 @@ import os
 import sys
 from contextlib import suppress
 
-from .shown import quoted, shown
-from .texts import checked_encoding
+from ..shown import quoted, shown
+from ..texts import checked_encoding
 
 
 class UsageError(Exception):

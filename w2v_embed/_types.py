@@ -1,0 +1,111 @@
+"""The types that modules share: the legal modes, the arrays, and the protocols of what users may bring along.
+
+It is the ground floor: it imports nothing of the package, and nothing but names when types are not checked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats: TypeAlias = npt.NDArray[np.floating[Any]]  # rows (n, dim), float16, float32 or float64
+    Ids: TypeAlias = npt.NDArray[np.integer[Any]]
+    Bools: TypeAlias = npt.NDArray[np.bool_]
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+
+OnError: TypeAlias = Literal["raise", "skip"]
+FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim"]
+DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
+OovName: TypeAlias = Literal["zeros", "normal", "mean"]
+Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
+FallbackName: TypeAlias = Literal[
+    "nfkc",
+    "lower",
+    "title",
+    "upper",
+    "simplified",
+    "traditional",
+    "digits",
+    "markers",
+    "parts",
+    "characters",
+    "subwords",
+]
+Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
+
+# None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
+# unknown, of an encoder.
+Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
+TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where rows of word vectors come from. Whatever has these five is a source for `build_matrix`.
+
+    It is asked once to `fill` the rows of the words that are wanted; then, for words that it does not have, fallbacks ask which
+    other words it has (`has`), and for the rows of some of these (`lend`). Making a source reads no whole file.
+
+    Attributes:
+        name: as coverage and provenance call it.
+        dim: numbers a word.
+
+    Example:
+        >>> import numpy as np
+        >>> from w2v_embed import build_matrix
+        >>> class OneHot:
+        ...     name, dim, words = "one hot", 2, {"yes": 0, "no": 1}
+        ...     def has(self, words):
+        ...         return np.array([word in self.words for word in words], bool)
+        ...     def lend(self, words):
+        ...         known = np.flatnonzero(self.has(words))
+        ...         yield known, np.eye(self.dim)[[self.words[words[k]] for k in known]]
+        ...     def fill(self, words, matrix, places, candidates=None):
+        ...         for known, rows in self.lend(words):
+        ...             matrix[places[known]] = rows
+        ...         return self.has(words)
+        >>> em = build_matrix(OneHot(), {"yes": 1, "No": 2}, fallbacks=["lower"])
+        >>> em.matrix.tolist(), em.provenance.tolist()
+        ([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], ['padding', 'one hot', 'one hot (lower)'])
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def fill(
+        self,
+        words: Sequence[str],
+        matrix: Floats,
+        places: Ids,
+        candidates: Callable[[Sequence[str]], Collection[str]] | None = None,
+    ) -> Bools:
+        """Write the rows of those of `words` that it has into `matrix`.
+
+        Args:
+            words: without repetition.
+            matrix: `(rows, dim)`.
+            places: for each word its row of the matrix.
+            candidates: words that were not found → the other words that `has` and `lend` may be asked for. Who can read a word
+                only once, in passing, keeps these; others need not look at it. None: nothing will be asked.
+
+        Returns:
+            bool `(len(words),)`: which words were found.
+        """
+        ...
+
+    def has(self, words: Sequence[str]) -> Bools:
+        """Which of `words` it can lend: bool `(len(words),)`."""
+        ...
+
+    def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
+        """The rows of those of `words` that it has, in parts: (numbers of some of the words, their rows)."""
+        ...

@@ -1,0 +1,1 @@
+"""The encoders that can be read, one family a module."""

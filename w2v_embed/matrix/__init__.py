@@ -1,0 +1,11 @@
+"""word_index + sources of vectors → the matrix, what it covers, and where each row came from."""
+
+from .._lazy import lazily
+
+_HOMES = {"EmbeddingMatrix": ".build", "build_matrix": ".build", "Coverage": ".coverage"}
+__all__ = sorted(_HOMES)
+__getattr__ = lazily(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Where word vectors come from: files, objects in memory, matrices, encoders."""

@@ -1,0 +1,1 @@
+"""Vector files, one format a module: how it is recognised, read and written."""
