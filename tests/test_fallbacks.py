@@ -6,6 +6,7 @@ import pickle
 import re
 import unicodedata
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed._types import FallbackName
 from w2v_embed.matrix.fallbacks import FINDS, NAMES, Derivation, Fallbacks
 from w2v_embed.matrix.sources import file as select
 from w2v_embed.readers import opened
@@ -277,7 +279,7 @@ def test_subwords(tmp_path):
         assert not em.matrix[2:].any()
         assert em.coverage.suggestions["subwords"] == ["nightzzq", "Zz9", "NIGHT"]
         assert (
-            "3 missing words: the vectors' n-grams make a row for them (--fallback subwords)" in em.coverage.summary()
+            "3 missing words: the vectors' n-grams make a row for them (fallback subwords)" in em.coverage.summary()
         )
         em = build_matrix(source, index, fallbacks=["lower", "subwords"], suggest=True)
         assert em.provenance.tolist()[1:] == [name, *[f"{name} (subwords)"] * 2, f"{name} (lower)", "oov"]
@@ -590,9 +592,9 @@ def test_suggestions(tmp_path):
     path = write_text(tmp_path / "v.txt", rows_of(["the", "new", "york", "OK"]))
     em = build_matrix(path, ["<pad>", "The", "new-york", "ok", "qqq"], fallbacks=["lower"], suggest=True)
     assert em.coverage.suggestions == {"upper": ["ok"], "parts": ["new-york"]}
-    assert "1 missing word: found in UPPER CASE (--fallback upper)" in em.coverage.summary()
+    assert "1 missing word: found in UPPER CASE (fallback upper)" in em.coverage.summary()
     assert build_matrix(path, ["The"]).coverage.suggestions == {}
-    assert set(FINDS) == set(NAMES)
+    assert tuple(FINDS) == NAMES == get_args(FallbackName)  # one row of the table for each name
 
 
 def test_a_matrix_can_be_pickled(tmp_path):
@@ -617,10 +619,11 @@ def test_saved_with_everything(tmp_path):
 @pytest.mark.parametrize(
     ("fallbacks", "error", "message"),
     [
-        (["lowercase"], ValueError, "fallbacks must be out of nfkc, lower, .*; received 'lowercase'"),
-        ([3], TypeError, "fallbacks must be names .* or callables; received 3"),
+        (["lowercase"], ValueError, 'each of fallbacks must be "nfkc", "lower", .* or a callable, received .lowercase'),
+        ([3], TypeError, "fallbacks must be names .* or callables, received 3"),
         ("lower", TypeError, r"received 'lower' alone; write \['lower'\]"),
         (str.lower, TypeError, "must be a list of names or callables"),
+        (None, TypeError, "must be a list of names or callables, received None$"),
     ],
 )
 def test_what_is_no_fallback(fallbacks, error, message, data):

@@ -6,7 +6,7 @@ It is the ground floor: it imports nothing of the package, and nothing but names
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None
 # unknown, of an encoder.
 Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
+
+
+class Tallies(Protocol):
+    """Counts that turn into a dict, as a pandas Series."""
+
+    def to_dict(self) -> Mapping[Any, Any]: ...
+
+
+# How often each word occurs: word → count, or a file of counts or of text.
+Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
 
 
 @runtime_checkable

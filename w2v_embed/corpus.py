@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .checks import checked_count
 from .progress import reporter
 from .readers.compression import Source
 from .shown import plain_errors, quoted
@@ -116,8 +117,6 @@ def read_counts(path, *, split="whitespace", encoding="utf-8"):
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
-    from .matrix.coverage import checked_count
-
     counts = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):
         raise ValueError(f"{path}: expected a JSON object word -> count, got {type(counts).__name__}")

@@ -42,11 +42,11 @@ def save(em, path, extra=None):
         )
     metadata = metadata_of(
         em.word_index,
-        em._origins.tolist(),
-        em._sources,
+        em.origins.tolist(),
+        em.sources,
         em.padding_row,
         derived={word: [d.fallback, d.words] for word, d in em.derived.items()},
-        suggestions=em._suggestions,
+        suggestions=em.suggestions,
         damage=[vars(report) for report in em.damage],
     )
     metadata.update(extra or {})

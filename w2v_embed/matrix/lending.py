@@ -8,7 +8,7 @@ import numpy as np
 from ..readers.relay import in_threads
 from ..readers.scan import plain
 from ..readers.scan.hot import hot_loops, threads_for
-from ..readers.scan.keys import WordSet
+from ..readers.scan.keys import WordSet, keys_of
 from .fallbacks import Fallbacks
 
 
@@ -74,7 +74,8 @@ class RowPool:
         makers: dict word → the place in the list of lenders of the one whose n-grams made its row.
     """
 
-    def __init__(self, matrix, word_index, lenders, owners):
+    def __init__(self, matrix, word_index, lenders, owners, candidates):
+        self._candidates = candidates
         self._matrix, self._word_index, self._lenders = matrix, word_index, lenders
         self._numbers = defaultdict(count().__next__)  # of words, as they come
         self._places = np.empty(0, np.int64)  # of each number: the row, those of `_more` counted on from the matrix's
@@ -85,7 +86,13 @@ class RowPool:
 
     def words(self):
         """All words that have a row, as `Known`."""
-        keys = [keys for lender in self._lenders for keys in lender.word_keys()]
+        keys = [keys_of([word for word, row in self._word_index.items() if self._owners[0][row] >= 0])]
+        for lender in self._lenders:
+            if hasattr(lender, "word_keys"):
+                keys += lender.word_keys()
+            else:
+                words = [word for word in self._candidates() if word not in self._word_index]
+                keys.append(keys_of([word for word, there in zip(words, lender.has(words).tolist()) if there]))
         return Known(keys, [ngrams for _, ngrams in self._ngrams])
 
     def make(self, words):
@@ -125,7 +132,7 @@ class RowPool:
                 first = sum(map(len, self._owners))
                 places[left[got]] = np.arange(first, first + len(got))
                 self._owners.append(np.full(len(got), number))
-                self._more.append(rows)
+                self._more.append(rows.astype(self._matrix.dtype, copy=False))
             left = left[places[left] < 0]
         self._places = np.concatenate([self._places, places])
         return numbers, [new[k] for k in np.flatnonzero(places < 0).tolist()]

@@ -79,7 +79,7 @@ def write_report(em, path, counts=None, title=None):
 
 def _subtitle(em):
     rows, dim = em.shape
-    sources = ", ".join(dict.fromkeys(name for name, _ in em._sources))
+    sources = ", ".join(dict.fromkeys(name for name, _ in em.sources))
     return f"{rows:,} rows × {dim} ({em.matrix.dtype}) from {sources or 'no source'}"
 
 
