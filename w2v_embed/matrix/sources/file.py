@@ -43,9 +43,10 @@ class Selection:
         self, path, words, matrix_of, places, *, candidates=None, encoding="utf-8", on_error="raise", progress=None
     ):
         self._words = words
-        self._opened = Opened(path, words, candidates=candidates, encoding=encoding, on_error=on_error)
+        self._opened = Opened(path, encoding=encoding, on_error=on_error)
         try:
-            sink = _Rows(words, matrix_of(self._opened.reader.dim), np.asarray(places), self._opened.side, candidates)
+            self._opened.look_for(words, candidates)
+            sink = _Rows(words, matrix_of(self._opened.dim), np.asarray(places), self._opened.side, candidates)
             self._opened.run(sink, progress, log=False)
         except BaseException:
             self._opened.source.close()
