@@ -60,6 +60,7 @@ def _read(path, wanted, encoding, on_error, lends=False):
     try:
         if wanted is None:
             with opened.Opened(path, encoding=encoding, on_error=on_error) as file:
+                file.look_for(None)
                 sink = _Collection(file, None, None)
                 file.run(sink, log=False)
             words, rows, report = list(sink.index), sink.vectors(), file.report

@@ -60,7 +60,8 @@ def convert(source, target, *, encoding="utf-8", on_error="raise", progress=None
             with Opened(source, encoding=encoding, on_error=on_error, trust=trust, file=file) as opened:
                 if file is None:
                     stack.callback(os.close, file := os.dup(opened.source.fileno()))
-                sink.dim = opened.reader.dim
+                opened.look_for(None)
+                sink.dim = opened.dim
                 opened.run(sink, progress, log=sink is words)  # what is wrong is told once
             return file, opened.report
 

@@ -40,6 +40,7 @@ def inspect(path, *, encoding="utf-8", on_error="skip", progress=None, trust=Fal
     """
     start = time.perf_counter()
     with Opened(path, encoding=encoding, on_error=on_error, trust=trust) as opened:
+        opened.look_for(None)
         census = _Census()
         opened.run(census, progress)
     layout, source, report = opened.layout, opened.source, opened.report

@@ -50,7 +50,8 @@ def load_vectors(
             f"words must be a collection of words, received the single {type(words).__name__} {quoted(words)}"
         )
     limit, wanted = _checked_limit(limit), _checked_words(words, path)
-    with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
+    with Opened(path, format, encoding, on_error, trust) as opened:
+        opened.look_for(wanted)
         collection = _Collection(opened, wanted, limit)
         opened.run(collection, progress, log=False)
     if not collection.count:

@@ -1,6 +1,9 @@
 """One open vector file: what it is, and the run through it."""
 
+from __future__ import annotations
+
 import codecs
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,24 +20,32 @@ from .scan.hot import cores, hot_loops
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from .._types import FormatName, OnError, StrPath
+
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
 # Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.
 _LEAST_NUMBERS = 50
 
 
 class Opened:
-    """A vector file that was opened and recognised. Use it in a `with`.
+    """A vector file that was opened and recognised: what it is, before what is wanted of it. Use it in a `with`.
+
+    First `look_for` says what is wanted, then `run` reads it.
 
     Args:
         path: the file.
-        wanted: list of the words that are looked for, without repetition; None for all.
-        candidates: callable, list of wanted words → set of other words that may be needed where those are not found.
         format, encoding, on_error, trust: as for `load_vectors`.
         file: the number of the file where it is open already.
 
     Attributes:
+        source: the `Source`.
         report: the `DamageReport`.
-        layout, reader: the `Layout`, and the `BlockReader` (or `TableReader`) that follows it.
+        layout: the `Layout`.
+        dim: numbers a word. Where the file begins with it, no more of the file has been read.
+        reader: the `BlockReader` (or `TableReader`) that follows the layout, once `look_for` was called.
         records: how many lines or records have been read.
         side: list of the candidates that are looked for in the same run, as if they were wanted, with numbers behind those.
         goes_back: whether instead a run notes where each record lies, for `go_back`.
@@ -42,90 +53,112 @@ class Opened:
 
     def __init__(
         self,
-        path,
-        wanted=None,
-        *,
-        candidates=None,
-        format=None,
-        encoding="utf-8",
-        on_error="raise",
-        trust=False,
-        file=None,
-    ):
+        path: StrPath,
+        format: FormatName | None = None,
+        encoding: str = "utf-8",
+        on_error: OnError = "raise",
+        trust: bool = False,
+        file: int | None = None,
+    ) -> None:
         self.report = DamageReport(str(path), on_error)
-        try:
-            "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
-            utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
-        except LookupError:
-            raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-        self.records, self.side, self.goes_back, self._blocks = 0, [], False, []
+        self._told_encoding = _checked_encoding(encoding)
+        self.records, self._blocks = 0, []
+        self.side: list[str] = []
+        self.goes_back = False
         self.source = Source(path, cores(), file)
         try:
-            self._recognise(wanted, candidates, format, "utf-8" if utf8 else encoding, trust)
+            self._recognise(format, trust)
         except BaseException:
             self.source.close()
             raise
 
-    def _recognise(self, wanted, candidates, format, encoding, trust):
-        stream, head, told_encoding = self.source, _head_of(self.source), encoding
-        if encoding != "utf-8" and format in (None, "text") and not kind_of(head):
-            self._check_not_utf8(head, encoding)
-            stream, encoding = Transcoded(self.source, encoding, head), "utf-8"
-            head = _head_of(stream)
+    @property
+    def dim(self) -> int:
+        return self.layout.dim
+
+    def _recognise(self, format, trust):
+        self._open_stream(format)
         size = self.source.size if self.source.compression is None else None
-        if not head and self.source.damage:
-            raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
-        layout = detect(head, self.source.path, size, format)
-        if candidates is not None:
-            at_any_place = stream is self.source and self.source.compression is None and not isinstance(layout, str)
-            if at_any_place and encoding == "utf-8" and layout.dim >= _LEAST_NUMBERS and size >> 63 - LENGTH_BITS == 0:
-                self.goes_back = True
-            else:
-                self.side = list(candidates(wanted))
-                wanted = [*wanted, *self.side]
+        layout = detect(self._head, self.source.path, size, format)
+        self._table = None
         if isinstance(layout, str):
-            self._open_table(layout, head, wanted, encoding, trust)
-            return
+            layout, self._table = open_table(layout, self.source, self._head, self._told_encoding, trust)
+        else:
+            self._check_one_byte_space(layout)
+        self.layout = layout
+        self._check_header()
+
+    def _open_stream(self, format):
+        """The first bytes, and where to read on: as UTF-8 where the file is text in another encoding."""
+        self._stream, self._encoding, self._head = self.source, self._told_encoding, _head_of(self.source)
+        if self._encoding != "utf-8" and format in (None, "text") and not kind_of(self._head):
+            self._check_not_utf8(self._head, self._encoding)
+            self._stream, self._encoding = Transcoded(self.source, self._encoding, self._head), "utf-8"
+            self._head = _head_of(self._stream)
+        if not self._head and self.source.damage:
+            raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
+
+    def _check_one_byte_space(self, layout):
+        encoding = self._encoding
         if layout.kind == "binary" and " ".encode(encoding, "replace") != b" ":
             raise ValueError(
                 f"{self.source.path} is in word2vec's binary format, where a word ends at a space of one byte; {encoding} has "
                 "none, so its words cannot be in it. Leave encoding= out, or pass the right one; where its words are in "
                 f"{encoding} all the same, no program can part them from the numbers: write the vectors anew, words in UTF-8."
             )
-        self.layout = layout
+
+    def _check_header(self):
+        layout = self.layout
         if layout.header and layout.header[1] != layout.dim:
             message = f"the header says {layout.header[1]} numbers a word, the lines hold {layout.dim}"
             self.report.add("header", message, place("line", 1, 0))
         if layout.alone is not None:
             message = f"expected two numbers, of the words and of the numbers a word, or no such line, got {layout.alone} alone"
             self.report.add("header", message, place("line", 1, 0))
-        if encoding == told_encoding:
-            self._check_words(sample_words(head, layout), encoding, wanted is not None)
-        hot, self.threads = hot_loops(self.source.usual_unpacked_size())
-        self._encodings = encoding, told_encoding
-        self._hot = hot
-        self.reader = self._reader_of(stream, head, wanted, every=self.goes_back)
+
+    def look_for(
+        self, words: list[str] | None, candidates: Callable[[list[str]], Collection[str]] | None = None
+    ) -> None:
+        """Say what is wanted. Once, before `run`.
+
+        Args:
+            words: list of the words that are looked for, without repetition; None for all.
+            candidates: list of wanted words → set of other words that may be needed where those are not found.
+        """
+        if candidates is not None:
+            self.goes_back = self._can_go_back()
+            self.side = [] if self.goes_back else list(candidates(words))
+            words = [*words, *self.side]
+        if self._table:
+            self.reader, self.threads = self._table(words), 1
+            return
+        if self._encoding == self._told_encoding:
+            self._check_words(sample_words(self._head, self.layout), self._encoding, words is not None)
+        self._hot, self.threads = hot_loops(self.source.usual_unpacked_size())
+        self.reader = self._reader_of(self._stream, self._head, words, every=self.goes_back)
+
+    def _can_go_back(self):
+        """Whether records can be read at any place, and are not too many to be noted."""
+        at_any_place = self._stream is self.source and self.source.compression is None and not self._table
+        few = self.dim >= _LEAST_NUMBERS and self.source.size >> 63 - LENGTH_BITS == 0
+        return at_any_place and self._encoding == "utf-8" and few
 
     def _reader_of(self, stream, head, wanted, every=False):
         reader = BinaryReader if self.layout.kind == "binary" else TextReader
         if wanted is not None:
             wanted = self._encoded(wanted)
         first_only = self.report.on_error == "raise"
-        return reader(stream, self.layout, head, wanted, *self._encodings, self._hot, first_only, every)
+        encodings = self._encoding, self._told_encoding
+        return reader(stream, self.layout, head, wanted, *encodings, self._hot, first_only, every)
 
     def _encoded(self, words):
         """The words as bytes of the file; all at once, where none holds a newline."""
-        encoding, errors = self._encodings[0], "surrogatepass" if self._encodings[0] == "utf-8" else "replace"
+        encoding, errors = self._encoding, "surrogatepass" if self._encoding == "utf-8" else "replace"
         if encoding == "utf-8" and words:
             encoded = "\n".join(words).encode(encoding, errors).split(b"\n")
             if len(encoded) == len(words):
                 return encoded
         return [word.encode(encoding, errors) for word in words]
-
-    def _open_table(self, kind, head, wanted, encoding, trust):
-        self.reader = open_table(kind, self.source, head, wanted, encoding, trust)
-        self.layout = self.reader.layout
-        self.threads = 1
 
     def _check_not_utf8(self, head, encoding):
         """UTF-8 reads as Chinese gibberish in GB18030, and as gibberish in many others."""
@@ -232,6 +265,14 @@ class Opened:
 
     def __exit__(self, *_):
         self.source.close()
+
+
+def _checked_encoding(encoding):
+    try:
+        "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
+        return "utf-8" if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else encoding
+    except LookupError:
+        raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
 
 
 def _head_of(stream):

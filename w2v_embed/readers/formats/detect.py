@@ -22,13 +22,15 @@ ARTIFACTS = ("safetensors", "npz")  # what EmbeddingMatrix.save writes
 @dataclass(frozen=True)
 class Layout:
     """Where the vectors are. `header`: the words and numbers a word that a first line claims, or None; `begin`: bytes before
-    the first vector; `dim`: numbers a word, as the lines have it; `alone`: a number that is all that the first line holds."""
+    the first vector; `dim`: numbers a word, as the lines have it; `alone`: a number that is all that the first line holds;
+    `ngrams`: whether there are n-grams that make vectors for other words."""
 
     kind: str
     dim: int
     header: tuple[int, int] | None
     begin: int
     alone: int | None = None
+    ngrams: bool = False
 
 
 # first bytes (in lower case, after white space) → what that is, and what to do

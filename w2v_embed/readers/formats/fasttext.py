@@ -80,31 +80,47 @@ def is_old(head):
     )
 
 
-def load_fasttext(source, head, wanted, encoding):
-    """A .bin → gensim.
+class FastTextFile:
+    """A .bin of which the header has been read.
 
     Args:
         source: the open `Source`, of which `head` was read already.
-        wanted: the words to keep (a dict or set), or None for all.
-        encoding: of the words.
 
-    Returns:
-        (`FastTextKeyedVectors` with these words, in the order of the file, and all n-grams; int64 array of their rows in the
-        file; how many words the file has; dict row → `Damage` of words that stand there again or are not in `encoding`)
+    Attributes:
+        header: the `Header`.
+        words: how many words it has.
 
     Raises:
-        ValueError: it is cut off, lies about its sizes, or holds no vectors of words.
+        ValueError: its header says what cannot be, or it holds no vectors of words.
     """
-    data = _Bytes(source, head)
-    header, entries, pruned = _read_header(data)
-    words, counts, odd = _read_words(data, entries, wanted, encoding)
-    data.skip(8 * max(pruned, 0), "before the vectors")
-    _read_shape(data, header, entries)
-    numbers = np.fromiter(words.values(), np.int64, len(words))
-    own = _read_rows(data, entries, header.dim, numbers)
-    ngrams = _read_rows(data, header.bucket, header.dim)
-    _check_work(data, words, header)
-    return _to_gensim(list(words), counts, header, own, ngrams), numbers, entries, odd
+
+    def __init__(self, source, head):
+        self._data = _Bytes(source, head)
+        self.header, self.words, self._pruned = _read_header(self._data)
+
+    def read(self, wanted, encoding):
+        """All else → gensim.
+
+        Args:
+            wanted: the words to keep (a dict or set), or None for all.
+            encoding: of the words.
+
+        Returns:
+            (`FastTextKeyedVectors` with these words, in the order of the file, and all n-grams; int64 array of their rows in
+            the file; dict row → `Damage` of words that stand there again or are not in `encoding`)
+
+        Raises:
+            ValueError: it is cut off or lies about its sizes.
+        """
+        data, header = self._data, self.header
+        words, counts, odd = _read_words(data, self.words, wanted, encoding)
+        data.skip(8 * max(self._pruned, 0), "before the vectors")
+        _read_shape(data, header, self.words)
+        numbers = np.fromiter(words.values(), np.int64, len(words))
+        own = _read_rows(data, self.words, header.dim, numbers)
+        ngrams = _read_rows(data, header.bucket, header.dim)
+        _check_work(data, words, header)
+        return _to_gensim(list(words), counts, header, own, ngrams), numbers, odd
 
 
 class _Bytes:

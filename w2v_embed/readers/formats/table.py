@@ -7,7 +7,7 @@ import numpy as np
 from ..blocks import Block
 from ..damage import Damage, Damages
 from .detect import Layout
-from .fasttext import load_fasttext
+from .fasttext import FastTextFile, NGrams
 
 _ROWS = 4096  # a block
 
@@ -16,7 +16,7 @@ class TableReader:
     """A table → blocks, as the other readers give them.
 
     Args:
-        kind: of the file.
+        layout: of the file.
         words: list of str, in the order of the rows.
         rows: what gives rows when it is sliced; its `shape` is (rows, dim).
         wanted: list of the words that are looked for, or None for all.
@@ -30,11 +30,10 @@ class TableReader:
     first_record = 1
     least_bytes = 4
 
-    def __init__(self, kind, words, rows, wanted, ids=None, *, count=None, odd=None, kv=None):
+    def __init__(self, layout, words, rows, wanted, ids=None, *, count=None, odd=None, kv=None):
         self.words, self.rows, self.kv = words, rows, kv
-        self.dim = int(rows.shape[1])
+        self.layout, self.dim = layout, layout.dim
         self.ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
-        self.layout = Layout(kind, self.dim, None, 0)
         self._target_of = None if wanted is None else {word: k for k, word in enumerate(wanted)}
         self._next, self._odd = 0, odd or {}
         self._count, self._alone = (rows.shape[0], False) if count is None else (count, True)
@@ -99,14 +98,14 @@ class _Span:
     begin = stop = 0
 
 
-def open_table(kind, source, head, wanted, encoding, trust):
-    """The `TableReader` of a file.
+def open_table(kind, source, head, encoding, trust):
+    """Open such a file → its `Layout`, and a callable: list of the words that are looked for, or None → the `TableReader`.
 
     Args:
         kind: "fasttext", "gensim", "safetensors" or "npz".
         source: the open `Source`.
         head: what was read from it already.
-        wanted, encoding, trust: as for `Opened`.
+        encoding, trust: as for `Opened`.
     """
     path = source.path
     if kind == "gensim" and source.compression:
@@ -117,28 +116,38 @@ def open_table(kind, source, head, wanted, encoding, trust):
     if kind == "gensim" and not trust:
         raise ValueError(
             f"{path} is a Python pickle, probably gensim's own format. Opening one can run code that somebody put in it. "
-            "If you made the file, or trust who did, pass trust=True to load_vectors (--trust on the command line), and what "
-            "it returns to build_matrix: the file cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
+            "If you made the file, or trust who did, pass trust=True: it is read as a whole, for it "
+            "cannot be streamed. Else ask for word2vec format (kv.save_word2vec_format)."
         )
     if kind == "fasttext":
-        kv, ids, count, odd = load_fasttext(source, head, None if wanted is None else set(wanted), encoding)
-        return TableReader(kind, kv.index_to_key, kv.vectors, wanted, ids, count=count, odd=odd, kv=kv)
+        file = FastTextFile(source, head)
+
+        def table(wanted):
+            kv, ids, odd = file.read(None if wanted is None else set(wanted), encoding)
+            return TableReader(layout, kv.index_to_key, kv.vectors, wanted, ids, count=file.words, odd=odd, kv=kv)
+
+        layout = Layout(kind, file.header.dim, None, 0, ngrams=file.header.has_ngrams)
+        return layout, table
     if source.compression:
         raise ValueError(
             f"{path} is a {kind} file packed with {source.compression}, which only word2vec's formats and fastText's may be. "
             "Unpack it first."
         )
     if kind == "gensim":
-        return _open_gensim(path, wanted)
-    from ...store import read_vectors
+        kv, words, ids = _open_gensim(path)
+        rows = kv.vectors
+    else:
+        from ...store import read_vectors
 
-    words, ids, rows = read_vectors(path, kind, source.file)
-    if not words:
-        raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
-    return TableReader(kind, words, rows, wanted, ids)
+        kv = None
+        words, ids, rows = read_vectors(path, kind, source.file)
+        if not words:
+            raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
+    layout = Layout(kind, int(rows.shape[1]), None, 0, ngrams=NGrams.of(kv) is not None)
+    return layout, lambda wanted: TableReader(layout, words, rows, wanted, ids, kv=kv)
 
 
-def _open_gensim(path, wanted):
+def _open_gensim(path):
     from gensim.models import KeyedVectors
 
     try:
@@ -154,7 +163,7 @@ def _open_gensim(path, wanted):
         raise ValueError(f"{path} holds a {type(kv).__name__}; expected gensim KeyedVectors or a model with them.")
     if not words:
         raise ValueError(f"{path} holds KeyedVectors without a word; expected one at least.")
-    return TableReader("gensim", words, kv.vectors, wanted, ids, kv=kv)
+    return kv, words, ids
 
 
 def _checked_gensim(kv):
