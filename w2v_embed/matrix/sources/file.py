@@ -47,7 +47,7 @@ class FileSource(BaseSource):
     ) -> None:
         self._opened = Opened(path, format=format, encoding=encoding, on_error=on_error, trust=trust)
         super().__init__(path.name, self._opened.dim, self._opened.report)
-        self.has_ngrams: bool = self._opened.has_ngrams
+        self.has_ngrams: bool = self._opened.layout.ngrams
         self._progress, self._found = progress, list[str]()
         self._side = HeldRows(self.name, {}, np.empty((0, self.dim)), self.report)
 
@@ -58,7 +58,7 @@ class FileSource(BaseSource):
         places: Ids,
         candidates: Callable[[Sequence[str]], Collection[str]] | None = None,
     ) -> Bools:
-        self._opened.look_for(words, candidates)
+        self._opened.look_for(list(words), candidates)
         sink = _Rows(words, matrix, places, self._opened.side, candidates)
         self._opened.run(sink, self._progress, log=False)
         found = sink.found[: len(words)]
