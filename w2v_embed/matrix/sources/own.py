@@ -65,19 +65,18 @@ class OwnSource(BaseSource):
                 bad = np.setdiff1d(numbers, good)
                 found[bad], matrix[places[bad]] = False, 0
         if _sum_of(matrix, others) != before:
-            raise ValueError(f"{self.name}.fill must write rows at places[k] alone, received others: rows of other words")
+            raise ValueError(f"{self.name}.fill must write rows at places[k] alone, received changes of others")
         return found
 
     def has(self, words: Sequence[str]) -> Bools:
         return self._bools("has", self._source.has(list(words)), len(words))
 
     def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
-        lent = np.zeros(len(words), np.bool_)
-        for part in self._source.lend(list(words)):
-            numbers, rows = self._part(part, len(words))
-            if lent[numbers].any() or len(np.unique(numbers)) < len(numbers):
-                raise ValueError(f"{self.name}.lend must give each word's row once, received some again: {quoted(part)}")
-            lent[numbers] = True
+        parts = [self._part(part, len(words)) for part in self._source.lend(list(words))]
+        if parts:
+            numbers, rows = map(np.concatenate, zip(*parts))
+            if len(np.unique(numbers)) < len(numbers):
+                raise ValueError(f"{self.name}.lend must give the row of each word once, received one again")
             yield self._finite(words, numbers, rows)
 
     def ngrams(self) -> NGrams | None:
