@@ -278,9 +278,7 @@ def test_subwords(tmp_path):
         assert em.provenance.tolist() == ["padding", name, *["oov"] * 4]
         assert not em.matrix[2:].any()
         assert em.coverage.suggestions["subwords"] == ["nightzzq", "Zz9", "NIGHT"]
-        assert (
-            "3 missing words: the vectors' n-grams make a row for them (fallback subwords)" in em.coverage.summary()
-        )
+        assert "3 missing words: the vectors' n-grams make a row for them (fallback subwords)" in em.coverage.summary()
         em = build_matrix(source, index, fallbacks=["lower", "subwords"], suggest=True)
         assert em.provenance.tolist()[1:] == [name, *[f"{name} (subwords)"] * 2, f"{name} (lower)", "oov"]
         for word in ("nightzzq", "Zz9"):

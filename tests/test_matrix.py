@@ -144,7 +144,9 @@ def test_unknown_rows(path):
 
     ones = build_matrix(path, index, oov=lambda shape, rng: np.ones(shape))
     assert ones.matrix[ones.oov_rows].tolist() == [[1] * 4] * 3
-    with pytest.raises(ValueError, match=r"oov must return finite rows of shape \(3, 4\), received float64 of shape \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"oov must return finite rows of shape \(3, 4\), received float64 of shape \(4,\)"
+    ):
         build_matrix(path, index, oov=lambda shape, rng: np.ones(4))
     with pytest.raises(ValueError, match="oov must be .* received 'random'"):
         build_matrix(path, index, oov="random")

@@ -174,24 +174,42 @@ ONE, ROW = np.array([0]), np.ones((1, 4))
 HOSTILE = {
     "no name": ({"name": property(lambda self: "", lambda *_: None)}, "Hostile.name must be a text .* received ''"),
     "a name of 3": ({"name": property(lambda self: 3, lambda *_: None)}, "Hostile.name must be a text .* received 3"),
-    "half a number": ({"dim": property(lambda self: 2.5, lambda *_: None)}, "Hostile.dim must be a whole .* received 2.5"),
+    "half a number": (
+        {"dim": property(lambda self: 2.5, lambda *_: None)},
+        "Hostile.dim must be a whole .* received 2.5",
+    ),
     "no numbers": ({"dim": property(lambda self: 0, lambda *_: None)}, "Hostile.dim must be .* from 1 on, received 0"),
-    "says nothing": ({"fill": spoiled(lambda *_: None)}, r"toy.fill must return bools of shape \(3,\), received object"),
+    "says nothing": (
+        {"fill": spoiled(lambda *_: None)},
+        r"toy.fill must return bools of shape \(3,\), received object",
+    ),
     "says too little": ({"fill": spoiled(lambda m, p, f: f[1:])}, r"toy.fill must .* received bool of shape \(2,\)"),
     "says numbers": ({"fill": spoiled(lambda m, p, f: f + 0)}, r"toy.fill must return bools .* received int64"),
     "fills what it has not": (
         writes(lambda places, found: places[~found]),
         "toy.fill must write the rows of the words alone that it says it found, received numbers for 'THE'",
     ),
-    "fills what it has not with NaN": (writes(lambda places, found: places[~found], np.nan), "received numbers for 'THE'"),
-    "fills the padding": (writes(lambda *_: 0), r"toy.fill must write rows at places\[k\] alone, received changes of others"),
+    "fills what it has not with NaN": (
+        writes(lambda places, found: places[~found], np.nan),
+        "received numbers for 'THE'",
+    ),
+    "fills the padding": (
+        writes(lambda *_: 0),
+        r"toy.fill must write rows at places\[k\] alone, received changes of others",
+    ),
     "fills another's row": (writes(lambda *_: 1), r"toy.fill must write rows at places\[k\] alone, received changes"),
     "fills NaN": (
         writes(lambda places, found: places[found], np.nan),
-        'toy, word \'cat\': expected finite numbers in its vector.* on_error="skip"',
+        "toy, word 'cat': expected finite numbers in its vector.* on_error=\"skip\"",
     ),
-    "has numbers": ({"has": lambda self, words: np.arange(len(words)), **lends()}, "toy.has must return bools of shape"),
-    "has too much": ({"has": lambda self, words: [True] * 99, **lends()}, r"toy.has must .* received bool of shape \(99,\)"),
+    "has numbers": (
+        {"has": lambda self, words: np.arange(len(words)), **lends()},
+        "toy.has must return bools of shape",
+    ),
+    "has too much": (
+        {"has": lambda self, words: [True] * 99, **lends()},
+        r"toy.has must .* received bool of shape \(99,\)",
+    ),
     "lends rows alone": (lends(ROW[0]), PAIRS),
     "lends None": (lends(None), PAIRS + "None"),
     "lends flat rows": (lends((ONE, ROW[0])), PAIRS),
@@ -301,7 +319,9 @@ def test_a_format_is_obeyed(tmp_path):
     with pytest.raises(ValueError, match="format must be .* received 'tekst'"):
         build_matrix(path, ["a"], format="tekst")
     kv = load_vectors(path)
-    assert same_bits(build_matrix(kv, ["a"], format="binary").matrix, build_matrix(path, ["a"]).matrix)  # of paths alone
+    assert same_bits(
+        build_matrix(kv, ["a"], format="binary").matrix, build_matrix(path, ["a"]).matrix
+    )  # of paths alone
 
 
 @pytest.mark.parametrize(
@@ -351,7 +371,9 @@ def test_rows_of_unknown_ids_are_keyed_by_their_ids(path):
     lookup = StringLookup(vocabulary=["cat", "the"], num_oov_indices=3, mask_token="")
     em = build_matrix(path, lookup, oov="normal", seed=2)
     assert len({row.tobytes() for row in em.matrix}) == em.shape[0]
-    more = build_matrix(path, StringLookup(vocabulary=["cat", "the", "x"], num_oov_indices=3, mask_token=""), oov="normal", seed=2)
+    more = build_matrix(
+        path, StringLookup(vocabulary=["cat", "the", "x"], num_oov_indices=3, mask_token=""), oov="normal", seed=2
+    )
     assert same_bits(more.matrix[: em.shape[0]], em.matrix)
 
 

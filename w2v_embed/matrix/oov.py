@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._types import Floats, Ids, Oov
     from .embedding_matrix import EmbeddingMatrix
 
+
 def checked_oov(oov: Oov) -> Oov:
     """`oov`, if it says how to make rows."""
     if not callable(oov):
@@ -43,7 +44,9 @@ def fill_unknown(em: EmbeddingMatrix, unknown_rows: Sequence[int], oov: Oov, see
         shape = len(places), em.vector_size
         rows = np.asarray(oov(shape, np.random.default_rng(seed)))
         if rows.shape != shape or rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
-            raise ValueError(f"oov must return finite rows of shape {shape}, received {rows.dtype} of shape {rows.shape}")
+            raise ValueError(
+                f"oov must return finite rows of shape {shape}, received {rows.dtype} of shape {rows.shape}"
+            )
         em.matrix[places] = rows
         return
     known = np.array([em.word_index[word] for word in found], np.int64)
@@ -63,7 +66,10 @@ def draw(things: Iterable[str | int], dim: int, seed: int) -> npt.NDArray[np.flo
     >>> draw(["cat", "dog"], 3, seed=0).round(2).tolist() == draw(["dog", "cat"], 3, seed=0).round(2).tolist()[::-1]
     True
     """
-    texts = (b"id %d" % thing if isinstance(thing, int) else b"word " + thing.encode("utf-8", "surrogatepass") for thing in things)
+    texts = (
+        b"id %d" % thing if isinstance(thing, int) else b"word " + thing.encode("utf-8", "surrogatepass")
+        for thing in things
+    )
     seeded = hashlib.blake2b(b"%d " % seed, digest_size=16)
     keys = np.frombuffer(b"".join(_digest(seeded, text) for text in texts), "<u8").reshape(-1, 2)
     bits = np.random.Philox(key=0)

@@ -39,7 +39,7 @@ def source_of(
     """What `build_matrix` was given as vectors, as a source. No file is read whole before the source is asked to `fill`.
 
     Args:
-        value: a path, a gensim KeyedVectors, an `EmbeddingMatrix`, a `Source`, or an object with `vector_size` and `vectors_for`.
+        value: a path, a gensim KeyedVectors, an `EmbeddingMatrix`, a `Source`, an object with `vector_size` and `vectors_for`.
         encoding, format, on_error, trust, progress: as for `build_matrix`.
 
     Raises:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class OwnSource(BaseSource):
-    """A user's source, whose answers are checked: their shapes and types, that rows are finite (the others are damage, and count
-    as not there), and that it writes no other rows than those of the words that it says it found.
+    """A user's source, whose answers are checked: their shapes and types, that rows are finite (others are damage, and count as
+    not there), and that it writes no other rows than those of the words that it says it found.
 
     Args:
         source: the `Source`, which may have more, see `BaseSource`.
@@ -95,7 +95,8 @@ class OwnSource(BaseSource):
             if good and rows.shape == (*numbers.shape, self.dim) and rows.ndim == 2 and rows.dtype.kind in "fiu":
                 return numbers, rows
         raise ValueError(
-            f"{self.name}.lend must give pairs of numbers from 0 to {n - 1}, (k,), and rows (k, {self.dim}), received {quoted(part)}"
+            f"{self.name}.lend must give pairs of numbers from 0 to {n - 1}, (k,), and rows (k, {self.dim}), "
+            f"received {quoted(part)}"
         )
 
     def _bools(self, call, answer, n):
