@@ -11,7 +11,7 @@ import numpy as np
 
 from ..parts import FIRST_SOURCE, OOV, PADDING, UNUSED, check_told, checked, exact_words
 from ..readers.damage import DamageReport
-from ..readers.formats.fasttext import NGrams
+from ..readers.ngrams import NGrams
 from ..shown import plain_errors
 from ..vocabulary import read_vocabulary
 from .coverage import Coverage
@@ -294,7 +294,7 @@ def _build(sources, vocabulary, plan, progress, *, oov, suggest, seed, dtype, en
     if vocabulary.padding_row == 0:
         origins[0] = PADDING
     names = [_name_of(source) for source in sources]
-    if plan.needs_subwords and not any(map(has_ngrams, sources)):
+    if plan.needs_subwords and not any(has_ngrams(source, encoding, on_error) for source in sources):
         raise ValueError(
             'the fallback "subwords" needs fastText vectors with character n-grams, as load_vectors reads them from a .bin of '
             f"fastText; received {', '.join(names)}"

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...readers.compression import Source
-from ...readers.damage import Damage, Damages
-from ...readers.formats.detect import kind_of
-from ...readers.formats.fasttext import HEAD, NGrams, header_of
+from ...readers.damage import Damages
+from ...readers.ngrams import NGrams
 from ...readers.opened import Opened
 from ...readers.scan.keys import keys_of
 
@@ -79,16 +77,12 @@ class Selection:
         self._opened.source.close()
 
 
-def has_ngrams(source):
+def has_ngrams(source, encoding="utf-8", on_error="raise"):
     """Whether a path or object has n-grams, as of fastText, that make vectors for other words."""
     if not isinstance(source, (str, Path)):
         return NGrams.of(source) is not None
-    with Source(source) as file:
-        head = bytearray(HEAD)
-        with memoryview(head) as view:
-            head = bytes(head[: file.readinto(view)])
-    header = header_of(head) if kind_of(head) == "fasttext" else None
-    return header is not None and header.has_ngrams
+    with Opened(source, encoding=encoding, on_error=on_error) as file:
+        return file.layout.ngrams
 
 
 class HeldRows:
@@ -135,8 +129,7 @@ class _Found:
         _, first = np.unique(targets[new], return_index=True)
         new = np.sort(new[first])
         for k in np.setdiff1d(np.arange(len(targets)), new).tolist():
-            message = f"the word {self._word(targets[k])!r} stands here again"
-            again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+            again.add(block.again(k, self._word(targets[k])))
         return new, again
 
     def _word(self, target):
