@@ -1,7 +1,7 @@
 """This checkout against another one of this project, in turn: python benchmarks/before.py FOLDER [--rounds N] [--only NAME …]
 
-Whatever a user waits for: selection, whole files, packed files, fallbacks, layers, encoding, `import w2v_embed` and `--help`. Each
-measurement is a process of its own; ratios are of the two runs of one round, whose order changes, in wall and in processor
+Whatever a user waits for: selection, whole files, packed files, fallbacks, layers, encoding, `import w2v_embed` and `--help`.
+Each measurement is a process of its own; ratios are of the two runs of one round, whose order changes, in wall and in processor
 seconds. Files as of run.py.
 """
 
@@ -86,7 +86,7 @@ def entries(text, binary, index):
         "encode": run("encode_w2v_embed", MODEL),
         "import": lambda checkout: whole(checkout, "-c", "import w2v_embed"),
         "first names": lambda checkout: whole(checkout, "-c", "from w2v_embed import build_matrix, load_vectors"),
-        "--help": lambda checkout: whole(checkout, "-c", "from w2v_embed.cli import main; main()", "--help"),
+        "help": lambda checkout: whole(checkout, "-c", "from w2v_embed.cli import main; main()", "--help"),
     }
 
 
