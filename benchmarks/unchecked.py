@@ -3,7 +3,7 @@
 import numpy as np
 
 from w2v_embed.readers import opened
-from w2v_embed.readers.formats.detect import Layout
+from w2v_embed.readers.formats.text import Layout, Text
 from w2v_embed.readers.scan import kernels
 
 
@@ -12,7 +12,8 @@ def install(path):
     with open(path, "rb") as file:
         line = file.readline()
     words, dim = map(int, line.split())
-    opened.detect = lambda *_: Layout("text", dim, (words, dim), len(line))
+    opened.detect = lambda *_: Text()
+    Text.open = lambda *_: Layout(dim, (words, dim), len(line))
     opened.Opened._check_words = lambda *_: None
     kernels.scan_text = scan_text
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
 OnError: TypeAlias = Literal["raise", "skip"]
-FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim"]
+FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim", "npz", "safetensors"]
 DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
 OovName: TypeAlias = Literal["zeros", "normal", "mean"]
 Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"

@@ -58,7 +58,7 @@ def build_matrix(
 
     Args:
         vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, an `EmbeddingMatrix`, any object with
-            `vector_size` and `vectors_for(words) -> (rows, found)`, a `Source`, or a list of these, of which an earlier one wins.
+            `vector_size` and `vectors_for(words) -> (rows, found)`, a `Source`, or a list of these: an earlier one wins.
         word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a
             Hugging Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one
             word a line) or .tsv (word, tab, id).

@@ -1,12 +1,15 @@
 """A vector file as blocks of whole records; what text and binary have in common."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from .damage import Damage, Damages, zero_tail
-from .formats.detect import looks_like, reads_as
+from .damage import Damage, Damages, again, zero_tail
+from .encodings import looks_like, reads_as
 from .scan import plain
 
 _BLOCK = 1 << 21
@@ -29,6 +32,34 @@ class Block:
     words: list | None  # all words, where all are wanted
     rows: np.ndarray
     damage: Damages
+
+    def again(self, k: int, word: str) -> Damage:
+        """The word of row `k` came before."""
+        return again(word, int(self.where[k]), int(self.begins[k]))
+
+
+def first_of_equal(names: list[str], block: Block, seen: dict[str, Any] | set[str]) -> tuple[list[int] | None, Damages]:
+    """Where words of `block` stand that came before.
+
+    Args:
+        names: the words of its rows.
+        seen: the words of all blocks before it.
+
+    Returns:
+        (positions of the rows to keep, or None for all; the `Damages`)
+    """
+    repeated = Damages()
+    keys = seen.keys() if isinstance(seen, dict) else seen
+    if len(set(names)) == len(names) and keys.isdisjoint(names):
+        return None, repeated
+    now, keep = set(), []
+    for k, word in enumerate(names):
+        if word in seen or word in now:
+            repeated.add(block.again(k, word))
+        else:
+            now.add(word)
+            keep.append(k)
+    return keep, repeated
 
 
 class Notes:
@@ -98,7 +129,8 @@ class BlockReader:
         notes: list of the workers' `Notes`.
     """
 
-    unit = "record"
+    unit: str = "record"
+    has_bytes: bool = True  # places are told with the byte
 
     def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only, every=False):
         self.source, self.layout, self.dim = source, layout, layout.dim

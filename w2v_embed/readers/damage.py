@@ -42,6 +42,11 @@ def zero_tail(number, byte):
     return Damage("truncated", f"the file ends in {number} zero bytes, as an unfinished download does", 0, byte)
 
 
+def again(word: str, record: int = 0, byte: int = 0) -> Damage:
+    """A word that came before."""
+    return Damage("duplicate word", f"the word {word!r} stands here again", record, byte)
+
+
 class Damages:
     """What is wrong in one block: of each kind the first things one by one (`each`), the others counted (`more`).
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..progress import reporter
-from .compression import Source, Transcoded
+from .compression import Source
 from .damage import DamageReport, place
+from .encodings import Transcoded, checked_encoding, not_in, refuse_utf8
 from .excerpt import read_apart, read_stretch
-from .formats.binary import BinaryReader
-from .formats.detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
-from .formats.table import open_table
-from .formats.text import TextReader
+from .formats import Beginning, Format, Layout, detect
 from .relay import relay
 from .scan.hot import cores, hot_loops
 from .scan.keys import keys_of
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 
     from .._types import FormatName, OnError, StrPath
 
-_NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
+HEAD = 1 << 18  # bytes (unpacked) that are looked at to recognise a file
 # Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.
 _LEAST_NUMBERS = 50
 
@@ -43,8 +40,7 @@ class Opened:
     Attributes:
         source: the `Source`.
         report: the `DamageReport`.
-        layout: the `Layout`.
-        dim: numbers a word. Where the file begins with it, no more of the file has been read.
+        format, layout: the `Format`, and the `Layout` that it has found.
         reader: the `BlockReader` (or `TableReader`) that follows the layout, once `look_for` was called.
         records: how many lines or records have been read.
         side: list of the candidates that are looked for in the same run, as if they were wanted, with numbers behind those.
@@ -61,7 +57,7 @@ class Opened:
         file: int | None = None,
     ) -> None:
         self.report = DamageReport(str(path), on_error)
-        self._told_encoding = _checked_encoding(encoding)
+        self._told_encoding = checked_encoding(encoding)
         self.records, self._blocks = 0, []
         self.side: list[str] = []
         self.goes_back = False
@@ -74,38 +70,34 @@ class Opened:
 
     @property
     def dim(self) -> int:
+        """Numbers a word. Where the file begins with it, no more of the file has been read."""
         return self.layout.dim
 
-    def _recognise(self, format, trust):
-        self._open_stream(format)
-        size = self.source.size if self.source.compression is None else None
-        layout = detect(self._head, self.source.path, size, format)
-        self._table = None
-        if isinstance(layout, str):
-            layout, self._table = open_table(layout, self.source, self._head, self._told_encoding, trust)
-        else:
-            self._check_one_byte_space(layout)
-        self.layout = layout
-        self._check_header()
+    @property
+    def has_ngrams(self) -> bool:
+        """Whether the file has n-grams that make vectors for other words."""
+        return self.layout.ngrams
 
-    def _open_stream(self, format):
-        """The first bytes, and where to read on: as UTF-8 where the file is text in another encoding."""
-        self._stream, self._encoding, self._head = self.source, self._told_encoding, _head_of(self.source)
-        if self._encoding != "utf-8" and format in (None, "text") and not kind_of(self._head):
-            self._check_not_utf8(self._head, self._encoding)
+    def _recognise(self, name, trust):
+        self._head = self._read_head(self.source)
+        self.format: Format = detect(self._head, self.source.path, name)
+        self._stream, self._encoding = self.source, self._told_encoding
+        if self.format.is_text and self._encoding != "utf-8":
+            refuse_utf8(self._head, self._encoding, self.source.path)
             self._stream, self._encoding = Transcoded(self.source, self._encoding, self._head), "utf-8"
-            self._head = _head_of(self._stream)
+            self._head = self._read_head(self._stream)
         if not self._head and self.source.damage:
             raise ValueError(f"{self.source.path}: {self.source.damage}. Download it again.")
+        cut = len(self._head) >= HEAD
+        self.layout: Layout = self.format.open(
+            Beginning(self.source, self._stream, self._head, cut, self._encoding, trust)
+        )
+        self._check_header()
 
-    def _check_one_byte_space(self, layout):
-        encoding = self._encoding
-        if layout.kind == "binary" and " ".encode(encoding, "replace") != b" ":
-            raise ValueError(
-                f"{self.source.path} is in word2vec's binary format, where a word ends at a space of one byte; {encoding} has "
-                "none, so its words cannot be in it. Leave encoding= out, or pass the right one; where its words are in "
-                f"{encoding} all the same, no program can part them from the numbers: write the vectors anew, words in UTF-8."
-            )
+    def _read_head(self, stream):
+        head = bytearray(HEAD)
+        with memoryview(head) as view:
+            return bytes(head[: stream.readinto(view)])
 
     def _check_header(self):
         layout = self.layout
@@ -129,27 +121,32 @@ class Opened:
             self.goes_back = self._can_go_back()
             self.side = [] if self.goes_back else list(candidates(words))
             words = [*words, *self.side]
-        if self._table:
-            self.reader, self.threads = self._table(words), 1
+        if self.layout.table:
+            self.reader, self.threads = self.layout.table(words), 1
             return
         if self._encoding == self._told_encoding:
-            self._check_words(sample_words(self._head, self.layout), self._encoding, words is not None)
+            self._check_words(words)
         self._hot, self.threads = hot_loops(self.source.usual_unpacked_size())
         self.reader = self._reader_of(self._stream, self._head, words, every=self.goes_back)
 
     def _can_go_back(self):
         """Whether records can be read at any place, and are not too many to be noted."""
-        at_any_place = self._stream is self.source and self.source.compression is None and not self._table
-        few = self.dim >= _LEAST_NUMBERS and self.source.size >> 63 - LENGTH_BITS == 0
-        return at_any_place and self._encoding == "utf-8" and few
+        if self._stream is not self.source or self.source.compression is not None or self.layout.table:
+            return False
+        return self._encoding == "utf-8" and self.dim >= _LEAST_NUMBERS and self.source.size >> 63 - LENGTH_BITS == 0
+
+    def _check_words(self, wanted):
+        """Where a file is in another encoding as a whole, words that are looked for would silently not be found."""
+        told = not_in(self._encoding, self.format.first_words(self._head, self.layout), self.source.path)
+        if told and wanted is not None:
+            self.report.add("encoding", told, place("line", 1, 0))
 
     def _reader_of(self, stream, head, wanted, every=False):
-        reader = BinaryReader if self.layout.kind == "binary" else TextReader
         if wanted is not None:
             wanted = self._encoded(wanted)
         first_only = self.report.on_error == "raise"
         encodings = self._encoding, self._told_encoding
-        return reader(stream, self.layout, head, wanted, *encodings, self._hot, first_only, every)
+        return self.format.reader(stream, self.layout, head, wanted, *encodings, self._hot, first_only, every)
 
     def _encoded(self, words):
         """The words as bytes of the file; all at once, where none holds a newline."""
@@ -159,27 +156,6 @@ class Opened:
             if len(encoded) == len(words):
                 return encoded
         return [word.encode(encoding, errors) for word in words]
-
-    def _check_not_utf8(self, head, encoding):
-        """UTF-8 reads as Chinese gibberish in GB18030, and as gibberish in many others."""
-        special = [word for word in head[:1024].split() if not word.isascii()][:-1]
-        if len(special) > 1 and all(reads_as(word, "utf-8") for word in special):
-            raise ValueError(
-                f"{self.source.path} is text in UTF-8, not in {encoding}: leave encoding={encoding!r} out."
-            )
-
-    def _check_words(self, words, encoding, select):
-        """Refuse a file that is in another encoding as a whole: words that are looked for would silently not be found."""
-        special = [word for word in words if not word.isascii()]
-        bad = [word for word in special if not reads_as(word, encoding)]
-        if len(bad) < 2 or 2 * len(bad) <= len(special):
-            return
-        guess = looks_like(bad)
-        told = f"{len(bad)} of its first {len(words)} words are not in {encoding}, as {bad[0][:40]!r}"
-        if guess:
-            raise ValueError(f'{self.source.path}: {told}. It looks like {_NAMES[guess]}: pass encoding="{guess}".')
-        if select:
-            self.report.add("encoding", told, place("line", 1, 0))
 
     def run(self, sink, progress=None, *, log=True):
         """Hand every block to `sink.add(block)`, in the order of the file.
@@ -253,8 +229,8 @@ class Opened:
         for wrong in sorted(block.damage.each + again.each, key=lambda wrong: wrong.record):
             if stop is None or wrong.record <= stop:
                 record, byte = where(wrong)
-                unit = self.reader.unit
-                spot = place(unit, self.reader.first_record + record, None if unit == "row" else byte)
+                reader = self.reader
+                spot = place(reader.unit, reader.first_record + record, byte if reader.has_bytes else None)
                 self.report.add(wrong.kind, wrong.message, spot)
         if stop is None:
             self.report.counts.update(block.damage.more)
@@ -265,17 +241,3 @@ class Opened:
 
     def __exit__(self, *_):
         self.source.close()
-
-
-def _checked_encoding(encoding):
-    try:
-        "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
-        return "utf-8" if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else encoding
-    except LookupError:
-        raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
-
-
-def _head_of(stream):
-    head = bytearray(HEAD)
-    with memoryview(head) as view:
-        return bytes(head[: stream.readinto(view)])

@@ -11,7 +11,7 @@ from ...readers.damage import DamageReport
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, Ids
-    from ...readers.formats.fasttext import NGrams
+    from ...readers.ngrams import NGrams
 
 
 class BaseSource:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...readers.damage import Damage, Damages
-from ...readers.formats.fasttext import NGrams
+from ...readers.damage import Damages
+from ...readers.ngrams import NGrams
 from ...readers.opened import Opened
 from ...readers.scan.keys import WordSet, keys_of
 from .base import BaseSource
@@ -47,7 +47,7 @@ class FileSource(BaseSource):
     ) -> None:
         self._opened = Opened(path, format=format, encoding=encoding, on_error=on_error, trust=trust)
         super().__init__(path.name, self._opened.dim, self._opened.report)
-        self.has_ngrams: bool = self._opened.layout.ngrams
+        self.has_ngrams: bool = self._opened.has_ngrams
         self._progress, self._found = progress, list[str]()
         self._side = HeldRows(self.name, {}, np.empty((0, self.dim)), self.report)
 
@@ -113,8 +113,7 @@ class _Found:
         _, first = np.unique(targets[new], return_index=True)
         new = np.sort(new[first])
         for k in np.setdiff1d(np.arange(len(targets)), new).tolist():
-            message = f"the word {self._word(targets[k])!r} stands here again"
-            again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+            again.add(block.again(k, self._word(targets[k])))
         return new, again
 
     def _word(self, target):

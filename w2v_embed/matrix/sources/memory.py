@@ -9,7 +9,7 @@ import numpy as np
 
 from ...checks import whole
 from ...readers.damage import DamageReport
-from ...readers.formats.fasttext import NGrams
+from ...readers.ngrams import NGrams
 from ..blocks import blocks_of
 from .base import BaseSource
 from .held import HeldRows

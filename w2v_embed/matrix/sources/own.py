@@ -17,7 +17,7 @@ from .base import BaseSource
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, Ids, Source
-    from ...readers.formats.fasttext import NGrams
+    from ...readers.ngrams import NGrams
 
 
 class OwnSource(BaseSource):

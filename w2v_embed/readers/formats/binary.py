@@ -6,12 +6,26 @@
 The C tool writes a newline after each vector, gensim none; a newline before a word is dropped, as gensim does.
 """
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..blocks import BlockReader
 from ..damage import Damage, zero_tail
+from ..scan import plain
+from .base import MOST_NUMBERS, Beginning, Format, Layout, as_unicode, counts_in, first_line
+from .strangers import refuse_empty
+from .text import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ..._types import Floats
+
+_SAMPLE = 64  # records that are looked at
 
 
 class BinaryReader(BlockReader):
@@ -79,3 +93,92 @@ class BinaryReader(BlockReader):
             message = f"expected finite numbers, got {row[column]} (number {column + 1} of {self.dim})"
             return None, None, Damage("not finite", message, record, begin)
         return buf[begin : vector - 1].tobytes(), row, None
+
+
+class Binary(Format):
+    """Records of a word and its numbers as float32."""
+
+    name = "binary"
+    about = "word2vec binary"
+    reader = BinaryReader
+    packable = True
+    suffixes = (".bin",)
+
+    def recognises(self, head: bytes) -> bool:
+        """A header, and no text behind it."""
+        first, begin = first_line(head)
+        header = counts_in(first)
+        body = head[begin:]
+        return header is not None and not is_text(body, lambda: _are_records(body, *header))
+
+    def open(self, file: Beginning) -> Layout:
+        """What the header says, held against the size of the file."""
+        path, encoding = file.path, file.encoding
+        refuse_empty(file.head, path)
+        first, begin = first_line(file.head, 3 if file.head.startswith(b"\xef\xbb\xbf") else 0)
+        header = counts_in(first)
+        if header is None:
+            raise ValueError(
+                f"{path} is not in word2vec's binary format: expected a first line like b'636013 300', got "
+                f'{bytes(first[:40])!r}. Pass format="text", or none to have it found.'
+            )
+        dim = header[1]
+        if not 0 < dim <= MOST_NUMBERS:
+            raise ValueError(
+                f"{path}, line 1: the header says {dim} numbers a word; expected 1 to {MOST_NUMBERS}. Download the file again."
+            )
+        if file.size is not None and begin + 4 * dim + 1 > file.size:
+            raise ValueError(
+                f"{path}, line 1: the header says {dim} numbers a word ({4 * dim} bytes), but the whole file has {file.size} "
+                "bytes. It is cut off or holds no word vectors: download it again."
+            )
+        if " ".encode(encoding, "replace") != b" ":
+            raise ValueError(
+                f"{path} is in word2vec's binary format, where a word ends at a space of one byte; {encoding} has "
+                "none, so its words cannot be in it. Leave encoding= out, or pass the right one; where its words are in "
+                f"{encoding} all the same, no program can part them from the numbers: write the vectors anew, words in UTF-8."
+            )
+        return Layout(dim, header, begin)
+
+    def first_words(self, head: bytes, layout: Layout) -> list[bytes]:
+        found = np.empty((_SAMPLE, 5), np.int64)
+        buf = np.frombuffer(head, np.uint8)[layout.begin :]
+        _, _, n, _ = plain.scan_binary(buf, len(buf), layout.dim, {}, found)
+        return [buf[begin:stop].tobytes() for _, _, begin, stop, _ in found[:n].tolist()]
+
+    def why_not(self, word: str, dim: int) -> str | None:
+        if word.isalnum():
+            return None
+        written = as_unicode(word)
+        if written is None:
+            return "is not Unicode text"
+        return "holds a space or a newline, which word2vec's binary format cannot" if {32, 10} & set(written) else None
+
+    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+        return b"%d %d\n" % (len(words), dim)
+
+    def rows(self, words: Sequence[str], vectors: Floats) -> bytes:
+        return b"".join(
+            b"%b %b\n" % (word.encode(), row.tobytes()) for word, row in zip(words, np.asarray(vectors, "<f4"))
+        )
+
+
+def _are_records(body, count, dim):
+    """Whether the first records are a word and `dim` numbers each, one at least: they are `count` and end where the file does,
+    or most numbers are of the sizes that vectors have (or not finite), as letters read as floats are not."""
+    most = len(body) // (4 * dim + 2) if dim else 0
+    if not most:
+        return False
+    found = np.empty((min(most, _SAMPLE), 5), np.int64)
+    buf = np.frombuffer(body, np.uint8)
+    position, n = plain.scan_binary(buf, len(buf), dim, {}, found)[:2]
+    words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in found[:n].tolist()]
+    whole = n == count and not body[position:].strip(b"\n")
+    strange = sum(not word or min(word) < 32 for word in words)
+    if not words or (4 * strange > len(words) and not whole):
+        return False
+    rows = np.empty((n, dim), np.float32)
+    plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
+    with np.errstate(invalid="ignore"):
+        usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6) | ~np.isfinite(rows)
+    return whole or usual.mean() > 0.75
