@@ -26,10 +26,10 @@ from .sources.base import BaseSource
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .._types import Fallback, FormatName, Ids, OnError, Oov, Progress, Source, StrPath
+    from .._types import Fallback, FallbackName, FormatName, Ids, OnError, Oov, Progress, Source, StrPath
     from ..parts import Label
 
-logger = logging.getLogger("w2v_embed")
+_logger = logging.getLogger("w2v_embed")
 
 
 @plain_errors
@@ -95,7 +95,7 @@ def build_matrix(
     """
     plan = Fallbacks(fallbacks)
     making = {"oov": checked_oov(oov), "suggest": bool(suggest), "seed": whole("seed", seed, 0), "dtype": _dtype(dtype)}
-    reading = {"format": format, "encoding": encoding, "on_error": on_error, "trust": bool(trust)}
+    reading: dict[str, Any] = {"format": format, "encoding": encoding, "on_error": on_error, "trust": bool(trust)}
     vocabulary = read_vocabulary(word_index, num_words, encoding=encoding)
     given = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
     if not given:
@@ -150,7 +150,7 @@ def _build(
     )
     if not (rows.origins > OOV).any():
         names = ", ".join(source.name for source in sources)
-        logger.warning("none of the %d words was found in %s", len(em.coverage.missing), names)
+        _logger.warning("none of the %d words was found in %s", len(em.coverage.missing), names)
     fill_unknown(em, vocabulary.unknown_rows, oov, seed)
     return em
 
@@ -170,13 +170,15 @@ def _check_sources(sources: list[BaseSource], plan: Fallbacks) -> None:
             )
 
 
-def _others(plan: Fallbacks, sources: list[BaseSource]) -> list[str]:
+def _others(plan: Fallbacks, sources: list[BaseSource]) -> list[FallbackName]:
     """The fallbacks that could be suggested: not in the plan, what they need is there, and n-grams last."""
     others = [name for name in NAMES if name not in (*plan.names, "subwords") and _works(name)]
-    return others + ["subwords"] * (not plan.needs_subwords and any(source.has_ngrams for source in sources))
+    if not plan.needs_subwords and any(source.has_ngrams for source in sources):
+        others.append("subwords")
+    return others
 
 
-def _works(name: str) -> bool:
+def _works(name: FallbackName) -> bool:
     """Whether what this fallback needs is installed."""
     try:
         Fallbacks([name])
@@ -196,7 +198,8 @@ class _Rows:
     """
 
     def __init__(self, vocabulary: Vocabulary, sources: list[BaseSource], dtype: str) -> None:
-        self._word_index, self._sources, self.filled = vocabulary.word_index, sources, []
+        self._word_index, self._sources = vocabulary.word_index, sources
+        self.filled: list[BaseSource] = []
         self._ids = np.fromiter(self._word_index.values(), np.int64, len(self._word_index))
         self.matrix = np.zeros((vocabulary.rows, sources[0].dim), dtype)
         self.origins = np.full(vocabulary.rows, UNUSED, np.int32)
@@ -227,7 +230,7 @@ class _Rows:
         return wide.candidates(words).difference(self._word_index, *(source.held for source in self.filled))
 
     def fall_back(
-        self, plan: Fallbacks, others: list[str], wide: Fallbacks
+        self, plan: Fallbacks, others: list[FallbackName], wide: Fallbacks
     ) -> tuple[Callable[[], dict[str, Derivation]], Mapping[str, list[str]]]:
         """Give the words that fallbacks find their rows. Only rows that a source has under that very word are lent.
 

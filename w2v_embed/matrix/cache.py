@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .embedding_matrix import EmbeddingMatrix
     from .fallbacks import Fallbacks
 
-logger = logging.getLogger("w2v_embed")
+_logger = logging.getLogger("w2v_embed")
 
 _YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 
@@ -103,7 +103,7 @@ def _take(path, key, make, files):
     try:
         em = load(path, make, accept)
     except (ValueError, OSError) as error:
-        logger.warning("the cached matrix is damaged and is built again: %s", error)
+        _logger.warning("the cached matrix is damaged and is built again: %s", error)
         return None
     if not _hold(files, contents):
         return None
@@ -116,7 +116,7 @@ def _keep(em, path, key, contents):
     try:
         save(em, path, {"key": key, "contents": json.dumps(contents)})
     except (OSError, ValueError) as error:  # ValueError: in its place is a pipe
-        logger.warning("the matrix could not be kept in the cache: %s", error)
+        _logger.warning("the matrix could not be kept in the cache: %s", error)
 
 
 def _hold(files, contents):

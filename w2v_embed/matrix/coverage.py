@@ -55,7 +55,7 @@ class Coverage:
     @property
     def by_fallback(self) -> dict[str, int]:
         """dict "exact" or fallback → how many words were found by it."""
-        return _tally(self.how(word) for word in self.found)
+        return _tally(self.how(word) or "" for word in self.found)
 
     def how(self, word: str) -> str | None:
         """How `word` was found: "exact" or the fallback; None where it was not."""
@@ -215,7 +215,7 @@ def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
     return {word: checked_count(counts, word) for word in words}
 
 
-def _tally(labels: Iterable[str | None]) -> dict[str, int]:
+def _tally(labels: Iterable[str]) -> dict[str, int]:
     tally: dict[str, int] = {}
     for label in labels:
         tally[label] = tally.get(label, 0) + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def fill_unknown(em: EmbeddingMatrix, unknown_rows: Sequence[int], oov: Oov, see
         em.matrix[places] = mean
         return
     std = np.sqrt(_sum_of(em.matrix, known, lambda rows: np.square(rows - mean)) / len(known))
-    things = [*missing, *unknown_rows]
+    things: list[str | int] = [*missing, *unknown_rows]
     for some in blocks_of(len(places), len(mean)):
         em.matrix[places[some]] = mean + std * draw(things[some], len(mean), seed)
 
@@ -91,7 +91,7 @@ def _sum_of(matrix: Floats, numbers: Ids, change: Callable[[Floats], Floats] | N
     """The sum in float64 of the rows `numbers`, one after another in this order, each changed by `change`."""
     total = np.zeros(matrix.shape[1])
     for some in blocks_of(len(numbers), len(total)):
-        rows = matrix[numbers[some]].astype(np.float64)
+        rows: Any = matrix[numbers[some]].astype(np.float64)
         rows = rows if change is None else change(rows)
         rows[0] += total  # so that the order is that of one long sum
         total = np.add.accumulate(rows, axis=0, out=rows)[-1].copy()

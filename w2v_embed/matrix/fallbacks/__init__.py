@@ -48,7 +48,7 @@ _TABLE: dict[str, tuple[Callable[[], Step], str]] = {
     "characters": (Characters, "Chinese, and every character is known"),
     "subwords": (Subwords, "the vectors' n-grams make a row for them"),
 }
-NAMES: tuple[str, ...] = get_args(_types.FallbackName)
+NAMES: tuple[_types.FallbackName, ...] = get_args(_types.FallbackName)
 FINDS: dict[str, str] = {name: finds for name, (_, finds) in _TABLE.items()}
 
 
@@ -192,9 +192,8 @@ class Fallbacks:
                 continue
             changes = [step.change(_chain(label, step), forms) for label, forms in spellings]
             # all changes of the words as they are come before those of their other spellings
-            changes = [*changes[0], *filter(None, chain.from_iterable(zip_longest(*changes[1:])))]
-            first = len(spellings)
-            for label, forms in changes:
+            first, of_others = len(spellings), zip_longest(*changes[1:])
+            for label, forms in [*changes[0], *filter(None, chain.from_iterable(of_others))]:
                 for _, others in spellings:
                     if forms and others:
                         forms = {k: form for k, form in forms.items() if others.get(k) != form}

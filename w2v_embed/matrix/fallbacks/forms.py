@@ -28,7 +28,8 @@ class Form(Step):
     respells: ClassVar[bool] = True
 
     def __init__(self, name: str, *changes: Callable[[str], str]) -> None:
-        self.name, self._changes = name, changes
+        self.name: str = name
+        self._changes = changes
 
     def change(self, label: str, forms: Mapping[int, str]) -> list[tuple[str, dict[int, str]]]:
         words = list(forms.values())

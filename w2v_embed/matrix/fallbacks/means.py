@@ -34,8 +34,8 @@ class Characters(Step):
 
     def find(self, forms: Sequence[str], known: WordSet) -> tuple[list[int], list[str], list[int]]:
         characters = sorted(self.candidates(forms))
-        known = set(compress(characters, known.has(characters).tolist()))
-        there = [k for k, form in enumerate(forms) if len(form) > 1 and known.issuperset(form)]
+        there_are = set(compress(characters, known.has(characters).tolist()))
+        there = [k for k, form in enumerate(forms) if len(form) > 1 and there_are.issuperset(form)]
         found = [forms[k] for k in there]
         return there, list("".join(found)), list(map(len, found))
 
@@ -52,7 +52,7 @@ class Parts(Step):
 
     def candidates(self, forms: Sequence[str]) -> set[str]:
         runs = set(_RUNS.findall("\n".join(forms)))
-        chinese = {}  # length → the runs of it
+        chinese: dict[int, list[str]] = {}  # length → the runs of it
         for run in runs:
             if 1 < len(run) <= _LONGEST_RUN and _is_chinese(run):
                 chinese.setdefault(len(run), []).append(run)
@@ -71,7 +71,7 @@ class Parts(Step):
             n = len(bounds) - 1
             if n < bounds[-1]:  # not all are single characters
                 cut = [chinese[k] for k in cut]
-                parts = [None] * (n * len(cut))
+                parts = [""] * (n * len(cut))
                 for k, part in enumerate(map(slice, bounds, bounds[1:])):
                     parts[k::n] = [forms[number][part] for number in cut]
                 there += cut
@@ -145,6 +145,6 @@ class Subwords(Step):
         return set()
 
     def find(self, forms: Sequence[str], known: WordSet) -> tuple[list[int], list[str], list[int]]:
-        known = cast("Known", known)
-        there = [k for k, form in enumerate(forms) if known.makes(form)]
+        makes = cast("Known", known).makes
+        there = [k for k, form in enumerate(forms) if makes(form)]
         return there, [], [0] * len(there)

@@ -19,7 +19,7 @@ class Step:
         cacheable: whether its name alone says what it does.
     """
 
-    name: str
+    name: str = ""
     respells: ClassVar[bool] = False
     of_ngrams: ClassVar[bool] = False
     cacheable: ClassVar[bool] = True
