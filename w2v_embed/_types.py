@@ -45,6 +45,12 @@ Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
 
 
+class Report(Protocol):
+    """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
+
+    def __call__(self, done: int, found: int, last: bool = False) -> object: ...
+
+
 @runtime_checkable
 class Source(Protocol):
     """Where rows of word vectors come from. Whatever has these five is a source for `build_matrix`.
