@@ -6,8 +6,8 @@ It is the ground floor: it imports nothing of the package, and nothing but names
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,50 @@ if TYPE_CHECKING:
     Bools: TypeAlias = npt.NDArray[np.bool_]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
+
+
+class _HasWordIndex(Protocol):  # Keras' legacy Tokenizer
+    @property
+    def word_index(self) -> Mapping[str, SupportsIndex]: ...
+
+
+class _HasGetVocabulary(Protocol):  # TextVectorization, StringLookup
+    def get_vocabulary(self) -> Sequence[str]: ...
+
+
+class _HasGetVocab(Protocol):  # tokenizers, transformers
+    def get_vocab(self) -> Mapping[str, int]: ...
+
+
+class _HasVocabulary(Protocol):  # scikit-learn's vectorizers
+    @property
+    def vocabulary_(self) -> Mapping[str, SupportsIndex]: ...
+
+
+class _HasToken2id(Protocol):  # gensim's Dictionary
+    @property
+    def token2id(self) -> Mapping[str, int]: ...
+
+
+class _HasKeyToIndex(Protocol):  # gensim's KeyedVectors
+    @property
+    def key_to_index(self) -> Mapping[str, int]: ...
+
+
+class _HasWv(Protocol):  # gensim's models
+    @property
+    def wv(self) -> _HasKeyToIndex: ...
+
+
+# What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.
+WordIndex: TypeAlias = (
+    "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
+    " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
+)
+
+# How `count_words` splits a line.
+SplitName: TypeAlias = Literal["whitespace", "jieba"]
+Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
 
 OnError: TypeAlias = Literal["raise", "skip"]
 FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim"]
