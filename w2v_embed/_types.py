@@ -82,6 +82,8 @@ FallbackName: TypeAlias = Literal[
     "subwords",
 ]
 Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
+MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
+PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 
 # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
 # unknown, of an encoder.
