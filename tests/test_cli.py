@@ -531,6 +531,7 @@ def test_public_names():
     assert set(dir(w2v_embed)) == {
         "Coverage",
         "EmbeddingMatrix",
+        "Source",
         "__version__",
         "build_matrix",
         "convert",

@@ -17,47 +17,54 @@ if TYPE_CHECKING:
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
 
+    class Report(Protocol):
+        """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
+
+        def __call__(self, done: int, found: int, last: bool = False) -> object: ...
+
+    class _HasWordIndex(Protocol):  # Keras' legacy Tokenizer
+        @property
+        def word_index(self) -> Mapping[str, SupportsIndex]: ...
+
+    class _HasGetVocabulary(Protocol):  # TextVectorization, StringLookup
+        def get_vocabulary(self) -> Sequence[str]: ...
+
+    class _HasGetVocab(Protocol):  # tokenizers, transformers
+        def get_vocab(self) -> Mapping[str, int]: ...
+
+    class _HasVocabulary(Protocol):  # scikit-learn's vectorizers
+        @property
+        def vocabulary_(self) -> Mapping[str, SupportsIndex]: ...
+
+    class _HasToken2id(Protocol):  # gensim's Dictionary
+        @property
+        def token2id(self) -> Mapping[str, int]: ...
+
+    class _HasKeyToIndex(Protocol):  # gensim's KeyedVectors
+        @property
+        def key_to_index(self) -> Mapping[str, int]: ...
+
+    class _HasWv(Protocol):  # gensim's models
+        @property
+        def wv(self) -> _HasKeyToIndex: ...
+
+    class _HasVectorsFor(Protocol):  # an encoder, an EmbeddingMatrix, and whatever users have
+        @property
+        def vector_size(self) -> int: ...
+
+        def vectors_for(self, words: Sequence[str], /) -> tuple[npt.ArrayLike, npt.ArrayLike]: ...
+
+    # What has word vectors: a file, a `Source`, gensim's KeyedVectors, an encoder …; or several, of which an earlier one wins.
+    OneSource: TypeAlias = "StrPath | Source | _HasVectorsFor | _HasKeyToIndex"
+    Vectors: TypeAlias = "OneSource | Sequence[OneSource]"
+
+    # What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.
+    WordIndex: TypeAlias = (
+        "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
+        " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
+    )
+
 StrPath: TypeAlias = "str | os.PathLike[str]"
-
-
-class _HasWordIndex(Protocol):  # Keras' legacy Tokenizer
-    @property
-    def word_index(self) -> Mapping[str, SupportsIndex]: ...
-
-
-class _HasGetVocabulary(Protocol):  # TextVectorization, StringLookup
-    def get_vocabulary(self) -> Sequence[str]: ...
-
-
-class _HasGetVocab(Protocol):  # tokenizers, transformers
-    def get_vocab(self) -> Mapping[str, int]: ...
-
-
-class _HasVocabulary(Protocol):  # scikit-learn's vectorizers
-    @property
-    def vocabulary_(self) -> Mapping[str, SupportsIndex]: ...
-
-
-class _HasToken2id(Protocol):  # gensim's Dictionary
-    @property
-    def token2id(self) -> Mapping[str, int]: ...
-
-
-class _HasKeyToIndex(Protocol):  # gensim's KeyedVectors
-    @property
-    def key_to_index(self) -> Mapping[str, int]: ...
-
-
-class _HasWv(Protocol):  # gensim's models
-    @property
-    def wv(self) -> _HasKeyToIndex: ...
-
-
-# What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.
-WordIndex: TypeAlias = (
-    "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
-    " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
-)
 
 # How `count_words` splits a line.
 SplitName: TypeAlias = Literal["whitespace", "jieba"]
@@ -91,10 +98,14 @@ Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
 
 
-class Report(Protocol):
-    """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
+class Tallies(Protocol):
+    """Counts that turn into a dict, as a pandas Series."""
 
-    def __call__(self, done: int, found: int, last: bool = False) -> object: ...
+    def to_dict(self) -> Mapping[Any, Any]: ...
+
+
+# How often each word occurs: word → count, or a file of counts or of text.
+Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
 
 
 @runtime_checkable
