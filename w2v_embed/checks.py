@@ -28,7 +28,7 @@ def whole(name: str, value: object, least: int = 1, most: int | None = None, *, 
     number = None
     if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
         with suppress(TypeError):
-            number = operator.index(value)  # type: ignore[call-overload]
+            number = operator.index(value)  # type: ignore[arg-type]
     if number is None or number < least or (most is not None and number > most):
         reach = f"from {least} on" if most is None else f"from {least} to {most}"
         raise ValueError(
