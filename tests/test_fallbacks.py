@@ -21,7 +21,7 @@ from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed._types import FallbackName
 from w2v_embed.matrix.fallbacks import FINDS, NAMES, Derivation, Fallbacks
 from w2v_embed.matrix.sources import file as select
-from w2v_embed.readers import opened
+from w2v_embed.readers import blocks, excerpt, opened
 from w2v_embed.readers.scan.keys import WordSet
 
 
@@ -482,11 +482,11 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
     """Of a file that can be read at any place: the records of words that a missing word may use, and no other byte."""
     read = []
 
-    def noting(source, reader, begins, stops, *rest, read_apart=opened.read_apart):
-        read.extend(source.path.read_bytes()[begin:stop] for begin, stop in zip(begins, stops))
-        return read_apart(source, reader, begins, stops, *rest)
+    def noting(file, size, at, pread=excerpt._pread):
+        read.append(pread(file, size, at))
+        return read[-1]
 
-    monkeypatch.setattr(opened, "read_apart", noting)
+    monkeypatch.setattr(excerpt, "_pread", noting)
     for write, odd in ((write_text, "New York"), (write_binary, "New")):
         read.clear()
         rows = rows_of(["the", "cat", "dog", odd, "is"])
@@ -517,13 +517,13 @@ def test_what_is_wrong_with_a_lender_is_said_with_its_place(tmp_path, monkeypatc
 @pytest.mark.parametrize("write", [write_text, write_binary])
 def test_lenders_that_stand_there_again_and_again(tmp_path, monkeypatch, hot, write):
     """The first one counts, the damage is what it would be, were the words wanted themselves, and memory is bounded."""
-    sizes = []
+    read = []  # (records, bytes), each time
 
-    def noting(source, reader, begins, *rest, read_apart=opened.read_apart):
-        sizes.append(len(begins))
-        return read_apart(source, reader, begins, *rest)
+    def noting(source, begins, sizes, read_apart=excerpt.read_apart):
+        read.append((len(begins), sum(sizes)))
+        return read_apart(source, begins, sizes)
 
-    monkeypatch.setattr(opened, "read_apart", noting)
+    monkeypatch.setattr(excerpt, "read_apart", noting)
     words = ["the", "cat", *["the"] * 50, "dog", *["the"] * 5, "is", *["the", "is"] * 9]
     lines = [(word, RNG.normal(size=3).astype(np.float32).tolist()) for word in words]
     lines[0][1][1] = np.nan
@@ -534,7 +534,9 @@ def test_lenders_that_stand_there_again_and_again(tmp_path, monkeypatch, hot, wr
     direct = build_matrix(path, ["<pad>", "the", "dog", "is"], on_error="skip")
     assert same_bits(em.matrix, direct.matrix)
     assert same_bits(em.matrix[1], np.array(lines[2][1], np.float32))
-    assert max(sizes) < 8 < sum(sizes) < len(words) - 10  # and what stands behind the last one found is not read
+    records, size = zip(*read)
+    assert max(size) < blocks._BLOCK + 100
+    assert 50 < sum(records) < len(words) - 10  # and what stands behind the last one found is not read
     assert em.damage[0].counts == {"not finite": 1, "duplicate word": 54}
     assert em.damage[0].examples == direct.damage[0].examples
 

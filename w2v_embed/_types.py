@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = npt.NDArray[np.floating[Any]]  # rows (n, dim), float16, float32 or float64
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
+    Bytes: TypeAlias = npt.NDArray[np.uint8]
 
     class Report(Protocol):
         """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""

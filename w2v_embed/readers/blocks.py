@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .damage import Damage, Damages, again, zero_tail
 from .encodings import looks_like, reads_as
 from .scan import plain
+from .scan.hot import compiled_loops
+
+if TYPE_CHECKING:
+    from .._types import Ids
 
 _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
@@ -63,27 +67,29 @@ def first_of_equal(names: list[str], block: Block, seen: dict[str, Any] | set[st
 
 
 class Notes:
-    """Where records lie, as one worker notes them in passing: arrays `(2, n)` of the words' keys, and of places.
+    """Where records lie, as one worker notes them in passing: arrays `(2, n)` of the words' keys, and of the records' spans.
 
-    A place is the first byte and the length in one number, see `kernels.scan_text`.
+    A span is the first byte and the length in one number, see `kernels.scan_text`.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._arrays, self._used = [np.empty((2, 0), np.int64)], 0
 
-    def room(self, n):
-        """Room for `n` more, at least."""
+    def room(self, n: int) -> tuple[Ids, Ids]:
+        """Room for `n` more, at least: for their keys, and for their spans."""
         if self._used + n > self._arrays[-1].shape[1]:
             self._arrays[-1] = self._arrays[-1][:, : self._used]
             self._arrays.append(np.empty((2, max(n, _NOTES)), np.int64))
             self._used = 0
-        return self._arrays[-1][:, self._used :]
+        keys, spans = self._arrays[-1][:, self._used :]
+        return keys, spans
 
-    def take(self, n):
-        """Keep the first `n` of what was written there."""
+    def take(self, n: int, offset: int) -> None:
+        """Keep the first `n` of what was written there, about a block that begins at the byte `offset`."""
+        self._arrays[-1][1, self._used : self._used + n] += offset << plain.LENGTH_BITS
         self._used += n
 
-    def arrays(self):
+    def arrays(self) -> list[Ids]:
         """All of them, in a list of arrays."""
         return [*self._arrays[:-1], self._arrays[-1][:, : self._used]]
 
@@ -95,7 +101,7 @@ class Scratch:
         self._record = dim, least_bytes
         self.allocate(size)
         self.notes = Notes()
-        self.offset = self.filled = self.end = self.records = self.blank = self.n_found = 0
+        self.offset = self.filled = self.end = self.records = self.blank = self.n_hits = 0
         self.broken = None
 
     def allocate(self, size):
@@ -105,10 +111,10 @@ class Scratch:
         self.buf = np.frombuffer(self.bytes, np.uint8)
         self.size = size
         most = size // least_bytes + 1
-        self.found = np.empty((most, 5), np.int64)
+        self.hits = np.empty((most, 5), np.int64)
         self.odd = np.empty((size // 2 + 2, 3), np.int64)
         self.rows = np.empty((most, dim), np.float32)
-        self.exact = np.empty(most, np.bool_)
+        self.unsure = np.empty(most, np.bool_)
 
 
 class BlockReader:
@@ -153,7 +159,7 @@ class BlockReader:
 
     def room_for_notes(self, scratch):
         """Room for as many notes as there can be records in a block; none where nobody asks for them."""
-        return scratch.notes.room(len(scratch.found)) if self.every else plain.NO_NOTES
+        return scratch.notes.room(len(scratch.hits)) if self.every else plain.NO_NOTES
 
     # ── one thread at a time ──
 
@@ -161,12 +167,8 @@ class BlockReader:
         """Fill the scratch with the next whole records; False where there are none."""
         if self._ended:
             return False
-        if (
-            self._offset > _PLAIN_BYTES and self.hot is plain
-        ):  # which runs on one thread: nobody else looks at `hot` now
-            from .scan import kernels
-
-            self._use(kernels)
+        if self.hot is plain and self._offset > _PLAIN_BYTES:  # (which runs on one thread: nobody else looks at it)
+            self._use(compiled_loops())
         if scratch.size < self._size:
             scratch.allocate(self._size)
         scratch.offset, scratch.records, scratch.broken = self._offset, 0, None
@@ -219,19 +221,19 @@ class BlockReader:
 
     def read(self, scratch):
         """The block in `scratch` as rows."""
-        found, odd = self.scan(scratch)
-        self.parse(scratch, found)
+        hits, odd = self.scan(scratch)
+        self.parse(scratch, hits)
         words = None
         damage = Damages()
         if scratch.broken:
             damage.add(replace(scratch.broken, record=scratch.records))
         if self.wanted is None:
-            words = self._words(scratch, found, damage)
-        where, begins, targets, rows = found[:, 1], found[:, 2], found[:, 0], scratch.rows[: len(found)]
+            words = self._words(scratch, hits, damage)
+        where, begins, targets, rows = hits[:, 1], hits[:, 2], hits[:, 0], scratch.rows[: len(hits)]
 
         bad = [k for k, word in enumerate(words) if word is None] if words and None in words else []
-        for k in np.flatnonzero(scratch.exact[: len(found)]).tolist():
-            _, row, wrong = self.read_exactly(scratch.buf, int(where[k]), int(begins[k]), int(found[k, 4]))
+        for k in np.flatnonzero(scratch.unsure[: len(hits)]).tolist():
+            _, row, wrong = self.read_exactly(scratch.buf, int(where[k]), int(begins[k]), int(hits[k, 4]))
             if wrong:
                 bad.append(k)
                 damage.add(wrong)
@@ -240,7 +242,7 @@ class BlockReader:
             else:
                 rows[k] = row
         if bad:
-            keep = np.ones(len(found), np.bool_)
+            keep = np.ones(len(hits), np.bool_)
             keep[bad] = False
             where, begins, targets, rows = where[keep], begins[keep], targets[keep], rows[keep]
             words = words and [word for word, good in zip(words, keep) if good]
@@ -249,25 +251,25 @@ class BlockReader:
             self._add_odd(scratch, odd, block)
         return block
 
-    def _words(self, scratch, found, damage):
+    def _words(self, scratch, hits, damage):
         """The words of all rows, decoded; None where one cannot be, which is put to `damage`."""
-        out = np.empty(scratch.end + len(found), np.uint8)
-        joined = out[: self.hot.join_words(scratch.buf, found, out)].tobytes()
+        out = np.empty(scratch.end + len(hits), np.uint8)
+        joined = out[: self.hot.join_words(scratch.buf, hits, out)].tobytes()
         try:
             words = joined.decode(self.encoding).split("\n")[:-1]
-            if len(words) == len(found):
+            if len(words) == len(hits):
                 return words
         except UnicodeDecodeError:
             pass
         words = []
-        for _, record, begin, stop, _ in found.tolist():
+        for _, record, begin, stop, _ in hits.tolist():
             word, wrong = self._decode(scratch.buf[begin:stop].tobytes(), record, begin)
             words.append(word)
             if wrong:
                 damage.add(wrong)
                 if self.first_only:
                     break
-        return words + [None] * (len(found) - len(words))
+        return words + [None] * (len(hits) - len(words))
 
     def _add_odd(self, scratch, odd, block):
         """Read the odd records, and put the good ones at their places in the block."""
@@ -289,8 +291,9 @@ class BlockReader:
                 extra.append((record, begin, target, word, row))
             if self.every:
                 key = self.hot.keys_of(np.frombuffer(word, np.uint8), np.array([0]), np.array([len(word)]))[0]
-                scratch.notes.room(1)[:, 0] = key, (scratch.offset + begin) << plain.LENGTH_BITS | (stop - begin)
-                scratch.notes.take(1)
+                keys, spans = scratch.notes.room(1)
+                keys[0], spans[0] = key, begin << plain.LENGTH_BITS | (stop - begin)
+                scratch.notes.take(1, scratch.offset)
         if not extra:
             return
         records, begins, targets, words, rows = zip(*extra)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from ..progress import reporter
 from .compression import Source
 from .damage import DamageReport, place
 from .encodings import Transcoded, checked_encoding, not_in, refuse_utf8
-from .excerpt import read_apart, read_stretch
+from .excerpt import Excerpt, read_apart
 from .formats import Beginning, Format, Layout, detect
 from .relay import relay
-from .scan.hot import cores, hot_loops
+from .scan.hot import cores, hot_loops, threads_for
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
-    from .._types import FormatName, OnError, StrPath
+    from .._types import FormatName, Ids, OnError, StrPath
 
 HEAD = 1 << 18  # bytes (unpacked) that are looked at to recognise a file
 # Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.
@@ -196,31 +196,31 @@ class Opened:
     def _noted(self):
         return [some for notes in self.reader.notes for some in notes.arrays()]
 
-    def noted_keys(self):
+    def noted_keys(self) -> list[Ids]:
         """List of int64 arrays: the keys of all words that a run has met."""
         return [keys for keys, _ in self._noted()]
 
-    def go_back(self, words, sink):
-        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does."""
-        wanted = self._hot.make_set([keys_of(words)])
-        places = np.concatenate([places[self._hot.are_in(keys, wanted)] for keys, places in self._noted()])
-        places.sort()
-        begins = places >> LENGTH_BITS
-        stops = begins + (places & (1 << LENGTH_BITS) - 1)
-        reader = self._reader_of(self.source, b"", words)
-        most = 2 * len(words) + 1  # usually all; where words stand there again and again, memory is bounded
-        for first in range(0, len(begins), most):
-            some = slice(first, first + most)
-            block = read_apart(self.source, reader, begins[some], stops[some], self.threads)
+    def go_back(self, words: Sequence[str], sink: Any) -> None:
+        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does; it may keep them."""
+        wanted = self._hot.make_set([keys_of(words, self._hot)])
+        spans = np.concatenate([spans[self._hot.are_in(keys, wanted)] for keys, spans in self._noted()])
+        spans.sort()
+        excerpt = Excerpt(self.source, spans >> LENGTH_BITS, spans & (1 << LENGTH_BITS) - 1)
+        reader = self._reader_of(excerpt, b"", words)
+
+        def commit(block):
+            block.targets, block.rows = block.targets.copy(), block.rows.copy()
             stop, again = sink.add(block)
-            self._report(block, again, stop, lambda wrong: self._where(wrong.byte))
-            if stop is not None:
-                break
+            start = block.offset - self.layout.begin
+            self._report(block, again, stop, lambda wrong: self._where(excerpt.in_file(start + wrong.byte)))
+            return stop is not None
+
+        relay(reader, commit, min(self.threads, threads_for(excerpt.size)))
 
     def _where(self, byte):
         """The record that begins at `byte`, and this."""
         offset, records = next(block for block in reversed(self._blocks) if block[0] <= byte)
-        return records + self.reader.records_in(read_stretch(self.source, self._hot, offset, byte).tobytes()), byte
+        return records + self.reader.records_in(read_apart(self.source, [offset], [byte - offset])[:-1]), byte
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""

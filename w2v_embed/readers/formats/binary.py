@@ -45,17 +45,17 @@ class BinaryReader(BlockReader):
     def cut(self, scratch, ended):
         """Up to the last whole record. Only words are looked at, so it is no loss that one thread at a time does this."""
         notes = self.room_for_notes(scratch)
-        position, scratch.records, scratch.n_found, n_noted = self.hot.scan_binary(
-            scratch.buf, scratch.filled, self.dim, self.table, scratch.found, notes, scratch.offset
+        position, scratch.records, scratch.n_hits, n_noted = self.hot.scan_binary(
+            scratch.buf, scratch.filled, self.dim, self.table, scratch.hits, notes
         )
-        scratch.notes.take(n_noted)
+        scratch.notes.take(n_noted, scratch.offset)
         rest = scratch.bytes[position : scratch.filled].strip(b"\n") if ended else b""
         if rest and not rest.strip(b"\0"):
             scratch.broken = zero_tail(len(rest), position)
             # Where the zeros begin in a vector, that is none.
-            last = scratch.n_found - 1
-            if last >= 0 and scratch.found[last, 4] == position and not any(scratch.bytes[position - 4 : position]):
-                scratch.n_found = last
+            last = scratch.n_hits - 1
+            if last >= 0 and scratch.hits[last, 4] == position and not any(scratch.bytes[position - 4 : position]):
+                scratch.n_hits = last
         elif rest:
             scratch.broken = Damage(
                 "truncated",
@@ -67,19 +67,19 @@ class BinaryReader(BlockReader):
 
     def records_in(self, data):
         """How many records `data` holds."""
-        found = np.empty((len(data) // self.least_bytes + 1, 5), np.int64)
+        hits = np.empty((len(data) // self.least_bytes + 1, 5), np.int64)
         buf = np.frombuffer(data, np.uint8)
-        return self.hot.scan_binary(buf, len(buf), self.dim, self.hot.make_table([]), found)[1]
+        return self.hot.scan_binary(buf, len(buf), self.dim, self.hot.make_table([]), hits)[1]
 
     def scan(self, scratch):
         """What `cut` has found."""
-        return scratch.found[: scratch.n_found], scratch.odd[:0]
+        return scratch.hits[: scratch.n_hits], scratch.odd[:0]
 
-    def parse(self, scratch, found):
+    def parse(self, scratch, hits):
         """Copy vectors."""
-        exact = scratch.exact[: len(found)]
-        self.hot.parse_binary(scratch.buf, found, scratch.rows[: len(found)], exact)
-        exact |= found[:, 2] == found[:, 3]  # no word
+        unsure = scratch.unsure[: len(hits)]
+        self.hot.parse_binary(scratch.buf, hits, scratch.rows[: len(hits)], unsure)
+        unsure |= hits[:, 2] == hits[:, 3]  # no word
 
     def read_exactly(self, buf, record, begin, stop):
         """One record, with everything that can be wrong with it; results as of `line.read_line`."""

@@ -62,14 +62,14 @@ class TextReader(BlockReader):
         """Find the block's lines."""
         notes = self.room_for_notes(scratch)
         _, scratch.records, scratch.blank, n, n_odd, n_noted = self.hot.scan_text(
-            scratch.buf, 0, scratch.end, self.dim, self.table, scratch.found, scratch.odd, notes, scratch.offset
+            scratch.buf, scratch.end, self.dim, self.table, scratch.hits, scratch.odd, notes
         )
-        scratch.notes.take(n_noted)
-        return scratch.found[:n], scratch.odd[:n_odd]
+        scratch.notes.take(n_noted, scratch.offset)
+        return scratch.hits[:n], scratch.odd[:n_odd]
 
-    def parse(self, scratch, found):
+    def parse(self, scratch, hits):
         """Parse the numbers of regular lines."""
-        self.hot.parse_text(scratch.buf, found, scratch.rows[: len(found)], scratch.exact[: len(found)])
+        self.hot.parse_text(scratch.buf, hits, scratch.rows[: len(hits)], scratch.unsure[: len(hits)])
 
     def read_exactly(self, buf, record, begin, stop):
         """One line by the book."""
