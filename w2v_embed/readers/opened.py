@@ -10,7 +10,7 @@ import numpy as np
 from ..progress import reporter
 from .compression import Source, Transcoded
 from .damage import DamageReport, place
-from .excerpt import Excerpt, read_apart
+from .excerpt import Excerpt, read_at
 from .formats.binary import BinaryReader
 from .formats.detect import HEAD, detect, kind_of, looks_like, reads_as, sample_words
 from .formats.table import open_table
@@ -219,7 +219,7 @@ class Opened:
     def _where(self, byte):
         """The record that begins at `byte`, and this."""
         offset, records = next(block for block in reversed(self._blocks) if block[0] <= byte)
-        return records + self.reader.records_in(read_apart(self.source, [offset], [byte - offset])[:-1]), byte
+        return records + self.reader.records_in(read_at(self.source, offset, byte - offset)), byte
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""
