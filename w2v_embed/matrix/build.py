@@ -26,7 +26,7 @@ from .sources.base import BaseSource
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .._types import Fallback, FallbackName, FormatName, Ids, OnError, Oov, Progress, Source, StrPath
+    from .._types import Fallback, FallbackName, FormatName, Ids, OnError, Oov, Progress, StrPath, Vectors, WordIndex
     from ..parts import Label
 
 _logger = logging.getLogger("w2v_embed")
@@ -34,8 +34,8 @@ _logger = logging.getLogger("w2v_embed")
 
 @plain_errors
 def build_matrix(
-    vectors: StrPath | Source | Sequence[Any] | Any,
-    word_index: Any,
+    vectors: Vectors,
+    word_index: WordIndex,
     *,
     num_words: int | None = None,
     oov: Oov = "zeros",
