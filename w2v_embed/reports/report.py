@@ -21,7 +21,7 @@ from ..shown import shown, shown_word
 
 if TYPE_CHECKING:
     from .._types import Counts, StrPath
-    from ..matrix.build import EmbeddingMatrix
+    from ..matrix.embedding_matrix import EmbeddingMatrix
 
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection
