@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,7 @@ class Coverage:
 
 def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
     """dict word → count for `words`, out of anything that counts."""
-    if isinstance(counts, str) or hasattr(counts, "__fspath__"):
+    if isinstance(counts, (str, os.PathLike)):
         from ..corpus import read_counts
 
         counts = read_counts(counts)

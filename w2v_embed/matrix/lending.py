@@ -16,8 +16,8 @@ from ..readers.scan.keys import WordSet, keys_of
 from .fallbacks import Fallbacks
 
 if TYPE_CHECKING:
-    from .._types import Floats, Ids
-    from ..readers.formats.fasttext import NGrams
+    from .._types import FallbackName, Floats, Ids
+    from ..readers.ngrams import NGrams
     from .fallbacks import Resolution
 
 
@@ -44,7 +44,7 @@ class Known(WordSet):
 
 
 def resolve(
-    plan: Fallbacks, others: Sequence[str], missing: Sequence[str], pool: RowPool
+    plan: Fallbacks, others: Sequence[FallbackName], missing: list[str], pool: RowPool
 ) -> tuple[Resolution, Ids, dict[str, Resolution]]:
     """Which of the words `missing` get rows, only from words that a source has under that very name.
 
@@ -61,7 +61,7 @@ def resolve(
     while True:
         resolution = plan.resolve(missing, known)
         left = resolution.missing()
-        would = {name: Fallbacks([*plan.given, name]).resolve(left, known) for name in others}
+        would: dict[str, Resolution] = {name: Fallbacks([*plan.given, name]).resolve(left, known) for name in others}
         lenders = chain(resolution.lenders(), *(other.lenders() for other in would.values()))
         numbers, nowhere = pool.fetch(lenders)
         spoiled = pool.make(
