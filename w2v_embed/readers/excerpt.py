@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .._types import Ids
     from .compression import Source
 
@@ -31,10 +33,10 @@ class Excerpt:
     damage: str | None = None  # as that of `Source`
 
     def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
-        self.path = source.path
+        self.path: Path = source.path
         self._source, self._begins, self._sizes = source, begins, sizes
         self._starts = np.concatenate([[0], np.cumsum(sizes + 1)])  # of each, and of the end, in the stream
-        self.size = int(self._starts[-1])
+        self.size: int = int(self._starts[-1])
         self._position = self._next = 0  # in the stream; of the stretch to read next
         self._ready = b""  # what is left of those before
 
