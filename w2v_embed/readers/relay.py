@@ -42,7 +42,8 @@ def relay(reader: Reader, commit: Callable[[Any], object], threads: int) -> bool
     Returns:
         Whether the file was read to its end.
     """
-    team, helpers = _Team(reader, commit), []
+    team = _Team(reader, commit)
+    helpers: list[threading.Thread] = []
 
     def settle(caught=None):
         """Wait for the helpers, also when Ctrl-C comes meanwhile: no helper may be left behind."""

@@ -92,7 +92,7 @@ class TableReader:
                 rows = self.rows[first:last][keep].astype(np.float32)
             else:
                 rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
-        finite = np.isfinite(rows).all(axis=1).tolist()
+        finite = np.asarray(np.isfinite(rows).all(axis=1))
         damage = Damages()
         for row, wrong in self._odd.items():
             if span.begin <= row < span.stop:
