@@ -108,7 +108,7 @@ class Builder:
         )
 
     def __call__(self, missing, fallbacks):
-        """Build once → dict of the seconds, how many words were found, and the peak memory of the process in MB."""
+        """Build once → dict of the seconds, those of the CPU, how many words were found, and the peak memory in MB."""
         print(json.dumps([missing, fallbacks]), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())
 
@@ -126,11 +126,11 @@ def serve(path, lines):
         if missing not in indices:
             indices[missing] = vocabulary(lines, missing)
         gc.collect()  # what the run before left is not this one's
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         em = build_matrix(path, indices[missing], fallbacks=fallbacks)
-        seconds = time.perf_counter() - start
+        run = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "found": len(em.coverage.found), "peak": peak}), flush=True)
+        print(json.dumps({**run, "found": len(em.coverage.found), "peak": peak}), flush=True)
         del em
 
 
@@ -178,14 +178,13 @@ def measure(builders, missing, rounds):
     return runs
 
 
-def seconds_of(runs, when):
-    """Two dicts, name → the median, and the least, of the seconds."""
-    seconds = {name: [run["seconds"] for run in some] for (of, name), some in runs.items() if of == when}
-    return ({name: how(times) for name, times in seconds.items()} for how in (statistics.median, min))
+def times_of(runs, when, what, how):
+    """dict name of a choice → its time, `how` being the median or the least of its runs."""
+    return {name: how(run[what] for run in some) for (of, name), some in runs.items() if of == when}
 
 
 def table(runs, missing):
-    middle, least = seconds_of(runs, "now")
+    middle, least = (times_of(runs, "now", "seconds", how) for how in (statistics.median, min))
     print(f"\n{WANTED:,} words, {missing} % of them missing:\n")
     print("| fallbacks | found | seconds | of plain selection | least seconds | of plain selection's |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -196,15 +195,20 @@ def table(runs, missing):
 
 
 def compare(runs):
-    """Now against before: whole builds, and what they take beyond plain selection; of medians, and of the least times."""
-    both = list(zip(seconds_of(runs, "now"), seconds_of(runs, "before")))
-    print("\n| now / before, of medians and of the least | whole | beyond plain selection | whole | beyond it |")
+    """Now against before: whole builds, and what they take beyond plain selection."""
+    print(
+        "\n| now / before | median of seconds | beyond plain selection | least CPU seconds | beyond plain selection |"
+    )
     print("| --- | ---: | ---: | ---: | ---: |")
+    both = [
+        [times_of(runs, when, *how) for when in ("now", "before")]
+        for how in (("seconds", statistics.median), ("cpu", min))
+    ]
     for name in both[0][0]:
         print(f"| {name} ", end="")
         for now, before in both:
-            print(f"| {now[name] / before[name]:.3f} ", end="")
             beyond, beyond_before = now[name] - now["(none)"], before[name] - before["(none)"]
+            print(f"| {now[name] / before[name]:.3f} ", end="")
             print("| " if name == "(none)" else f"| {beyond / beyond_before:.2f} ({1000 * beyond:.0f} ms) ", end="")
         print("|")
 

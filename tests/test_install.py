@@ -1,10 +1,12 @@
-"""The package where nobody may write to it, used by somebody without a home: an ordinary container."""
+"""The package where nobody may write to it, used by somebody without a home: an ordinary container; what a wheel holds, and
+what works without gensim."""
 
 import ctypes
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 import w2v_embed
-from tests.conftest import DATA, write_text
+from tests.conftest import DATA, write_binary, write_text
 from w2v_embed.readers.scan import _jit
 
 CODE = """
@@ -190,3 +192,54 @@ def test_old_machine_code_is_not_taken_for_new(tmp_path):
     other, hits = key_and_hits()
     assert other != key
     assert hits == 0
+
+
+def test_a_wheel_holds_all_that_the_package_is(tmp_path):
+    root = Path(w2v_embed.__file__).parent.parent
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, tmp_path)
+    shutil.copytree(root / "w2v_embed", tmp_path / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*pip, "-w", tmp_path, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("w2v_embed/")}
+    package = tmp_path / "w2v_embed"
+    assert held == {str(path.relative_to(tmp_path)) for path in package.rglob("*") if path.is_file()}
+    assert {"w2v_embed/py.typed", "w2v_embed/__init__.pyi", "w2v_embed/matrix/__init__.pyi"} <= held
+
+
+WITHOUT_GENSIM = """
+import sys
+sys.modules["gensim"] = None
+import numpy as np
+from w2v_embed import EmbeddingMatrix, build_matrix, convert, inspect, load_vectors
+from w2v_embed.cli import main
+text, binary, folder = sys.argv[1:]
+em = build_matrix([text, binary], {"a": 1, "B": 2}, fallbacks=["lower", "parts"])
+assert em.matrix.tolist() == [[0, 0], [1, 2], [3, 4]]
+assert inspect(text)["words"] == inspect(binary)["words"] == 2
+convert(text, folder + "/v.safetensors")
+em.save(folder + "/m.npz")
+assert build_matrix([EmbeddingMatrix.load(folder + "/m.npz")], ["<pad>", "a"]).matrix.tolist() == [[0, 0], [1, 2]]
+assert main(["inspect", text]) == 0
+for call in (lambda: load_vectors(text), lambda: load_vectors(folder + "/v.kv", trust=True)):
+    try:
+        call()
+    except ImportError as error:
+        assert "gensim" in str(error) and "pip install gensim" in str(error), error
+    else:
+        raise AssertionError("KeyedVectors without gensim")
+"""
+
+
+def test_everything_but_keyed_vectors_without_gensim(tmp_path):
+    """As on Python 3.14, where it has no wheel."""
+    rows = {"a": [1, 2], "b": [3, 4]}
+    text, binary = write_text(tmp_path / "v.txt", rows), write_binary(tmp_path / "v.bin", rows)
+    w2v_embed.load_vectors(text).save(str(tmp_path / "v.kv"))
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_GENSIM, text, binary, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import same_bits, use_hot, write_binary
 from w2v_embed import build_matrix, load_vectors
 from w2v_embed.readers.scan import _words, kernels, plain
+from w2v_embed.readers.scan import hot as choice
 from w2v_embed.readers.scan.keys import stretches_of
 
 WHITE = " \t\n\r\x0b\x0c"
@@ -396,3 +397,16 @@ def test_no_collision_hides_a_word():
     hits, odd = np.zeros((6000, 5), np.int64), np.zeros((1, 3), np.int64)
     n = kernels.scan_text(buf, len(block), 1, kernels.make_table(many), hits, odd)[3]
     assert hits[:n, 0].tolist() == list(range(5000))
+
+
+def test_small_work_waits_for_no_import(monkeypatch):
+    """The plain loops do it, until larger work has paid for numba."""
+    monkeypatch.setattr(choice, "_paid_for", None)
+    assert choice.hot_loops(choice._WORTH_NUMBA - 1) == (plain, 1)
+    assert choice.hot_loops(choice._WORTH_NUMBA) == (kernels, choice.cores())
+    assert choice.hot_loops(0) == (kernels, 1)
+
+
+def test_both_sets_of_loops_have_the_same_functions():
+    for name in kernels.__all__:
+        assert callable(getattr(plain, name))

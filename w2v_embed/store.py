@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ._types import Floats, StrPath
-    from .matrix.build import EmbeddingMatrix
+    from .matrix.embedding_matrix import EmbeddingMatrix
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
@@ -57,11 +57,11 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
         )
     metadata = metadata_of(
         em.word_index,
-        em._origins.tolist(),
-        em._sources,
+        em.origins.tolist(),
+        em.sources,
         em.padding_row,
         derived={word: [d.fallback, d.words] for word, d in em.derived.items()},
-        suggestions=em._suggestions,
+        suggestions=em.suggestions,
         damage=[vars(report) for report in em.damage],
     )
     metadata.update(extra or {})

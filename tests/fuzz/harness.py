@@ -6,11 +6,12 @@ words must be those of the whole.
 """
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.matrix.sources.file import Selection
+from w2v_embed.matrix.sources.file import FileSource
 from w2v_embed.readers import blocks, opened
 from w2v_embed.readers.load import Collected
 from w2v_embed.readers.scan import kernels, keys, plain
@@ -63,19 +64,12 @@ def _read(path, wanted, encoding, on_error, lends=False):
                 file.run(sink, log=False)
             words, rows, report = list(sink.index), sink.vectors(), file.report
         else:
-            places = np.arange(len(wanted))
-            with Selection(
-                path,
-                wanted,
-                lambda dim: np.zeros((len(wanted), dim), np.float32),
-                places,
-                candidates=(lambda missing: LENDERS) if lends else None,
-                encoding=encoding,
-                on_error=on_error,
-            ) as file:
-                words = [word for word, there in zip(wanted, file.found) if there]
-                rows, report = file.matrix[file.found], file.report
-                if lends and not file.found.all():
+            with closing(FileSource(Path(path), encoding=encoding, on_error=on_error)) as file:
+                matrix = np.zeros((len(wanted), file.dim), np.float32)
+                found = file.fill(wanted, matrix, np.arange(len(wanted)), (lambda _: LENDERS) if lends else None)
+                words = [word for word, there in zip(wanted, found) if there]
+                rows, report = matrix[found], file.report
+                if lends and not found.all():
                     others = sorted(LENDERS)
                     for got, more in file.lend(others):
                         words, rows = words + [others[k] for k in got.tolist()], np.concatenate([rows, more])

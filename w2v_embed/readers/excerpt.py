@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .._types import Ids
     from .compression import Source
 
@@ -33,33 +30,33 @@ class Excerpt:
     damage: str | None = None  # as that of `Source`
 
     def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
-        self.path: Path = source.path
-        self._source, self._begins, self._sizes = source, begins, sizes
-        self._starts = np.concatenate([[0], np.cumsum(sizes + 1)])  # of each, and of the end, in the stream
-        self.size: int = int(self._starts[-1])
-        self._position = self._next = 0  # in the stream; of the stretch to read next
-        self._ready = b""  # what is left of those before
+        self.path = source.path
+        self._begins, self._ends = begins, np.cumsum(sizes + 1)  # in the file; in the stream
+        self.size = int(self._ends[-1]) if len(sizes) else 0
+        self._stretches = (read_at(source, begin, size) + b"\n" for begin, size in zip(begins.tolist(), sizes.tolist()))
+        self._ready = b""
 
     def readinto(self, view: memoryview) -> int:
         """As `Source.readinto`."""
-        end = min(self._position + len(view), self.size)
-        some = slice(self._next, max(self._next, int(np.searchsorted(self._starts, end))))
-        data = self._ready + read_apart(self._source, self._begins[some].tolist(), self._sizes[some].tolist())
-        n = end - self._position
-        view[:n] = data[:n]
-        self._position, self._next, self._ready = end, some.stop, data[n:]
+        n = 0
+        while n < len(view) and (self._ready or (more := next(self._stretches, b""))):
+            data = self._ready or more
+            part = data[: len(view) - n]
+            view[n : n + len(part)] = part
+            self._ready = data[len(part) :]
+            n += len(part)
         return n
 
     def in_file(self, byte: int) -> int:
         """Where in the file a byte of the stream lies."""
-        k = int(np.searchsorted(self._starts, byte, "right")) - 1
-        return int(self._begins[k] + byte - self._starts[k])
+        k = int(np.searchsorted(self._ends, byte, "right"))
+        return int(self._begins[k] + byte - (self._ends[k - 1] if k else 0))
 
 
-def read_apart(source: Source, begins: list[int], sizes: list[int]) -> bytes:
-    """Stretches of a file that is not packed, a newline after each."""
-    data = b"\n".join([*map(_pread, repeat(source.fileno()), sizes, begins), b""])
-    if len(data) < sum(sizes) + len(sizes):
+def read_at(source: Source, begin: int, size: int) -> bytes:
+    """A stretch of a file that is not packed."""
+    data = _pread(source.fileno(), size, begin)
+    if len(data) < size:
         raise ValueError(
             f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
         )

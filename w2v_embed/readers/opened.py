@@ -10,7 +10,7 @@ from ..progress import reporter
 from .compression import Source
 from .damage import DamageReport, place
 from .encodings import Transcoded, checked_encoding, not_in, refuse_utf8
-from .excerpt import Excerpt, read_apart
+from .excerpt import Excerpt, read_at
 from .formats import Beginning, Format, Layout, detect
 from .relay import relay
 from .scan.hot import cores, hot_loops, threads_for
@@ -235,7 +235,7 @@ class Opened:
     def _where(self, byte):
         """The record that begins at `byte`, and this."""
         offset, records = next(block for block in reversed(self._blocks) if block[0] <= byte)
-        return records + self.reader.records_in(read_apart(self.source, [offset], [byte - offset])[:-1]), byte
+        return records + self.reader.records_in(read_at(self.source, offset, byte - offset)), byte
 
     def _report(self, block, again, stop, where):
         """Report what is wrong in a block up to its record `stop`; `where` gives the record in the file and its byte."""
