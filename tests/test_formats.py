@@ -24,7 +24,7 @@ ROWS = {"the": [1, 2.5, -3], "cat": [0.1, 1e-40, 3e38], "中国": [-0.0, 0, 7], 
 class Counted(formats.Format):
     """b"COUNTED", u32 words, u32 dim; each word: u8 bytes in it, these, dim float32."""
 
-    name, about, suffixes, packable = "counted", "words behind their lengths", (".counted",), True
+    name, suffixes, packable = "counted", (".counted",), True
 
     def recognises(self, head):
         return head.startswith(b"COUNTED")

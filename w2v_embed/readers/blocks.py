@@ -14,7 +14,12 @@ from .scan import plain
 from .scan.hot import compiled_loops
 
 if TYPE_CHECKING:
-    from .._types import Ids
+    from types import ModuleType
+
+    from .._types import Bools, Bytes, Floats, Ids
+    from .encodings import Stream
+    from .formats.base import Layout
+    from .line import Row
 
 _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
@@ -30,11 +35,11 @@ class Block:
     offset: int  # of the block, in unpacked bytes
     records: int  # lines, or binary records, good and bad
     blank: int  # lines among them that hold nothing
-    where: np.ndarray  # of each row: its record in the block
-    begins: np.ndarray  # and the byte in the block where that begins
-    targets: np.ndarray  # and which of the wanted words it is; 0 where all are wanted
-    words: list | None  # all words, where all are wanted
-    rows: np.ndarray
+    where: Ids  # of each row: its record in the block
+    begins: Ids  # and the byte in the block where that begins
+    targets: Ids  # and which of the wanted words it is; 0 where all are wanted
+    words: list[str] | None  # all words, where all are wanted
+    rows: Floats
     damage: Damages
 
     def again(self, k: int, word: str) -> Damage:
@@ -97,24 +102,30 @@ class Notes:
 class Scratch:
     """One worker's memory."""
 
-    def __init__(self, dim, least_bytes, size):
+    offset: int = 0
+    filled: int = 0
+    end: int = 0
+    records: int = 0
+    blank: int = 0
+    n_hits: int = 0
+    broken: Damage | None = None
+
+    def __init__(self, dim: int, least_bytes: int, size: int) -> None:
         self._record = dim, least_bytes
         self.allocate(size)
-        self.notes = Notes()
-        self.offset = self.filled = self.end = self.records = self.blank = self.n_hits = 0
-        self.broken = None
+        self.notes: Notes = Notes()
 
-    def allocate(self, size):
+    def allocate(self, size: int) -> None:
         """Buffers for blocks of `size` bytes; what was in them is gone."""
         dim, least_bytes = self._record
-        self.bytes = bytearray(size + plain.PADDING)
-        self.buf = np.frombuffer(self.bytes, np.uint8)
-        self.size = size
+        self.bytes: bytearray = bytearray(size + plain.PADDING)
+        self.buf: Bytes = np.frombuffer(self.bytes, np.uint8)
+        self.size: int = size
         most = size // least_bytes + 1
-        self.hits = np.empty((most, 5), np.int64)
-        self.odd = np.empty((size // 2 + 2, 3), np.int64)
-        self.rows = np.empty((most, dim), np.float32)
-        self.unsure = np.empty(most, np.bool_)
+        self.hits: Ids = np.empty((most, 5), np.int64)
+        self.odd: Ids = np.empty((size // 2 + 2, 3), np.int64)
+        self.rows: Floats = np.empty((most, dim), np.float32)
+        self.unsure: Bools = np.empty(most, np.bool_)
 
 
 class BlockReader:
@@ -138,10 +149,25 @@ class BlockReader:
     unit: str = "record"
     has_bytes: bool = True  # places are told with the byte
 
-    def __init__(self, source, layout, head, wanted, encoding, told_encoding, hot, first_only, every=False):
-        self.source, self.layout, self.dim = source, layout, layout.dim
-        self.wanted, self.encoding, self.told_encoding, self.first_only = wanted, encoding, told_encoding, first_only
-        self.every, self.notes = every, []
+    first_record: int = 1
+    least_bytes: int = 1  # of a record
+
+    def __init__(
+        self,
+        source: Stream,
+        layout: Layout,
+        head: bytes,
+        wanted: list[bytes] | None,
+        encoding: str,
+        told_encoding: str,
+        hot: ModuleType,
+        first_only: bool,
+        every: bool = False,
+    ) -> None:
+        self.dim: int = layout.dim
+        self._source, self._layout, self._wanted = source, layout, wanted
+        self._encoding, self._told_encoding, self._first_only, self._every = encoding, told_encoding, first_only, every
+        self.notes: list[Notes] = []
         self._use(hot)
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
@@ -149,21 +175,44 @@ class BlockReader:
         self._ended = False
 
     def _use(self, hot):
-        self.hot, self.table = hot, hot.make_table(self.wanted or [])
+        self.hot: ModuleType = hot
+        self.table: Any = hot.make_table(self._wanted or [])
 
-    def scratch(self):
+    def scratch(self) -> Scratch:
         """Memory for one worker."""
         scratch = Scratch(self.dim, self.least_bytes, self._size)
         self.notes.append(scratch.notes)
         return scratch
 
-    def room_for_notes(self, scratch):
+    def room_for_notes(self, scratch: Scratch) -> tuple[Ids, Ids]:
         """Room for as many notes as there can be records in a block; none where nobody asks for them."""
-        return scratch.notes.room(len(scratch.hits)) if self.every else plain.NO_NOTES
+        return scratch.notes.room(len(scratch.hits)) if self._every else plain.NO_NOTES
+
+    # ── what a format says ──
+
+    def cut(self, scratch: Scratch, ended: bool) -> int:
+        """Where in `scratch.bytes` the last whole record ends; all there is, where the stream has ended."""
+        raise NotImplementedError
+
+    def scan(self, scratch: Scratch) -> tuple[Ids, Ids]:
+        """The records of a block that are wanted, `scratch.hits`, and those that are to be read exactly, `scratch.odd`."""
+        raise NotImplementedError
+
+    def parse(self, scratch: Scratch, hits: Ids) -> None:
+        """Fill `scratch.rows` with the numbers of the records `hits`, and tell in `scratch.unsure` which to read exactly."""
+        raise NotImplementedError
+
+    def read_exactly(self, buf: Bytes, record: int, begin: int, stop: int) -> Row:
+        """One record, with everything that can be wrong with it; results as of `line.read_line`."""
+        raise NotImplementedError
+
+    def records_in(self, data: bytes) -> int:
+        """How many records `data` holds."""
+        raise NotImplementedError
 
     # ── one thread at a time ──
 
-    def fill(self, scratch):
+    def fill(self, scratch: Scratch) -> bool:
         """Fill the scratch with the next whole records; False where there are none."""
         if self._ended:
             return False
@@ -188,10 +237,10 @@ class BlockReader:
         return scratch.end > 0 or scratch.broken is not None
 
     def _read(self, scratch, view):
-        got = self.source.readinto(view)
+        got = self._source.readinto(view)
         self._ended = got < len(view)
-        if self._ended and self.source.damage:
-            scratch.broken = Damage("truncated", self.source.damage, 0, scratch.filled + got)
+        if self._ended and self._source.damage:
+            scratch.broken = Damage("truncated", self._source.damage, 0, scratch.filled + got)
         return got
 
     def _grow(self, scratch):
@@ -203,7 +252,7 @@ class BlockReader:
                 self._ended = True
                 return
             raise ValueError(
-                f"{self.source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
+                f"{self._source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
                 f"{_LONGEST_RECORD} bytes; expected a word and {self.dim} numbers. The file holds no word vectors, or is "
                 "damaged: download it again."
             )
@@ -215,11 +264,11 @@ class BlockReader:
     # ── many threads at a time ──
 
     @cached_property
-    def target_of(self):
+    def target_of(self) -> dict[bytes, int]:
         """dict wanted word → its number"""
-        return {word: k for k, word in enumerate(self.wanted)}
+        return {word: k for k, word in enumerate(self._wanted or ())}
 
-    def read(self, scratch):
+    def read(self, scratch: Scratch) -> Block:
         """The block in `scratch` as rows."""
         hits, odd = self.scan(scratch)
         self.parse(scratch, hits)
@@ -227,7 +276,7 @@ class BlockReader:
         damage = Damages()
         if scratch.broken:
             damage.add(replace(scratch.broken, record=scratch.records))
-        if self.wanted is None:
+        if self._wanted is None:
             words = self._words(scratch, hits, damage)
         where, begins, targets, rows = hits[:, 1], hits[:, 2], hits[:, 0], scratch.rows[: len(hits)]
 
@@ -237,7 +286,7 @@ class BlockReader:
             if wrong:
                 bad.append(k)
                 damage.add(wrong)
-                if self.first_only:
+                if self._first_only:
                     break
             else:
                 rows[k] = row
@@ -256,7 +305,7 @@ class BlockReader:
         out = np.empty(scratch.end + len(hits), np.uint8)
         joined = out[: self.hot.join_words(scratch.buf, hits, out)].tobytes()
         try:
-            words = joined.decode(self.encoding).split("\n")[:-1]
+            words = joined.decode(self._encoding).split("\n")[:-1]
             if len(words) == len(hits):
                 return words
         except UnicodeDecodeError:
@@ -267,7 +316,7 @@ class BlockReader:
             words.append(word)
             if wrong:
                 damage.add(wrong)
-                if self.first_only:
+                if self._first_only:
                     break
         return words + [None] * (len(hits) - len(words))
 
@@ -277,19 +326,19 @@ class BlockReader:
         for record, begin, stop in map(np.ndarray.tolist, odd):
             word, row, wrong = self.read_exactly(scratch.buf, record, begin, stop)
             if not wrong:
-                if self.wanted is None:
+                if self._wanted is None:
                     word, wrong = self._decode(word, record, begin)
                     target = 0
                 else:
                     target = self.target_of.get(word, -1)
             if wrong:
                 block.damage.add(wrong)
-                if self.first_only:
+                if self._first_only:
                     break
                 continue
             if target >= 0:
                 extra.append((record, begin, target, word, row))
-            if self.every:
+            if self._every:
                 key = self.hot.keys_of(np.frombuffer(word, np.uint8), np.array([0]), np.array([len(word)]))[0]
                 keys, spans = scratch.notes.room(1)
                 keys[0], spans[0] = key, begin << plain.LENGTH_BITS | (stop - begin)
@@ -309,9 +358,9 @@ class BlockReader:
 
     def _decode(self, word, record, begin):
         try:
-            return word.decode(self.encoding), None
+            return word.decode(self._encoding), None
         except UnicodeDecodeError as error:
             guess = looks_like([word])
             hint = f"; in {guess} it would be {word.decode(guess)!r}" if guess and reads_as(word, guess) else ""
-            message = f"expected a word in {self.told_encoding}, got {word[:40]!r} ({error.reason}{hint})"
+            message = f"expected a word in {self._told_encoding}, got {word[:40]!r} ({error.reason}{hint})"
             return None, Damage("encoding", message, record, begin)

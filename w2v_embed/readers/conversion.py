@@ -64,7 +64,6 @@ def convert(
         (11000, 100)
     """
     kind, packing = check_target(target)
-
     with ExitStack() as stack:
 
         def read(sink, file=None):
@@ -77,25 +76,23 @@ def convert(
                 opened.run(sink, progress, log=sink is words)  # what is wrong is told once
             return file, opened.report
 
-        words = _Words(kind)
-        file, report = read(words)
+        file, report = read(words := _Words(kind))
         if not words.kept:
             raise ValueError(f"{source} has no word that {target} could hold; nothing was written.")
-        shape = len(words.kept), words.dim
 
         def write(out):
             with _packed(out, packing, Path(target)) as stream:
                 stream.write(kind.header(words.kept, words.dim, source=Path(source).name, crc=words.crc))
                 copy = _Copy(kind, words.kept, stream)
                 read(copy, file)
-                if (copy.count, copy.dim, copy.crc) != (*shape, words.crc):
-                    raise ValueError(
-                        f"{source} changed while it was read: of {shape[0]} words {copy.count} came, or other numbers. "
-                        "Nothing was written."
-                    )
+            if (copy.count, copy.dim, copy.crc) != (words.count, words.dim, words.crc):
+                raise ValueError(
+                    f"{source} changed while it was read: of {words.count} words {copy.count} came, or other numbers. "
+                    "Nothing was written."
+                )
 
         write_atomically(target, write)
-    return *shape, report
+    return words.count, words.dim, report
 
 
 def check_target(path: StrPath) -> tuple[Format, str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .._types import Ids
     from .compression import Source
 
@@ -30,9 +32,9 @@ class Excerpt:
     damage: str | None = None  # as that of `Source`
 
     def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
-        self.path = source.path
+        self.path: Path = source.path
         self._begins, self._ends = begins, np.cumsum(sizes + 1)  # in the file; in the stream
-        self.size = int(self._ends[-1]) if len(sizes) else 0
+        self.size: int = int(self._ends[-1]) if len(sizes) else 0
         self._stretches = (read_at(source, begin, size) + b"\n" for begin, size in zip(begins.tolist(), sizes.tolist()))
         self._ready = b""
 

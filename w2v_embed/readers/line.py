@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from .damage import Damage
 
 if TYPE_CHECKING:
     from .._types import Floats
+
+    Row: TypeAlias = tuple[bytes, Floats, None] | tuple[None, None, Damage]  # a word, its numbers, and what is wrong
 
 _FIELD = re.compile(rb"\S+")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -26,9 +28,7 @@ def is_number(field: bytes) -> bool:
     return b"_" not in field  # Python's own spelling of large numbers
 
 
-def read_line(
-    line: bytes, dim: int, record: int = 0, byte: int = 0
-) -> tuple[bytes, Floats, None] | tuple[None, None, Damage]:
+def read_line(line: bytes, dim: int, record: int = 0, byte: int = 0) -> Row:
     """A line → (word, row), both None where something is wrong, and the `Damage` or None.
 
     >>> read_line(b"New York 0.5 1e-3", 2)[0]

@@ -66,10 +66,6 @@ def load_vectors(
         >>> kv.vectors.shape, kv.vectors.dtype
         ((100, 100), dtype('float32'))
     """
-    if isinstance(words, (str, bytes)):
-        raise TypeError(
-            f"words must be a collection of words, received the single {type(words).__name__} {quoted(words)}"
-        )
     wanted = _checked_words(words, path)
     if limit is not None:
         limit = checks.whole("limit", limit, or_none=True)
@@ -79,13 +75,7 @@ def load_vectors(
         collection = Collected(opened, wanted, limit)
         opened.run(collection, progress, log=False)
     if not collection.count:
-        what = (
-            "no word with a good row"
-            if wanted is None
-            else f"none of the {len(wanted)} words that were asked for, as {quoted(wanted[0])}"
-        )
-        skipped = f". {opened.report.summary()}" if opened.report.total else ""
-        raise ValueError(f"{path} holds {what}{skipped}. See with w2v-embed inspect what is in it.")
+        raise ValueError(f"{path} holds {_nothing(wanted, opened.report)}. See with w2v-embed inspect what is in it.")
     kv = getattr(opened.reader, "kv", None)
     if kv is not None and wanted is None and limit is None:
         kv = kv if isinstance(kv, keyed) else kv.to_gensim()
@@ -93,21 +83,27 @@ def load_vectors(
         if NGrams.of(kv):
             clean_ngrams(kv, opened.report)
     else:
-        kv = keyed(vector_size=opened.dim, count=0, dtype=np.float32)
-        kv.vectors = collection.vectors()
-        kv.key_to_index = collection.index
-        kv.index_to_key = list(collection.index)
-        # gensim gives words whose counts it does not know these, falling, so that "frequent first" holds.
-        kv.expandos["count"] = np.arange(len(kv.index_to_key), 0, -1)
+        kv = collection.to_gensim(keyed)
     opened.report.log()
     kv.damage = opened.report
     return kv
+
+
+def _nothing(wanted, report):
+    what = "no word with a good row"
+    if wanted:
+        what = f"none of the {len(wanted)} words that were asked for, as {quoted(wanted[0])}"
+    return f"{what}. {report.summary()}" if report.total else what
 
 
 def _checked_words(words, path):
     """The words as a list, each once; None for all."""
     if words is None:
         return None
+    if isinstance(words, (str, bytes)):
+        raise TypeError(
+            f"words must be a collection of words, received the single {type(words).__name__} {quoted(words)}"
+        )
     try:
         wanted = list(dict.fromkeys(words))
     except TypeError:
@@ -147,7 +143,8 @@ class Collected:
 
     def __init__(self, opened: Opened, wanted: list[str] | None, limit: int | None) -> None:
         reader, layout, source = opened.reader, opened.layout, opened.source
-        self.words, self.source = wanted, source
+        self.words: list[str] | None = wanted
+        self._source = source
         self.most: int = min(limit or 1 << 62, 1 << 62 if wanted is None else len(wanted))
         self.index: dict[str, int] = {}
         # A header is believed as far as the file can hold what it claims; more rows than that grow the array.
@@ -162,7 +159,7 @@ class Collected:
 
     def add(self, block: Block) -> tuple[int | None, Damages]:
         """As a sink of `Opened.run`."""
-        names = block.words if self.words is None else [self.words[k] for k in block.targets.tolist()]
+        names = block.words or [] if self.words is None else [self.words[k] for k in block.targets.tolist()]
         where, rows = block.where, block.rows
         keep, again = first_of_equal(names, block, self.index)
         if keep is not None:
@@ -175,7 +172,7 @@ class Collected:
         end = start + len(names)
         if end > len(self.matrix):
             # As many rows as the rest of the file should hold. realloc moves pages, not bytes, where the system can.
-            expected = int(1.02 * end * self.source.size / max(self.source.position(), 1))
+            expected = int(1.02 * end * self._source.size / max(self._source.position(), 1))
             self.matrix.resize((max(end + end // 8, min(expected, 2 * end)), self.matrix.shape[1]), refcheck=False)
         self.matrix[start:end] = rows[: len(names)]
         self.index.update(zip(names, range(start, end)))
@@ -185,3 +182,11 @@ class Collected:
         """The rows `(words, dim)`. Nothing can be added from now on."""
         self.matrix.resize((len(self.index), self.matrix.shape[1]), refcheck=False)
         return self.matrix
+
+    def to_gensim(self, keyed: type[KeyedVectors]) -> KeyedVectors:
+        """As an object of gensim's class `keyed`."""
+        kv = keyed(vector_size=self.matrix.shape[1], count=0, dtype=np.float32)
+        kv.vectors, kv.key_to_index, kv.index_to_key = self.vectors(), self.index, list(self.index)
+        # gensim gives words whose counts it does not know these, falling, so that "frequent first" holds.
+        kv.expandos["count"] = np.arange(len(kv.index_to_key), 0, -1)
+        return kv

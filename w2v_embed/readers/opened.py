@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,11 +20,27 @@ from .scan.plain import LENGTH_BITS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from .._types import FormatName, Ids, OnError, StrPath
+    from .._types import FormatName, Ids, OnError, Progress, StrPath
+    from .blocks import Block, BlockReader
+    from .damage import Damages
+    from .tables import TableReader
 
 HEAD = 1 << 18  # bytes (unpacked) that are looked at to recognise a file
 # Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.
 _LEAST_NUMBERS = 50
+
+
+class Sink(Protocol):
+    """Where the blocks of a file go, one after another."""
+
+    @property
+    def count(self) -> int:
+        """How many rows it holds."""
+        ...
+
+    def add(self, block: Block, /) -> tuple[int | None, Damages]:
+        """Take a block → (the record after which nothing more is needed, or None; what is wrong: words that came before)."""
+        ...
 
 
 class Opened:
@@ -56,12 +72,13 @@ class Opened:
         trust: bool = False,
         file: int | None = None,
     ) -> None:
-        self.report = DamageReport(str(path), on_error)
+        self.report: DamageReport = DamageReport(str(path), on_error)
         self._told_encoding = checked_encoding(encoding)
-        self.records, self._blocks = 0, []
+        self.records: int = 0
         self.side: list[str] = []
-        self.goes_back = False
-        self.source = Source(path, cores(), file)
+        self.goes_back: bool = False
+        self._blocks: list[tuple[int, int]] = []  # the byte and the record that each begins at
+        self.source: Source = Source(path, cores(), file)
         try:
             self._recognise(format, trust)
         except BaseException:
@@ -117,12 +134,14 @@ class Opened:
             words: list of the words that are looked for, without repetition; None for all.
             candidates: list of wanted words → set of other words that may be needed where those are not found.
         """
-        if candidates is not None:
+        if candidates is not None and words is not None:
             self.goes_back = self._can_go_back()
             self.side = [] if self.goes_back else list(candidates(words))
             words = [*words, *self.side]
+        self.threads: int = 1
+        self.reader: BlockReader | TableReader
         if self.layout.table:
-            self.reader, self.threads = self.layout.table(words), 1
+            self.reader = self.layout.table(words)
             return
         if self._encoding == self._told_encoding:
             self._check_words(words)
@@ -157,12 +176,8 @@ class Opened:
                 return encoded
         return [word.encode(encoding, errors) for word in words]
 
-    def run(self, sink, progress=None, *, log=True):
-        """Hand every block to `sink.add(block)`, in the order of the file.
-
-        `sink.add` returns (the record after which nothing more is needed, or None; the `Damages` it finds: words that came
-        before), `sink.count` is how many rows it holds. `log`: whether the log is told what was skipped.
-        """
+    def run(self, sink: Sink, progress: Progress = None, *, log: bool = True) -> None:
+        """Hand every block to `sink`, in the order of the file. `log`: whether the log is told what was skipped."""
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
         data = good = 0
@@ -200,7 +215,7 @@ class Opened:
         """List of int64 arrays: the keys of all words that a run has met."""
         return [keys for keys, _ in self._noted()]
 
-    def go_back(self, words: Sequence[str], sink: Any) -> None:
+    def go_back(self, words: Sequence[str], sink: Sink) -> None:
         """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does; it may keep them."""
         wanted = self._hot.make_set([keys_of(words, self._hot)])
         spans = np.concatenate([spans[self._hot.are_in(keys, wanted)] for keys, spans in self._noted()])
@@ -236,8 +251,8 @@ class Opened:
             self.report.counts.update(block.damage.more)
             self.report.counts.update(again.more)
 
-    def __enter__(self):
+    def __enter__(self) -> Opened:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.source.close()

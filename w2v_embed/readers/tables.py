@@ -58,7 +58,10 @@ class TableReader:
         odd: dict[int, Damage] | None = None,
         kv: Any = None,
     ) -> None:
-        self.words, self.rows, self.kv, self.dim = words, rows, kv, int(rows.shape[1])
+        self.words: list[str] = words
+        self.rows: Rows = rows
+        self.kv: Any = kv
+        self.dim: int = int(rows.shape[1])
         self.ids: Ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
         self._target_of = None if wanted is None else {word: k for k, word in enumerate(wanted)}
         self._next, self._odd = 0, odd or {}
@@ -89,7 +92,7 @@ class TableReader:
                 rows = self.rows[first:last][keep].astype(np.float32)
             else:
                 rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
-        finite = np.isfinite(rows).all(axis=1)
+        finite = np.asarray(np.isfinite(rows).all(axis=1))
         damage = Damages()
         for row, wrong in self._odd.items():
             if span.begin <= row < span.stop:
@@ -105,7 +108,7 @@ class TableReader:
                 damage.add(Damage("empty word", "expected a word, got ''", int(where[k])))
             else:
                 good.append(k)
-        names = None if self._target_of is not None else [names[keep[k]] for k in good]
+        words = None if self._target_of is not None else [names[keep[k]] for k in good]
         where = where[good]
         return Block(
             span.begin,
@@ -114,7 +117,7 @@ class TableReader:
             where,
             np.zeros_like(where),
             targets[keep][good],
-            names,
+            words,
             rows[good],
             damage,
         )

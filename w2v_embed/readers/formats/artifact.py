@@ -40,9 +40,8 @@ class _Artifact(Format):
 class Safetensors(_Artifact):
     """A matrix as .safetensors, in which word i has the id i where `convert` writes it."""
 
-    name = "safetensors"
-    about = "our .safetensors"
-    suffixes = (".safetensors",)
+    name: str = "safetensors"
+    suffixes: tuple[str, ...] = (".safetensors",)
 
     def recognises(self, head: bytes) -> bool:
         return head[4:9] == b"\0\0\0\0{"
@@ -64,8 +63,7 @@ class Safetensors(_Artifact):
 class Npz(_Artifact):
     """A matrix as .npz."""
 
-    name = "npz"
-    about = "our .npz"
+    name: str = "npz"
 
     def recognises(self, head: bytes) -> bool:
         return head.startswith(b"PK\3\4")  # `Source` lets no other zip archive pass

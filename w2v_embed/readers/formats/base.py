@@ -87,7 +87,6 @@ class Format:
 
     Attributes:
         name: as `format=` and `inspect` have it.
-        about: what is of this format, for people.
         reader: of files that are read block by block: turns blocks into rows. None: `Layout.table` reads.
         is_text: whether it is text, which then comes as UTF-8, whatever the file is in.
         packable: whether it may be packed (.gz, .bz2 …).
@@ -95,7 +94,6 @@ class Format:
     """
 
     name: str
-    about: str = ""
     reader: type[BlockReader] | None = None
     is_text: bool = False
     packable: bool = False

@@ -9,7 +9,7 @@ The C tool writes a newline after each vector, gensim none; a newline before a w
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from .text import is_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from ..._types import Floats
+    from ..._types import Bytes, Floats, Ids
+    from ..blocks import Scratch
+    from ..line import Row
 
 _SAMPLE = 64  # records that are looked at
 
@@ -31,18 +33,15 @@ _SAMPLE = 64  # records that are looked at
 class BinaryReader(BlockReader):
     """Binary records → rows."""
 
-    unit = "record"
-    first_record = 1
-
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if sys.byteorder != "little":
             raise ValueError(
                 "word2vec's binary format holds little-endian numbers; this machine is big-endian. Use text."
             )
         super().__init__(*args, **kwargs)
-        self.least_bytes = 4 * self.dim + 2
+        self.least_bytes: int = 4 * self.dim + 2
 
-    def cut(self, scratch, ended):
+    def cut(self, scratch: Scratch, ended: bool) -> int:
         """Up to the last whole record. Only words are looked at, so it is no loss that one thread at a time does this."""
         notes = self.room_for_notes(scratch)
         position, scratch.records, scratch.n_hits, n_noted = self.hot.scan_binary(
@@ -65,23 +64,23 @@ class BinaryReader(BlockReader):
             )
         return scratch.filled if ended else position
 
-    def records_in(self, data):
+    def records_in(self, data: bytes) -> int:
         """How many records `data` holds."""
         hits = np.empty((len(data) // self.least_bytes + 1, 5), np.int64)
         buf = np.frombuffer(data, np.uint8)
         return self.hot.scan_binary(buf, len(buf), self.dim, self.hot.make_table([]), hits)[1]
 
-    def scan(self, scratch):
+    def scan(self, scratch: Scratch) -> tuple[Ids, Ids]:
         """What `cut` has found."""
         return scratch.hits[: scratch.n_hits], scratch.odd[:0]
 
-    def parse(self, scratch, hits):
+    def parse(self, scratch: Scratch, hits: Ids) -> None:
         """Copy vectors."""
         unsure = scratch.unsure[: len(hits)]
         self.hot.parse_binary(scratch.buf, hits, scratch.rows[: len(hits)], unsure)
         unsure |= hits[:, 2] == hits[:, 3]  # no word
 
-    def read_exactly(self, buf, record, begin, stop):
+    def read_exactly(self, buf: Bytes, record: int, begin: int, stop: int) -> Row:
         """One record, with everything that can be wrong with it; results as of `line.read_line`."""
         vector = stop - 4 * self.dim
         if vector - 1 == begin:
@@ -98,11 +97,10 @@ class BinaryReader(BlockReader):
 class Binary(Format):
     """Records of a word and its numbers as float32."""
 
-    name = "binary"
-    about = "word2vec binary"
-    reader = BinaryReader
-    packable = True
-    suffixes = (".bin",)
+    name: str = "binary"
+    reader: type[BlockReader] | None = BinaryReader
+    packable: bool = True
+    suffixes: tuple[str, ...] = (".bin",)
 
     def recognises(self, head: bytes) -> bool:
         """A header, and no text behind it."""
@@ -141,10 +139,10 @@ class Binary(Format):
         return Layout(dim, header, begin)
 
     def first_words(self, head: bytes, layout: Layout) -> list[bytes]:
-        found = np.empty((_SAMPLE, 5), np.int64)
+        hits = np.empty((_SAMPLE, 5), np.int64)
         buf = np.frombuffer(head, np.uint8)[layout.begin :]
-        _, _, n, _ = plain.scan_binary(buf, len(buf), layout.dim, {}, found)
-        return [buf[begin:stop].tobytes() for _, _, begin, stop, _ in found[:n].tolist()]
+        _, _, n, _ = plain.scan_binary(buf, len(buf), layout.dim, {}, hits)
+        return [buf[begin:stop].tobytes() for _, _, begin, stop, _ in hits[:n].tolist()]
 
     def why_not(self, word: str, dim: int) -> str | None:
         if word.isalnum():
@@ -169,16 +167,16 @@ def _are_records(body, count, dim):
     most = len(body) // (4 * dim + 2) if dim else 0
     if not most:
         return False
-    found = np.empty((min(most, _SAMPLE), 5), np.int64)
+    hits = np.empty((min(most, _SAMPLE), 5), np.int64)
     buf = np.frombuffer(body, np.uint8)
-    position, n = plain.scan_binary(buf, len(buf), dim, {}, found)[:2]
-    words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in found[:n].tolist()]
+    position, n = plain.scan_binary(buf, len(buf), dim, {}, hits)[:2]
+    words = [bytes(buf[begin:stop]) for _, _, begin, stop, _ in hits[:n].tolist()]
     whole = n == count and not body[position:].strip(b"\n")
     strange = sum(not word or min(word) < 32 for word in words)
     if not words or (4 * strange > len(words) and not whole):
         return False
     rows = np.empty((n, dim), np.float32)
-    plain.parse_binary(buf, found[:n], rows, np.empty(n, np.bool_))
+    plain.parse_binary(buf, hits[:n], rows, np.empty(n, np.bool_))
     with np.errstate(invalid="ignore"):
         usual = (rows == 0) | (abs(rows) > 1e-6) & (abs(rows) < 1e6) | ~np.isfinite(rows)
     return whole or usual.mean() > 0.75

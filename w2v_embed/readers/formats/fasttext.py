@@ -334,9 +334,8 @@ def _check_work(data, words, header):
 class FastText(Format):
     """A fastText model, of which its words and n-grams are read."""
 
-    name = "fasttext"
-    about = "fastText .bin"
-    packable = True
+    name: str = "fasttext"
+    packable: bool = True
 
     def recognises(self, head: bytes) -> bool:
         return head.startswith(MAGIC) or is_old(head)

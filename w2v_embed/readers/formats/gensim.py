@@ -17,8 +17,7 @@ from .base import Beginning, Format, Layout
 class Gensim(Format):
     """`KeyedVectors`, or a model that holds some."""
 
-    name = "gensim"
-    about = "gensim .kv, .model"
+    name: str = "gensim"
 
     def recognises(self, head: bytes) -> bool:
         return head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")

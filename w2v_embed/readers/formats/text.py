@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..blocks import BlockReader
 from ..damage import zero_tail
@@ -22,7 +22,9 @@ from .strangers import SPARSE, refuse_empty, refuse_odd_text, what_it_is
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from ..._types import Floats
+    from ..._types import Bytes, Floats, Ids
+    from ..blocks import Scratch
+    from ..line import Row
 
 _SAMPLE = 64  # lines that are looked at
 _FEW = 16
@@ -33,14 +35,14 @@ _TEXT_BYTES = bytes({*range(32, 256), *b"\t\n\r\f\v"})
 class TextReader(BlockReader):
     """Lines of text → rows."""
 
-    unit = "line"
+    unit: str = "line"
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.first_record = 1 if self.layout.header is None and self.layout.alone is None else 2
-        self.least_bytes = 2 * self.dim + 2
+        self.first_record: int = 1 if self._layout.header is None and self._layout.alone is None else 2
+        self.least_bytes: int = 2 * self.dim + 2
 
-    def cut(self, scratch, ended):
+    def cut(self, scratch: Scratch, ended: bool) -> int:
         """Up to the last newline; at the end of the file all, with a newline where none is (not where the stream is broken)."""
         if ended and scratch.filled and not scratch.broken:
             last = scratch.bytes.rfind(b"\n", 0, scratch.filled) + 1
@@ -54,11 +56,11 @@ class TextReader(BlockReader):
             return scratch.filled
         return scratch.bytes.rfind(b"\n", 0, scratch.filled) + 1
 
-    def records_in(self, data):
+    def records_in(self, data: bytes) -> int:
         """How many lines `data` holds."""
         return data.count(b"\n")
 
-    def scan(self, scratch):
+    def scan(self, scratch: Scratch) -> tuple[Ids, Ids]:
         """Find the block's lines."""
         notes = self.room_for_notes(scratch)
         _, scratch.records, scratch.blank, n, n_odd, n_noted = self.hot.scan_text(
@@ -67,11 +69,11 @@ class TextReader(BlockReader):
         scratch.notes.take(n_noted, scratch.offset)
         return scratch.hits[:n], scratch.odd[:n_odd]
 
-    def parse(self, scratch, hits):
+    def parse(self, scratch: Scratch, hits: Ids) -> None:
         """Parse the numbers of regular lines."""
         self.hot.parse_text(scratch.buf, hits, scratch.rows[: len(hits)], scratch.unsure[: len(hits)])
 
-    def read_exactly(self, buf, record, begin, stop):
+    def read_exactly(self, buf: Bytes, record: int, begin: int, stop: int) -> Row:
         """One line by the book."""
         return read_line(buf[begin:stop].tobytes(), self.dim, record, begin)
 
@@ -79,11 +81,11 @@ class TextReader(BlockReader):
 class Text(Format):
     """Lines of a word and its numbers, with or without a header."""
 
-    name = "text"
-    about = "word2vec text, GloVe text, fastText .vec"
-    reader = TextReader
-    is_text = packable = True
-    suffixes = (".txt", ".vec")
+    name: str = "text"
+    reader: type[BlockReader] | None = TextReader
+    is_text: bool = True
+    packable: bool = True
+    suffixes: tuple[str, ...] = (".txt", ".vec")
 
     def recognises(self, head: bytes) -> bool:
         """Yes: it is the last to be asked, and knows what else there is without vectors."""

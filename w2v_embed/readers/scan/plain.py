@@ -68,12 +68,14 @@ def scan_text(
     """As `kernels.scan_text`."""
     keys, spans = notes
     block = buf[:end]
-    blanks = np.flatnonzero(block <= SPACE)
-    newline_at = np.flatnonzero(block[blanks] == NEWLINE)  # index into `blanks` of each line's last one
+    blank_at = np.flatnonzero(block <= SPACE)
+    blanks: list[int] = blank_at.tolist()
+    newlines: list[int] = np.flatnonzero(
+        block[blank_at] == NEWLINE
+    ).tolist()  # index into `blanks` of each line's last one
     data = block.tobytes()
-    blanks, newline_at = blanks.tolist(), newline_at.tolist()
     begin = first = line = blank = n_hits = n_odd = n_noted = 0
-    for last in newline_at:
+    for last in newlines:
         if n_hits == len(hits) or n_odd == len(odd) or 0 < len(keys) == n_noted:
             break
         stop = newline = blanks[last]
