@@ -36,9 +36,11 @@ def fill_unknown(em: EmbeddingMatrix, unknown_rows: Sequence[int], oov: Oov, see
 
     Sums run in float64 and in the order of the words, so that ids do not matter.
     """
+    if oov == "zeros":
+        return
     missing, found = sorted(em.coverage.missing), sorted(em.coverage.found)
     places = np.array([*(em.word_index[word] for word in missing), *unknown_rows], np.int64)
-    if oov == "zeros" or not len(places) or not (found or callable(oov)):
+    if not len(places) or not (found or callable(oov)):
         return
     if callable(oov):
         shape = len(places), em.vector_size
