@@ -115,7 +115,7 @@ class RowPool:
             index = self._word_index
             others = [word for word in self._candidates() if word not in index]
             there = np.logical_or.reduce([source.has(others) for source in asked])
-            placed = (word for word, row in index.items() if self._owners[0][row] >= 0)
+            placed = compress(index, (self._owners[0][np.fromiter(index.values(), np.int64, len(index))] >= 0).tolist())
             keys.append(keys_of([*placed, *compress(others, there.tolist())]))
         return Known(keys, [ngrams for _, ngrams in self._ngrams])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +31,10 @@ class HeldRows(BaseSource):
         self._row_of, self._rows = row_of, rows
 
     def has(self, words: Sequence[str]) -> Bools:
-        return np.fromiter((word in self._row_of for word in words), np.bool_, len(words))
+        return np.fromiter(map(self._row_of.__contains__, words), np.bool_, len(words))
 
     def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
-        rows = np.fromiter((self._row_of.get(word, -1) for word in words), np.int64, len(words))
+        rows = np.fromiter(map(self._row_of.get, words, repeat(-1)), np.int64, len(words))
         numbers = np.flatnonzero(rows >= 0)
         for some in blocks_of(len(numbers), self.dim):
             yield self._finite(words, numbers[some], self._rows[rows[numbers[some]]])
