@@ -26,6 +26,9 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m mypy --strict --follow-imports=silent tests/typing/right_calls.py
+	PYTHONPATH=. $(PY) -m pyright --verifytypes w2v_embed --ignoreexternal
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py

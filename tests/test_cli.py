@@ -120,6 +120,25 @@ def test_bad_input_is_exit_code_1_and_one_line(arguments, message, data, index, 
     assert not list(tmp_path.glob("m.*"))
 
 
+def test_errors_speak_of_options(data, index, tmp_path, capsys):
+    """The package speaks of its arguments; whoever runs a command has given options."""
+    damaged, latin = tmp_path / "v.txt", tmp_path / "t.txt"
+    damaged.write_text("a 1 2\nb 1\nc 1 2\n")
+    latin.write_bytes("né".encode("latin-1"))
+    kv = load_vectors(data / "vectors.bin", limit=2)
+    kv.save(str(tmp_path / "v.kv"))
+    for arguments, told in (
+        (["build", damaged, index, "-o", tmp_path / "m.npz"], "--on-error skip"),
+        (["inspect", tmp_path / "v.kv"], "--trust"),
+        (["vocab", latin, "-o", tmp_path / "i.json"], "Pass the right --encoding, or download the file again."),
+        (["vocab", index, "-o", tmp_path / "i.json", "--num-words", "1"], "num_words must be None or a whole number"),
+    ):
+        assert main([str(argument) for argument in arguments]) == 1
+        printed = capsys.readouterr().err
+        assert told in printed
+        assert "=" not in printed.replace(str(tmp_path), "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -134,6 +153,7 @@ def test_bad_input_is_exit_code_1_and_one_line(arguments, message, data, index, 
         ([*BUILD, "--fallback", "Lowre"], "invalid choice: 'Lowre' (choose from nfkc, lower, title"),
         ([*BUILD, "--fallback", "Lowre"], "did you mean 'lower'?"),
         ([*BUILD, "--dtype", "int8"], "invalid choice: 'int8'"),
+        ([*BUILD, "--format", "txt"], "--format: invalid choice: 'txt' (choose from text, binary, fasttext, gensim)"),
         ([*BUILD, "--num-words", "0"], "--num-words: expected a whole number from 1 on, received '0'"),
         ([*BUILD, "--num-words", "1" * 5000], "expected a whole number from 1 on, received '1111"),
         ([*BUILD, "--seed", "-1"], "--seed: expected a whole number from 0 on, received '-1'"),
@@ -287,7 +307,7 @@ class Stop:
                 raise
 sys.modules.pop({module!r}, None)
 sys.meta_path.insert(0, Stop())
-sys.argv = ["w2v-embed", "--version"]
+sys.argv = ["w2v-embed", "build", "a", "b", "-o", "c.npz"]
 runpy.run_module("w2v_embed.cli", run_name="__main__")
 """
 
@@ -490,6 +510,12 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code):
     assert not modules_after(code) & HEAVY
 
 
+def test_help_and_wrong_usage_do_not_even_load_numpy():
+    for arguments in (["--help"], ["build", "--help"], ["build"], ["fly"], ["--version"]):
+        code = f"from w2v_embed.cli import main\ntry:\n    main({arguments})\nexcept SystemExit:\n    pass"
+        assert "numpy" not in modules_after(code)
+
+
 def test_reading_never_loads_keras():
     """The whole reading half: gensim is loaded for KeyedVectors, Keras and its backends never."""
     code = (
@@ -505,6 +531,7 @@ def test_public_names():
     assert set(dir(w2v_embed)) == {
         "Coverage",
         "EmbeddingMatrix",
+        "Source",
         "__version__",
         "build_matrix",
         "convert",

@@ -114,9 +114,10 @@ def test_counting_is_streamed(tmp_path, pack, monkeypatch):
     path = tmp_path / "t.txt"
     path.write_bytes(pack("\n".join(lines).encode()))
     told = []
-    counts = count_words(path, progress=lambda done, total, n: told.append((done, total, n)))
+    counts = count_words(path, progress=lambda *report: told.append(report))
     assert counts == {"the": 3, "cat": 1, "sat": 1, "中国": 1, "x": 1, "end": 1}
-    assert told[-1][2] == 8
+    assert sum(counts.values()) == 8
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
     assert count_words([path, path])["the"] == 6
     assert count_words(path, split=lambda line: [line.strip()])["the end"] == 1
 
@@ -252,10 +253,13 @@ def test_word_index_of_counts():
         "d": 5,
     }
     assert make_word_index(counts, special_tokens=["<unk>"], num_words=3) == {"<unk>": 1, "c": 2}
-    with pytest.raises(ValueError, match="num_words must be more than 2, received 2: no word would be left"):
+    with pytest.raises(ValueError, match="num_words must be None or a whole number from 3 on, received 2"):
         make_word_index(counts, special_tokens=["<unk>"], num_words=2)
-    with pytest.raises(ValueError, match="special tokens must differ"):
+    with pytest.raises(ValueError, match="special_tokens must differ, received \\['x', 'x'\\]"):
         make_word_index(counts, special_tokens=["x", "x"])
+    for min_count in (-1, True, 2.5):
+        with pytest.raises(ValueError, match=f"min_count must be a whole number from 0 on, received {min_count}"):
+            make_word_index(counts, min_count=min_count)
 
 
 def test_vocab_and_build_on_the_command_line(tmp_path, data, capsys):

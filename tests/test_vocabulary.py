@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
 import time
 
 import numpy as np
 import pytest
 
 from w2v_embed import build_matrix, load_vectors
-from w2v_embed.vocabulary import num_words_of, read_word_index
+from w2v_embed.vocabulary import read_vocabulary
+
+
+def read_word_index(source, num_words=None, **options):
+    return read_vocabulary(source, num_words, **options).word_index
 
 
 class LegacyTokenizer:
@@ -35,8 +40,8 @@ def test_sources(tmp_path):
     assert read_word_index(["x", "y"]) == {"x": 0, "y": 1}
     assert read_word_index(np.array(["x", "y"])) == {"x": 0, "y": 1}
     assert read_word_index(LegacyTokenizer()) == {"the": 1}
-    assert num_words_of(LegacyTokenizer(), None) == 2
-    assert num_words_of(LegacyTokenizer(), 7) == 7
+    assert read_vocabulary(LegacyTokenizer()).rows == 2
+    assert read_vocabulary(LegacyTokenizer(), 7).rows == 7
     assert read_word_index(Vocabulary()) == {"": 0, "[UNK]": 1, "the": 2}
     assert read_word_index(Tokens()) == {"[PAD]": 0, "cat": 1}
 
@@ -91,6 +96,21 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path):
     (tmp_path / "words.csv").write_text("a")
     with pytest.raises(ValueError, match=r"read from \.json .* or \.txt"):
         read_word_index(tmp_path / "words.csv")
+
+
+@pytest.mark.parametrize("num_words", [0, -1, True, 2.0, "3", (1 << 31) + 1])
+def test_num_words_that_are_none(num_words):
+    told = re.escape(f"num_words must be None or a whole number from 1 to {1 << 31}, received {num_words!r}")
+    with pytest.raises(ValueError, match=told):
+        read_vocabulary({"a": 1}, num_words)
+    tokenizer = LegacyTokenizer()
+    tokenizer.num_words = num_words
+    with pytest.raises(ValueError, match=f"^LegacyTokenizer, in its config: {told}"):
+        read_vocabulary(tokenizer)
+
+
+def test_num_words_of_numpy():
+    assert read_vocabulary({"a": 1, "b": 2}, np.int64(2)) == read_vocabulary({"a": 1, "b": 2}, 2)
 
 
 def test_num_words_takes_the_place_of_a_bound():

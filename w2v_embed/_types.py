@@ -6,8 +6,8 @@ It is the ground floor: it imports nothing of the package, and nothing but names
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,11 +16,63 @@ if TYPE_CHECKING:
     Floats: TypeAlias = npt.NDArray[np.floating[Any]]  # rows (n, dim), float16, float32 or float64
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
+    Bytes: TypeAlias = npt.NDArray[np.uint8]
+
+    class Report(Protocol):
+        """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
+
+        def __call__(self, done: int, found: int, last: bool = False) -> object: ...
+
+    class _HasWordIndex(Protocol):  # Keras' legacy Tokenizer
+        @property
+        def word_index(self) -> Mapping[str, SupportsIndex]: ...
+
+    class _HasGetVocabulary(Protocol):  # TextVectorization, StringLookup
+        def get_vocabulary(self) -> Sequence[str]: ...
+
+    class _HasGetVocab(Protocol):  # tokenizers, transformers
+        def get_vocab(self) -> Mapping[str, int]: ...
+
+    class _HasVocabulary(Protocol):  # scikit-learn's vectorizers
+        @property
+        def vocabulary_(self) -> Mapping[str, SupportsIndex]: ...
+
+    class _HasToken2id(Protocol):  # gensim's Dictionary
+        @property
+        def token2id(self) -> Mapping[str, int]: ...
+
+    class _HasKeyToIndex(Protocol):  # gensim's KeyedVectors
+        @property
+        def key_to_index(self) -> Mapping[str, int]: ...
+
+    class _HasWv(Protocol):  # gensim's models
+        @property
+        def wv(self) -> _HasKeyToIndex: ...
+
+    class _HasVectorsFor(Protocol):  # an encoder, an EmbeddingMatrix, and whatever users have
+        @property
+        def vector_size(self) -> int: ...
+
+        def vectors_for(self, words: Sequence[str], /) -> tuple[npt.ArrayLike, npt.ArrayLike]: ...
+
+    # What has word vectors: a file, a `Source`, gensim's KeyedVectors, an encoder …; or several, of which an earlier one wins.
+    OneSource: TypeAlias = "StrPath | Source | _HasVectorsFor | _HasKeyToIndex"
+    Vectors: TypeAlias = "OneSource | Sequence[OneSource]"
+
+    # What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.
+    WordIndex: TypeAlias = (
+        "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
+        " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
+    )
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
 
+# How `count_words` splits a line.
+SplitName: TypeAlias = Literal["whitespace", "jieba"]
+Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
+
 OnError: TypeAlias = Literal["raise", "skip"]
-FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim"]
+FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim", "npz", "safetensors"]
 DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
 OovName: TypeAlias = Literal["zeros", "normal", "mean"]
 Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
@@ -38,11 +90,23 @@ FallbackName: TypeAlias = Literal[
     "subwords",
 ]
 Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
+MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
+PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 
 # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
 # unknown, of an encoder.
 Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
 TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
+
+
+class Tallies(Protocol):
+    """Counts that turn into a dict, as a pandas Series."""
+
+    def to_dict(self) -> Mapping[Any, Any]: ...
+
+
+# How often each word occurs: word → count, or a file of counts or of text.
+Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
 
 
 @runtime_checkable

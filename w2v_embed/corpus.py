@@ -1,16 +1,25 @@
 """Texts → counts → word_index. Files are streamed; memory is a stretch of a line and the distinct words."""
 
+from __future__ import annotations
+
 import codecs
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
+from ._types import SplitName
+from .checks import checked_count, one_of, whole
 from .progress import reporter
 from .readers.compression import Source
 from .shown import plain_errors, quoted
 from .texts import checked_encoding, mark_of, read_json
 from .vocabulary import is_padding
+
+if TYPE_CHECKING:
+    from ._types import Progress, Split, StrPath
 
 _CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 24  # characters; a longer line is counted in pieces, and so is a longer word
@@ -19,7 +28,13 @@ _LONGEST_WORD = 64  # characters of Chinese
 
 
 @plain_errors
-def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
+def count_words(
+    paths: StrPath | Iterable[StrPath],
+    *,
+    split: Split = "whitespace",
+    encoding: str = "utf-8",
+    progress: Progress = None,
+) -> Counter[str]:
     """Count the words of texts.
 
     A line may be of any length: a long one is split in pieces, which are cut between two words. At white space, and with jieba
@@ -31,7 +46,7 @@ def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
         paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file).
         split: "whitespace"; "jieba", for Chinese; or a callable line → words.
         encoding: of the texts.
-        progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all, words counted)`.
+        progress: None, True for a bar on stderr, or a callable (bytes done, bytes in all).
 
     Returns:
         A `Counter`, in the order in which the words came.
@@ -45,8 +60,8 @@ def count_words(paths, *, split="whitespace", encoding="utf-8", progress=None):
     """
     words_of = _splitter(split)
     checked_encoding(encoding)
-    counts = Counter()
-    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+    counts: Counter[str] = Counter()
+    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
         with Source(path) as source:
             tell = reporter(progress, source.size)
             total, rest = 0, ""
@@ -72,7 +87,13 @@ def _count(words, counts):
     return len(words)
 
 
-def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
+def make_word_index(
+    counts: Mapping[str, float],
+    *,
+    min_count: int = 1,
+    num_words: int | None = None,
+    special_tokens: Iterable[str] = (),
+) -> dict[str, int]:
     """Number words by falling count; equal ones in alphabetical order, so that the order of the texts does not matter.
 
     Args:
@@ -89,23 +110,19 @@ def make_word_index(counts, *, min_count=1, num_words=None, special_tokens=()):
         >>> make_word_index({"b": 2, "a": 2, "c": 3, "d": 1}, min_count=2, special_tokens=["<pad>", "<unk>"])
         {'<pad>': 0, '<unk>': 1, 'c': 2, 'a': 3, 'b': 4}
     """
-    special_tokens = list(special_tokens)
-    if len(set(special_tokens)) < len(special_tokens):
-        raise ValueError(f"special tokens must differ, received {special_tokens!r}")
-    kept = sorted((-count, word) for word, count in counts.items() if count >= min_count and word not in special_tokens)
-    words = [*special_tokens, *(word for _, word in kept)]
-    first = 0 if special_tokens and is_padding(special_tokens[0]) else 1
-    if num_words is not None:
-        if num_words <= first + len(special_tokens):
-            raise ValueError(
-                f"num_words must be more than {first + len(special_tokens)}, received {num_words}: no word would be left"
-            )
-        words = words[: num_words - first]
+    special, least = list(special_tokens), whole("min_count", min_count, 0)
+    if len(set(special)) < len(special):
+        raise ValueError(f"special_tokens must differ, received {quoted(special)}")
+    kept = sorted((-count, word) for word, count in counts.items() if count >= least and word not in special)
+    words = [*special, *(word for _, word in kept)]
+    first = 0 if special and is_padding(special[0]) else 1
+    if num_words is not None:  # one word more than the special ones at least
+        words = words[: whole("num_words", num_words, first + len(special) + 1, or_none=True) - first]
     return {word: index for index, word in enumerate(words, first)}
 
 
 @plain_errors
-def read_counts(path, *, split="whitespace", encoding="utf-8"):
+def read_counts(path: StrPath, *, split: Split = "whitespace", encoding: str = "utf-8") -> Mapping[str, float]:
     """Counts out of a file: a .json of word → count, or anything else as a text whose words are counted.
 
     Returns:
@@ -116,9 +133,7 @@ def read_counts(path, *, split="whitespace", encoding="utf-8"):
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
-    from .matrix.coverage import checked_count
-
-    counts = read_json(path, encoding=encoding, label="count")
+    counts: object = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):
         raise ValueError(f"{path}: expected a JSON object word -> count, got {type(counts).__name__}")
     try:
@@ -167,8 +182,8 @@ def _no_text(path, line, byte, encoding, what, head):
     if not mark and codecs.lookup(encoding).name in ("utf-16", "utf-32"):
         guess = f' Without a byte order mark it is "{encoding}-le" or "{encoding}-be".'
     return ValueError(
-        f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding to count_words "
-        "(--encoding of w2v-embed vocab), or download the file again."
+        f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding=, or download the "
+        "file again."
     )
 
 
@@ -176,16 +191,14 @@ def _splitter(split):
     """`(text, more) -> (words, rest)`. Where `more` says that the line goes on, the rest belongs before what comes."""
     if callable(split):
         return lambda text, more: _at_space(split, text, more, _LONGEST_LINE)
-    if split == "whitespace":
+    if one_of("split", split, get_args(SplitName), or_else="a callable line -> words") == "whitespace":
         return lambda text, more: _at_space(str.split, text, more, 0)
-    if split == "jieba":
-        try:
-            import jieba
-        except ImportError as error:
-            raise ImportError('splitting Chinese needs jieba: pip install "w2v-embed[chinese]"') from error
-        jieba.setLogLevel("WARNING")
-        return lambda text, more: _at_words(jieba.cut, text, more)
-    raise ValueError(f'split must be "whitespace", "jieba" or a callable line -> words, received {quoted(split)}')
+    try:
+        import jieba
+    except ImportError as error:
+        raise ImportError('splitting Chinese needs jieba: pip install "w2v-embed[chinese]"') from error
+    jieba.setLogLevel("WARNING")
+    return lambda text, more: _at_words(jieba.cut, text, more)
 
 
 def _at_space(split, text, more, least):

@@ -5,17 +5,24 @@ time. A writer holds a lock on its temporary file; what a killed one left is hel
 folder removes it.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 try:
     import fcntl
 except ImportError:  # Windows, where nobody can remove a file that somebody has open
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from ._types import StrPath
 
 _SUFFIX = ".w2v.tmp"
 _NAME = 40  # characters of the output's name in that of the temporary file, which may not be longer than 255 bytes
@@ -25,7 +32,7 @@ class BusyError(ValueError):
     """Somebody else is writing to an output: what changes there is not ours."""
 
 
-def check_writable(path):
+def check_writable(path: StrPath) -> Path:
     """Raise now what `write_atomically` to `path` would raise when the work is done; returns the file that would be replaced.
 
     That is another one where `path` is a symlink.
@@ -47,7 +54,7 @@ def check_writable(path):
     return target
 
 
-def write_atomically(path, write):
+def write_atomically(path: StrPath, write: Callable[[BinaryIO], object]) -> None:
     """Call `write(file)` on a temporary file beside `path`, then put it in its place: always the old file or the new.
 
     A symlink stays, and what it leads to is replaced. The permissions of an old file are kept; a new one gets the usual ones.

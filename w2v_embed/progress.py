@@ -1,35 +1,65 @@
-"""How far a long read is."""
+"""How far a long job is: what `progress=` means, for bytes of a file and for texts."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .shown import quoted
+
+if TYPE_CHECKING:
+    from ._types import Progress, Report, TextProgress
 
 _INTERVAL = 0.1  # seconds between two reports
 
 
-def reporter(progress, total):
-    """What `progress=` means: None or False is silence, True a bar on stderr, a callable is called with (done, total, found).
+def reporter(progress: Progress, total: int) -> Report:
+    """What `progress=` means to who reads a file: None or False is silence, True a bar on stderr, a callable is called with
+    (done, total).
 
     Args:
-        progress: None, bool or callable.
         total: bytes of the file on disk.
 
     Returns:
         `report(done, found, last=False)`, which passes on at most ten reports a second, and the last.
     """
-    if not progress:
-        return lambda done, found, last=False: None
     if progress is True:
         return _bar(total)
-    if not callable(progress):
-        raise TypeError(f"progress must be None, True or a callable (done, total, found), received {progress!r}")
-    due = 0.0
+    tell, due = _callable(progress), 0.0
 
-    def report(done, found, last=False):
+    def report(done: int, found: int, last: bool = False) -> None:
         nonlocal due
         if last or time.monotonic() >= due:
             due = time.monotonic() + _INTERVAL
-            progress(done, total, found)
+            tell(done, total)
 
     return report
+
+
+def text_reporter(progress: TextProgress, items: object) -> Callable[[int], object]:
+    """The same to who goes through `items`, whose number may be unknown: `report(how many more are done)`."""
+    total = len(items) if hasattr(items, "__len__") else None
+    if progress is True:
+        from tqdm import tqdm
+
+        return tqdm(total=total, unit=" texts").update
+    tell, done = _callable(progress), 0
+
+    def report(more: int) -> None:
+        nonlocal done
+        done += more
+        tell(done, total)
+
+    return report
+
+
+def _callable(progress):
+    if progress is None or progress is False:
+        return lambda done, total: None
+    if not callable(progress):
+        raise TypeError(f"progress must be None, True or a callable (done, total), received {quoted(progress)}")
+    return progress
 
 
 def _bar(total):

@@ -1,9 +1,16 @@
 """What comes out of files, as people may see it: no word and no name steers a terminal or passes for another."""
 
+from __future__ import annotations
+
 import functools
 import json
 import logging
 import re
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 # Control characters (terminals obey them), marks that turn the direction of text, invisible ones, and halves of characters.
 _UNSAFE = re.compile(
@@ -13,7 +20,7 @@ _LONGEST = 80  # characters of a word
 _MOST_BITS = 256  # of a number
 
 
-def shown(text, keep=""):
+def shown(text: object, keep: str = "") -> str:
     r"""`text` with unsafe characters as escapes, but for those in `keep`.
 
     >>> shown("red \x1b[31m\u202e!"), shown("中国 naïve 👩‍👩‍👧")
@@ -22,7 +29,7 @@ def shown(text, keep=""):
     return _UNSAFE.sub(lambda at: at[0] if at[0] in keep else at[0].encode("unicode_escape").decode(), str(text))
 
 
-def shown_word(word):
+def shown_word(word: str) -> str:
     """A word out of a file: on one line, and not endless.
 
     >>> shown_word("x" * 1000)[-20:]
@@ -31,7 +38,7 @@ def shown_word(word):
     return shown(word) if len(word) <= _LONGEST else f"{shown(word[:_LONGEST])}… ({len(word):,} characters)"
 
 
-def quoted(value):
+def quoted(value: object) -> str:
     """`repr` for messages: bounded, and with a way to show numbers that Python refuses to print.
 
     >>> quoted("a\x1b"), quoted(7), quoted(10**5000)
@@ -48,7 +55,7 @@ def quoted(value):
     return shown(text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…")
 
 
-def json_text(value, **options):
+def json_text(value: object, **options: Any) -> str:
     r"""As `json.dumps` with Unicode as it is, but for what is unsafe: the value is the same, and it can always be written.
 
     >>> json_text(["中国", "\x9b\ud800"])
@@ -58,11 +65,11 @@ def json_text(value, **options):
     return _UNSAFE.sub(lambda at: at[0] if at[0] == "\n" else json.dumps(at[0])[1:-1], text)
 
 
-def plain_errors(function):
+def plain_errors(function: Callable[_Args, _Result]) -> Callable[_Args, _Result]:
     """`function`, whose errors show names and words as people may see them."""
 
     @functools.wraps(function)
-    def call(*args, **options):
+    def call(*args: _Args.args, **options: _Args.kwargs) -> _Result:
         try:
             return function(*args, **options)
         except Exception as error:
@@ -76,10 +83,10 @@ def plain_errors(function):
 class _Plain(logging.Filter):
     """The same for the log."""
 
-    def filter(self, record):
+    def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = shown(record.getMessage()), None
         return True
 
 
-logger = logging.getLogger("w2v_embed")
+logger: logging.Logger = logging.getLogger("w2v_embed")
 logger.addFilter(_Plain())

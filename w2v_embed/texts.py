@@ -1,11 +1,18 @@
 """Small files of text and JSON: read whole, in the encoding that they are in, and nothing in them twice."""
 
+from __future__ import annotations
+
 import codecs
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .shown import quoted
+
+if TYPE_CHECKING:
+    from ._types import StrPath
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
@@ -17,7 +24,7 @@ _MARKS = {
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|\n')
 
 
-def checked_encoding(encoding):
+def checked_encoding(encoding: str) -> str:
     """`encoding`, if Python can read text in it.
 
     >>> checked_encoding("utf-9")
@@ -35,12 +42,12 @@ def checked_encoding(encoding):
     return encoding
 
 
-def mark_of(head):
+def mark_of(head: bytes) -> str | None:
     """The encoding whose byte order mark `head` begins with, or None."""
     return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
-def read_text(path, encoding="utf-8"):
+def read_text(path: StrPath, encoding: str = "utf-8") -> str:
     """The text of a file: what its byte order mark says, else UTF-8, else `encoding`.
 
     Raises:
@@ -74,15 +81,14 @@ def read_text(path, encoding="utf-8"):
     )
 
 
-def read_json(path, *, encoding="utf-8", label="id"):
+def read_json(path: StrPath, *, encoding: str = "utf-8", label: str = "id") -> Any:
     """What a .json file holds. `label`: what the values of its objects are called where one has two."""
     return parse_json(read_text(path, encoding), str(path), label)
 
 
-def parse_json(text, origin, label="id"):
+def parse_json(text: str, origin: str, label: str = "id") -> Any:
     """What a JSON text holds, no key in an object twice; `origin` is its name in messages."""
-
-    repeated = []
+    repeated: list[tuple[str, tuple[object, object]]] = []
 
     def once_each(pairs):
         content = dict(pairs)
@@ -110,7 +116,9 @@ def parse_json(text, origin, label="id"):
     return content
 
 
-def refuse_repeated(origin, word, values, lines=None, label="id"):
+def refuse_repeated(
+    origin: str, word: str, values: Sequence[object], lines: Sequence[int] | None = None, label: str = "id"
+) -> NoReturn:
     """Raise that a word stands in a file twice."""
     if lines:
         told = ", ".join(f"line {line} with the {label} {quoted(value)}" for line, value in zip(lines, values))

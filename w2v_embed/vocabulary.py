@@ -1,14 +1,22 @@
 """Anything that has a vocabulary → a checked dict word → id, the number of rows, and what row 0 is."""
 
+from __future__ import annotations
+
 import operator
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from .checks import whole
 from .shown import logger, plain_errors, quoted
 from .texts import parse_json, read_json, read_text, refuse_repeated
+
+if TYPE_CHECKING:
+    from ._types import WordIndex
 
 _PADDING_WORDS = frozenset({"", "<pad>", "[pad]"})  # in lower case
 _MOST_ROWS = 1 << 31
@@ -32,25 +40,25 @@ class Vocabulary:
         unknown_rows: ids that stand for unknown words beside the one that `word_index` names (Keras' `num_oov_indices`).
     """
 
-    word_index: dict
+    word_index: dict[str, int]
     rows: int
     padding_row: int | None
-    unknown_rows: tuple = ()
+    unknown_rows: tuple[int, ...] = ()
 
 
 @dataclass
 class _Raw:
     """What a source says, not checked yet."""
 
-    pairs: list
+    pairs: list[tuple[Any, Any]]
     padding: str | None = None  # the source's own word for padding, where it has one
-    unknown_rows: tuple = ()
+    unknown_rows: tuple[int, ...] = ()
     num_words: int | None = None
     lines: bool = False  # whether each pair is a line of a file
     mend: str = "number the words anew"
 
 
-def is_padding(word):
+def is_padding(word: str) -> bool:
     """Whether a word that has id 0 stands for padding.
 
     >>> is_padding("[PAD]"), is_padding("the")
@@ -60,7 +68,7 @@ def is_padding(word):
 
 
 @plain_errors
-def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
+def read_vocabulary(source: WordIndex, num_words: int | None = None, *, encoding: str = "utf-8") -> Vocabulary:
     """The vocabulary of `source`, checked.
 
     Args:
@@ -86,11 +94,12 @@ def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
         >>> vocabulary.word_index, vocabulary.rows, vocabulary.padding_row
         ({'<pad>': 0, 'the': 1, 'cat': 2}, 3, 0)
     """
-    origin = str(source) if isinstance(source, (str, Path)) else type(source).__name__
+    origin = str(source) if isinstance(source, (str, os.PathLike)) else type(source).__name__
     raw = _read(source, origin, encoding)
-    if num_words is None and raw.num_words is not None:
-        num_words = num_words_of(source, raw.num_words, f"{origin}, in its config: ")
-    num_words = num_words_of(source, num_words)
+    if num_words is not None:
+        num_words = whole("num_words", num_words, 1, _MOST_ROWS, or_none=True)
+    elif raw.num_words is not None:
+        num_words = whole(f"{origin}, in its config: num_words", raw.num_words, 1, _MOST_ROWS, or_none=True)
     words_at = _checked(raw, origin, num_words)
     first = words_at.get(0)
     padding = first is None or first == raw.padding or is_padding(first)
@@ -107,37 +116,11 @@ def read_vocabulary(source, num_words=None, *, encoding="utf-8"):
     )
 
 
-def read_word_index(source, num_words=None, *, encoding="utf-8"):
-    """The `word_index` of `read_vocabulary`.
-
-    >>> read_word_index(["<pad>", "the", "cat"])
-    {'<pad>': 0, 'the': 1, 'cat': 2}
-    """
-    return read_vocabulary(source, num_words, encoding=encoding).word_index
-
-
-def num_words_of(source, num_words, origin=""):
-    """`num_words`, or what a legacy Tokenizer was told, checked; None where nothing bounds the ids."""
-    if num_words is None and not isinstance(source, (str, Path, Mapping, list, tuple)):
-        num_words = getattr(source, "num_words", None)
-    if num_words is None:
-        return None
-    try:
-        rows = operator.index(num_words)
-    except TypeError:
-        rows = 0
-    if not 0 < rows <= _MOST_ROWS or isinstance(num_words, bool):
-        raise ValueError(
-            f"{origin}num_words must be None or a whole number from 1 to {_MOST_ROWS}, received {quoted(num_words)}"
-        )
-    return rows
-
-
 # ── sources ──
 
 
-def _read(source, origin, encoding):
-    if isinstance(source, (str, Path)):
+def _read(source: Any, origin: str, encoding: str) -> _Raw:
+    if isinstance(source, (str, os.PathLike)):
         return _read_file(Path(source), encoding)
     if isinstance(getattr(source, "token2id", None), Mapping):  # gensim's Dictionary, itself a mapping id → word
         return _Raw(list(source.token2id.items()), mend="call its compactify()")
@@ -146,7 +129,7 @@ def _read(source, origin, encoding):
     if isinstance(source, (list, tuple)) or type(source).__module__ == "numpy":
         return _Raw(_numbered(list(source)))
     if isinstance(getattr(source, "word_index", None), Mapping):  # Keras' legacy Tokenizer
-        return _Raw(list(source.word_index.items()))
+        return _Raw(list(source.word_index.items()), num_words=getattr(source, "num_words", None))
     vectors = getattr(source, "wv", source)  # gensim's models keep their words there
     if isinstance(getattr(vectors, "key_to_index", None), Mapping):
         return _Raw(list(vectors.key_to_index.items()))

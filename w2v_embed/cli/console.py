@@ -1,14 +1,17 @@
-"""What a command prints and takes: any stream, in any encoding, open or not; arguments with their bounds."""
+"""What a command prints, on any stream, in any encoding, open or not; and which files it must not write over."""
 
-import argparse
-import difflib
+from __future__ import annotations
+
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import TypeAlias
 
-from ..shown import quoted, shown
-from ..texts import checked_encoding
+from ..shown import shown
+
+Named: TypeAlias = "list[tuple[str, str]]"  # (name of the argument, path)
 
 
 class UsageError(Exception):
@@ -18,12 +21,12 @@ class UsageError(Exception):
 # ── out ──
 
 
-def say(text):
+def say(text: str) -> None:
     """Print to standard output. Whoever reads it may stop: then the rest is dropped, and the work goes on."""
     _print(text, sys.stdout)
 
 
-def complain(text):
+def complain(text: str) -> None:
     """Print to standard error, where that can be had, behind what was said before."""
     with suppress(OSError):
         finish()
@@ -31,21 +34,21 @@ def complain(text):
         _print(text, sys.stderr)
 
 
-def finish():
+def finish() -> None:
     """Hand on what `say` was told."""
     _guarded(sys.stdout, lambda stream: stream.flush())
 
 
-def encodable(text):
+def encodable(text: str) -> bool:
     """Whether standard output can take `text` as it is."""
     try:
-        text.encode(_encoding_of(sys.stdout))
+        text.encode(encoding_of(sys.stdout))
     except UnicodeEncodeError:
         return False
     return True
 
 
-def on_terminal():
+def on_terminal() -> bool:
     """Whether people look at standard error."""
     return sys.stderr is not None and sys.stderr.isatty()
 
@@ -53,17 +56,18 @@ def on_terminal():
 class Warnings(logging.Handler):
     """Prints what is logged."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         complain(shown(self.format(record)))
 
 
 def _print(text, stream):
-    encoding = _encoding_of(stream)
+    encoding = encoding_of(stream)
     text = shown(text, keep="\n\t").encode(encoding, "backslashreplace").decode(encoding)
     _guarded(stream, lambda stream: print(text, file=stream))
 
 
-def _encoding_of(stream):
+def encoding_of(stream: object) -> str:
+    """The encoding in which `stream` takes text."""
     return getattr(stream, "encoding", None) or "utf-8"
 
 
@@ -85,66 +89,14 @@ def _silence(stream):
     os.close(nowhere)
 
 
-# ── in ──
-
-
-class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that can be read on any stream."""
-
-    def error(self, message):
-        super().error(shown(message))
-
-    def _print_message(self, message, file=None):
-        if message:
-            encoding = _encoding_of(file)
-            message = message.encode(encoding, "backslashreplace").decode(encoding)
-        super()._print_message(message, file)
-
-
-def one_of(*names):
-    """The type of an argument that is one of `names`."""
-
-    def check(text):
-        if text in names:
-            return text
-        near = difflib.get_close_matches(text.lower(), names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise argparse.ArgumentTypeError(f"invalid choice: {quoted(text)} (choose from {', '.join(names)}){hint}")
-
-    return check
-
-
-def whole(least):
-    """The type of an argument that is a whole number from `least` on."""
-
-    def check(text):
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, received {quoted(text)}")
-        return number
-
-    return check
-
-
-def encoding(text):
-    """The type of an argument that names an encoding."""
-    try:
-        return checked_encoding(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 # ── files ──
 
 
-def check_apart(inputs, outputs):
+def check_apart(inputs: Named, outputs: Named) -> None:
     """Refuse to write what is read, and to write two things to one file.
 
     Args:
-        inputs, outputs: lists of (name of the argument, path).
+        inputs, outputs: what is read, and what is written.
 
     Raises:
         UsageError: two are one file, by whatever path or link.
@@ -167,10 +119,10 @@ def _same_file(path, other):
 class Outputs:
     """Knows which of some files have been written since."""
 
-    def __init__(self, paths):
+    def __init__(self, paths: Iterable[str]) -> None:
         self._before = {path: _stamp(path) for path in paths}
 
-    def written(self):
+    def written(self) -> list[str]:
         """The paths of those that have been."""
         return [path for path, stamp in self._before.items() if _stamp(path) != stamp]
 

@@ -7,11 +7,13 @@ Streams may follow one another (pbzip2 writes them so), and zeros the last one. 
 Python's `bz2` unpacks as a stream of its own; should data look like a mark, it fails, and is tried again up to the next one.
 """
 
+from __future__ import annotations
+
 import bz2
 import io
 import itertools
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -37,20 +39,20 @@ class Bzip2File(io.RawIOBase):
         threads: how many threads may unpack it.
     """
 
-    def __init__(self, file, threads):
+    def __init__(self, file: io.FileIO, threads: int) -> None:
         self._file, self._threads = file, threads
         self._finder = self._find_marks()
-        self._marks = deque()  # (bit, which one), the first being where reading goes on
-        self._ahead = {}  # (first bit, last bit) → future of a block's data
+        self._marks: deque[tuple[int, int]] = deque()  # (bit, which one), the first being where reading goes on
+        self._ahead: dict[tuple[int, int], Future[bytes]] = {}  # (first bit, last bit) → future of a block's data
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._blocks = self._unpack_all()
         self._ready = memoryview(b"")
-        self.position = 0  # bytes of the file whose data were read
+        self.position: int = 0  # bytes of the file whose data were read
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, view):
+    def readinto(self, view: memoryview) -> int:  # type: ignore[override]
         while not self._ready:
             data = next(self._blocks, None)
             if data is None:
@@ -61,7 +63,7 @@ class Bzip2File(io.RawIOBase):
         self._ready = self._ready[n:]
         return n
 
-    def close(self):
+    def close(self) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
         super().close()

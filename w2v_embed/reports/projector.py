@@ -7,9 +7,17 @@ projector_config.pbtxt which belongs to which, for `tensorboard --logdir FOLDER`
 projector.tensorflow.org reads the first two by hand.
 """
 
-from pathlib import Path
+from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..checks import whole
 from ..output import write_atomically
+
+if TYPE_CHECKING:
+    from .._types import Counts, StrPath
+    from ..matrix.embedding_matrix import EmbeddingMatrix
 
 _FORMULA = tuple('=+-@"＝＋－＠')  # the full-width ones count in East Asian editions
 
@@ -20,11 +28,11 @@ _CONFIG = """embeddings {
 """
 
 
-def export(em, folder, counts=None, limit=10_000):
+def export(em: EmbeddingMatrix, folder: StrPath, counts: Counts | None = None, limit: int | None = 10_000) -> None:
     """See `EmbeddingMatrix.export_projector`."""
     folder = Path(folder)
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be None or a whole number from 1 on, received {limit!r}")
+    if limit is not None:
+        whole("limit", limit, or_none=True)
     if not em.word_index:
         raise ValueError(
             "the matrix has no words to label its rows with; a .npy keeps none, save it as .safetensors or .npz"

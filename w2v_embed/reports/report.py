@@ -4,17 +4,24 @@ The pictures are Vega-Lite, written with Altair and drawn in the browser, so tha
 mode, the width of the screen, and the pointer.
 """
 
+from __future__ import annotations
+
 import html
 import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..matrix.coverage import checked_counts
 from ..output import check_writable, write_atomically
 from ..shown import shown, shown_word
+
+if TYPE_CHECKING:
+    from .._types import Counts, StrPath
+    from ..matrix.embedding_matrix import EmbeddingMatrix
 
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection
@@ -24,7 +31,7 @@ _BINS = 40
 _FEWEST = 20  # rows of a histogram
 
 
-def check_report(path):
+def check_report(path: StrPath) -> tuple[Any, Any]:
     """Raise now what `write_report` to `path` would raise when the work is done; returns the libraries."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -38,7 +45,7 @@ def check_report(path):
     return altair, vl_convert
 
 
-def write_report(em, path, counts=None, title=None):
+def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = None, title: str | None = None) -> None:
     """See `EmbeddingMatrix.write_report`."""
     altair, vl_convert = check_report(path)
     coverage = em.coverage
@@ -79,7 +86,7 @@ def write_report(em, path, counts=None, title=None):
 
 def _subtitle(em):
     rows, dim = em.shape
-    sources = ", ".join(dict.fromkeys(name for name, _ in em._sources))
+    sources = ", ".join(dict.fromkeys(name for name, _ in em.sources))
     return f"{rows:,} rows × {dim} ({em.matrix.dtype}) from {sources or 'no source'}"
 
 

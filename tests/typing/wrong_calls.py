@@ -1,0 +1,78 @@
+"""What no checker may let pass: each marked line is refused for that reason, and no other line. Never run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import w2v_embed
+from w2v_embed import (
+    EmbeddingMatrix,
+    build_matrix,
+    convert,
+    count_words,
+    embedding_layer,
+    inspect,
+    load_vectors,
+    make_word_index,
+)
+from w2v_embed.contextual import ContextualEncoder, fit_pca
+from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
+
+
+class Unfinished:
+    """A source without a width: `lend` and `has` alone make none."""
+
+    name = "unfinished"
+
+    def has(self, words: list[str]) -> list[bool]:
+        return [False for _ in words]
+
+
+def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
+    w2v_embed.load_vector("v")  # error: attr-defined
+    load_vectors("v", limit="ten")  # error: arg-type
+    load_vectors("v", limits=10)  # error: call-arg
+    load_vectors(3.5)  # error: arg-type
+    load_vectors("v", 10)  # error: call-arg
+    load_vectors("v", format="txt")  # error: arg-type
+    load_vectors("v", on_error="ignore")  # error: arg-type
+    load_vectors("v", progress=3)  # error: arg-type
+    load_vectors("v", progress=lambda done, total, found: None)  # error: arg-type, misc
+    load_vectors("v", words=7)  # error: arg-type
+    load_vectors("v", trust="yes")  # error: arg-type
+    inspect("v", on_error=None)  # error: arg-type
+    convert("v")  # error: call-arg
+    convert("v", 7)  # error: arg-type
+    count_words("t", split="spaces")  # error: arg-type
+    make_word_index(["a", "b"])  # error: arg-type
+    make_word_index({"a": 1}, num_words="ten")  # error: arg-type
+    build_matrix(3.5, {"a": 1})  # error: arg-type
+    build_matrix("v", 7)  # error: arg-type
+    build_matrix("v", {"a": "b"})  # error: dict-item
+    build_matrix("v", {"a": 1}, oov=12)  # error: arg-type
+    build_matrix("v", {"a": 1}, oov="zero")  # error: arg-type
+    build_matrix("v", {"a": 1}, dtype="float8")  # error: arg-type
+    build_matrix("v", {"a": 1}, fallbacks=["lowre"])  # error: list-item
+    build_matrix("v", {"a": 1}, seed="three")  # error: arg-type
+    build_matrix("v", {"a": 1}, num_words=2.5)  # error: arg-type
+    build_matrix("v", {"a": 1}, format="txt")  # error: arg-type
+    build_matrix("v", {"a": 1}, progress=3)  # error: arg-type
+    build_matrix(Unfinished(), {"a": 1})  # error: arg-type
+    build_matrix(["v", 3], {"a": 1})  # error: list-item
+    em.save(3)  # error: arg-type
+    print(em.rows)  # error: attr-defined
+    em.coverage.rate()  # error: operator
+    em.coverage.weighted_rate(3)  # error: arg-type
+    em.export_projector("folder", limit="all")  # error: arg-type
+    embedding_layer(em, via="x")  # error: arg-type
+    embedding_layer(em, trainable="yes")  # error: arg-type
+    embedding_layer("matrix.npz")  # error: arg-type
+    PretrainedEmbedding(em, train_rows="some")  # error: arg-type
+    PositionEmbedding(10, 4, mode="sum")  # error: arg-type
+    UnfreezeEmbedding("two")  # error: arg-type
+    encoder.encode(["a"], pooling="sum")  # error: arg-type
+    encoder.encode(["a"], merge="max")  # error: arg-type
+    encoder.encode(["a"], batch_size="all")  # error: arg-type
+    encoder.encode(7)  # error: arg-type
+    encoder.as_source(mode="fast")  # error: arg-type
+    fit_pca(np.zeros((3, 2)), "two")  # error: arg-type

@@ -1,0 +1,113 @@
+"""The arguments of commands: what they may be, and those that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, get_args
+
+from .._types import FormatName, OnError
+from ..shown import quoted, shown
+from ..texts import checked_encoding
+from .console import encoding_of, on_terminal
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that can be read on any stream."""
+
+    def error(self, message: str) -> Any:
+        super().error(shown(message))
+
+    def _print_message(self, message, file=None):
+        if message:
+            encoding = encoding_of(file)
+            message = message.encode(encoding, "backslashreplace").decode(encoding)
+        super()._print_message(message, file)
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Args: TypeAlias = argparse.Namespace
+
+# ── types ──
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    """The type of an argument that is one of `names`."""
+
+    def check(text):
+        if text in names:
+            return text
+        near = difflib.get_close_matches(text.lower(), names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise argparse.ArgumentTypeError(f"invalid choice: {quoted(text)} (choose from {', '.join(names)}){hint}")
+
+    return check
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number from `least` on."""
+
+    def check(text):
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, received {quoted(text)}")
+        return number
+
+    return check
+
+
+def encoding(text: str) -> str:
+    """The type of an argument that names an encoding."""
+    try:
+        return checked_encoding(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# ── arguments ──
+
+
+def choice(command: Parser, flag: str, names: Sequence[str], help: str, default: str | None = None) -> None:
+    """Add an argument out of `names`, of which the first is the default."""
+    metavar = "{" + ",".join(names) + "}"
+    command.add_argument(flag, type=one_of(*names), default=default or names[0], metavar=metavar, help=help)
+
+
+def add_encoding(command: Parser, of: str) -> None:
+    """Add --encoding, `of` the words or the texts."""
+    command.add_argument("--encoding", type=encoding, default="utf-8", help=f"of the {of} (%(default)s)")
+
+
+def add_quiet(command: Parser) -> None:
+    """Add --quiet."""
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def add_reading(command: Parser) -> None:
+    """Add what all commands share that read vectors."""
+    add_encoding(command, "words")
+    choice(command, "--on-error", get_args(OnError), "what to do at a damaged line (%(default)s)")
+    names = get_args(FormatName)
+    command.add_argument(
+        "--format", type=one_of(*names), metavar="NAME", help=f"{', '.join(names)} (found from the content)"
+    )
+    command.add_argument(
+        "--trust", action="store_true", help="read gensim's own files: Python pickles, which can run code"
+    )
+    add_quiet(command)
+
+
+def reading(args: Args) -> dict[str, Any]:
+    """What `add_reading` took, as arguments of a function."""
+    # TODO after the merge: all of them, always
+    more = {name: value for name, value in (("format", args.format), ("trust", args.trust)) if value}
+    return {"encoding": args.encoding, "on_error": args.on_error, "progress": progress(args), **more}
+
+
+def progress(args: Args) -> bool:
+    """A bar for people, silence for pipes."""
+    return on_terminal() and not args.quiet

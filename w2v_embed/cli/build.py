@@ -1,0 +1,88 @@
+"""`w2v-embed build`: the matrix for a word index."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import get_args
+
+from .._types import DtypeName, FallbackName, OovName, SplitName
+from .arguments import Args, Commands, add_reading, choice, one_of, reading, whole
+from .console import Named, say
+
+
+def add(commands: Commands) -> None:
+    """Add `build` to the subparsers of the command line."""
+    command = commands.add_parser(
+        "build", help="make the matrix for a word index", description="Make the matrix for a word index."
+    )
+    command.add_argument(
+        "vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins"
+    )
+    command.add_argument(
+        "word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)"
+    )
+    command.add_argument("-o", "--output", required=True, help="matrix to write: .safetensors, .npz or .npy")
+    command.add_argument("--num-words", type=whole(1), metavar="N", help="rows of the matrix: leave out ids from N on")
+    choice(command, "--oov", get_args(OovName), "rows of unknown words (%(default)s)")
+    command.add_argument("--seed", type=whole(0), default=0, help="of --oov normal (%(default)s)")
+    choice(command, "--dtype", get_args(DtypeName), "(%(default)s)", "float32")
+    fallbacks = get_args(FallbackName)
+    command.add_argument(
+        "--fallback",
+        action="append",
+        default=[],
+        type=one_of(*fallbacks),
+        metavar="NAME",
+        help="where else to look for words that are not found; repeat it, the order counts: " + ", ".join(fallbacks),
+    )
+    command.add_argument(
+        "--counts", metavar="FILE", help="how often words occur: .json (word → count), or a text in UTF-8"
+    )
+    choice(command, "--split", get_args(SplitName), "of a text of --counts")
+    command.add_argument("--report", metavar="FILE.html", help="write a page about the coverage, with pictures")
+    command.add_argument("--cache-dir", metavar="FOLDER", help="keep built matrices here, and take them from here")
+    add_reading(command)
+    command.set_defaults(run=run, files=files)
+
+
+def files(args: Args) -> tuple[Named, Named]:
+    """The files that are read, and those that are written."""
+    inputs = [*(("VECTORS", path) for path in args.vectors), ("WORD_INDEX", args.word_index), ("--counts", args.counts)]
+    outputs = [("--output", args.output), ("--report", args.report)]
+    return [given for given in inputs if given[1]], [given for given in outputs if given[1]]
+
+
+def run(args: Args) -> None:
+    """Build the matrix, save it, and say what it covers."""
+    from ..corpus import read_counts
+    from ..matrix.build import build_matrix
+    from ..reports.report import check_report
+    from ..store import check_output
+
+    check_output(args.output)  # before minutes of reading, not after
+    if args.report:
+        check_report(args.report)
+    counts = read_counts(args.counts, split=args.split) if args.counts else None
+    start = time.perf_counter()
+    matrix = build_matrix(
+        args.vectors,
+        args.word_index,
+        num_words=args.num_words,
+        oov=args.oov,
+        seed=args.seed,
+        dtype=args.dtype,
+        fallbacks=args.fallback,
+        suggest=bool(args.report),
+        cache_dir=args.cache_dir,
+        **reading(args),
+    )
+    matrix.save(args.output)
+    if args.report:
+        matrix.write_report(args.report, counts=counts)
+    if not args.quiet:
+        rows, dim = matrix.shape
+        say(re.sub(r"\(fallback (\w+)\)", r"(--fallback \1)", matrix.coverage.summary(counts=counts)))
+        seconds = time.perf_counter() - start
+        padding = "row 0 is padding" if matrix.padding_row == 0 else "no padding row"
+        say(f"{args.output}: {rows:,} rows × {dim} ({args.dtype}, {padding}), made in {seconds:.1f} s")

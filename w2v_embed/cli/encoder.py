@@ -1,0 +1,85 @@
+"""What `w2v-embed encode` and `similar` share: a model, the options of its vectors, and the lines of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, get_args
+
+from .._types import MergeName, PoolingName
+from .arguments import Args, Parser, add_quiet, one_of, progress, whole
+
+if TYPE_CHECKING:
+    from ..contextual import ContextualEncoder
+
+_POOLINGS = [name for name in get_args(PoolingName) if name != "idf"]  # which is fitted to texts first
+
+
+def add_model(command: Parser) -> None:
+    """Add the model, which stands first."""
+    command.add_argument(
+        "model", metavar="MODEL", help="folder of a trained model, or prefix of a TensorFlow checkpoint"
+    )
+
+
+def add_options(command: Parser) -> None:
+    """Add how vectors are made."""
+    merges = get_args(MergeName)
+    command.add_argument(
+        "--layers", type=int, nargs="+", default=[-2], metavar="N", help="0 embeddings, 1 first, -1 last layer (-2)"
+    )
+    command.add_argument(
+        "--merge", type=one_of(*merges), default="sum", help=f"of layers: {', '.join(merges)} (%(default)s)"
+    )
+    command.add_argument(
+        "--pooling", type=one_of(*_POOLINGS), default="mean", help=f"of tokens: {', '.join(_POOLINGS)} (%(default)s)"
+    )
+    command.add_argument("--no-special-tokens", action="store_true", help="leave [CLS] and [SEP] out of the pooling")
+    command.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="(%(default)s)")
+    command.add_argument(
+        "--max-length", type=whole(1), metavar="N", help="cut texts at so many tokens (what the model takes)"
+    )
+    command.add_argument(
+        "--stride", type=whole(1), metavar="N", help="do not cut: windows that begin so many tokens apart"
+    )
+    add_quiet(command)
+
+
+def options(args: Args) -> dict[str, Any]:
+    """What `add_options` took, as arguments of `ContextualEncoder.encode`."""
+    return {
+        "layers": args.layers,
+        "merge": args.merge,
+        "pooling": args.pooling,
+        "special_tokens": not args.no_special_tokens,
+        "batch_size": args.batch_size,
+        "max_length": args.max_length,
+        "stride": args.stride,
+        "progress": progress(args),
+    }
+
+
+def load(model: str) -> ContextualEncoder:
+    """The encoder of a folder."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster products of matrices where it is not the default
+    from ..contextual import ContextualEncoder
+
+    return ContextualEncoder.from_pretrained(model)
+
+
+class Lines:
+    """The lines of a text file, read as they are asked for: a corpus need not fit into memory."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with open(path, "rb"):
+            pass  # a missing file is told before the model is loaded
+
+    def __iter__(self) -> Iterator[str]:
+        with open(self._path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield line.decode("utf-8").rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise ValueError(f"{self._path}, line {number}: expected UTF-8, got {error}") from error

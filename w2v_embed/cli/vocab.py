@@ -1,0 +1,61 @@
+"""`w2v-embed vocab`: a word index out of texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from .._types import SplitName
+from .arguments import Args, Commands, add_encoding, add_quiet, choice, progress, whole
+from .console import Named, say
+
+
+def add(commands: Commands) -> None:
+    """Add `vocab` to the subparsers of the command line."""
+    command = commands.add_parser(
+        "vocab", help="make a word index out of texts", description="Make a word index out of texts."
+    )
+    command.add_argument("corpus", nargs="+", metavar="CORPUS", help="texts, plain or compressed, one a line")
+    command.add_argument("-o", "--output", required=True, help="word index to write: .json")
+    choice(command, "--split", get_args(SplitName), "(%(default)s)")
+    command.add_argument(
+        "--min-count", type=whole(0), default=1, metavar="N", help="leave out rarer words (%(default)s)"
+    )
+    command.add_argument("--num-words", type=whole(1), metavar="N", help="ids stay below N")
+    command.add_argument(
+        "--special", action="append", default=[], metavar="TOKEN", help="words to come first; repeat it"
+    )
+    command.add_argument("--counts", metavar="FILE", help="counts to write (the output's name with .counts.json)")
+    add_encoding(command, "texts")
+    add_quiet(command)
+    command.set_defaults(run=run, files=files)
+
+
+def files(args: Args) -> tuple[Named, Named]:
+    """The files that are read, and those that are written."""
+    args.counts = args.counts or str(Path(args.output).with_suffix(".counts.json"))
+    return [("CORPUS", path) for path in args.corpus], [("--output", args.output), ("--counts", args.counts)]
+
+
+def run(args: Args) -> None:
+    """Count, number, write both, and say how much of the texts the words are."""
+    from ..corpus import count_words, make_word_index
+    from ..store import check_json, write_json
+
+    check_json(args.output)
+    check_json(args.counts)
+    counts = count_words(args.corpus, split=args.split, encoding=args.encoding, progress=progress(args))
+    word_index = make_word_index(
+        counts, min_count=args.min_count, num_words=args.num_words, special_tokens=args.special
+    )
+    if not any(word in counts for word in word_index):
+        raise ValueError(
+            f"{', '.join(args.corpus)}: no word occurs {args.min_count} times or more, so the word index would be empty"
+        )
+    write_json(args.output, word_index)
+    write_json(args.counts, {word: counts[word] for word in word_index if word in counts})
+    if not args.quiet:
+        tokens = sum(counts.values())
+        share = sum(counts[word] for word in word_index) / max(tokens, 1)
+        say(f"{tokens:,} tokens, {len(counts):,} words; {len(word_index):,} kept: {share:.1%} of the tokens")
+        say(f"{args.output}: word → id; {args.counts}: word → count")
