@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from ...sinusoid import sinusoid_table
 from ..backend import compiled, fused_dense, fuses_gelu, ops, to_tensors
 
 # Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding
@@ -138,9 +139,8 @@ def _nezha_context(config, attention_mask, token_type_ids, memory):
     """`distances` is the row of the sinusoid for each distance key - query from -T to T - 1, clipped: `(2T, D)`."""
     length, clip, size = attention_mask.shape[1], config.max_relative_position, config.head_size
     rows = np.clip(np.arange(-length, length), -clip, clip) + clip
-    angles = rows[:, None] * 10000.0 ** (-2.0 * np.arange((size + 1) // 2) / size)
-    table = np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(len(rows), -1)[:, :size]
-    return {**_bert_context(config, attention_mask, token_type_ids, memory), "distances": table}
+    distances = sinusoid_table(rows, size)
+    return {**_bert_context(config, attention_mask, token_type_ids, memory), "distances": distances}
 
 
 def _nezha_layer(config, w, x, context):
@@ -178,12 +178,11 @@ def _xlnet_embed(config, w, input_ids, token_type_ids):
 def _xlnet_context(config, attention_mask, token_type_ids, memory):
     """Distances as sinusoids `(T + K, H)`, blocked keys `(B, 1, T, K)` and keys of another segment `(B, 1, T, K)`."""
     batch, length = attention_mask.shape
-    keys, half = memory + length, (config.hidden_size + 1) // 2
+    keys = memory + length
     positions = np.arange(keys, -length, -1.0)
     if config.clamp_len > 0:
         positions = np.clip(positions, -config.clamp_len, config.clamp_len)
-    angles = positions[:, None] * 10000.0 ** (-2.0 * np.arange(half) / config.hidden_size)
-    sinusoids = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+    sinusoids = sinusoid_table(positions, config.hidden_size)
 
     nothing = np.zeros((batch, memory), attention_mask.dtype)
     own = np.arange(length)[:, None] + memory  # the key of each query's own position
@@ -193,7 +192,7 @@ def _xlnet_context(config, attention_mask, token_type_ids, memory):
     blocked = blocked & (np.arange(keys) != own)
     other = np.concatenate([nothing, token_type_ids], axis=1)[:, None, :] != token_type_ids[:, :, None]
     return {
-        "positions": sinusoids,
+        "positions": np.concatenate([sinusoids[:, ::2], sinusoids[:, 1::2]], axis=1),
         "bias": np.where(blocked, _BLOCKED, np.float32(0))[:, None],
         "other": other[:, None],
     }
