@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def sinusoid_table(positions: npt.ArrayLike, width: int) -> npt.NDArray[np.float64]:
     """Sines and cosines of `positions`, interleaved, in float64: `(…)` → `(…, width)`.
 
-    Column `2c` is `sin(p · 10000^(−2c / width))`, column `2c + 1` the cosine; an odd width ends with a sine. float64 matters: an
-    angle near 4096 kept in float32 is off by up to 1.5e-4.
+    Column `2c` is `sin(p · 10000^(−2c / width))`, column `2c + 1` the cosine; an odd width ends with a sine. float64 matters:
+    an angle near 4096 kept in float32 is off by up to 1.5e-4.
 
     Example:
         >>> sinusoid_table([0, 1], 4).round(3)
