@@ -41,12 +41,10 @@ def resumed(path, *numbers):
 # One writer at a time
 
 OTHER = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("stream", sys.argv[1])
-stream = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stream)
+import sys
+from w2v_embed.contextual import stream
 try:
-    writer = stream.NpyWriter(sys.argv[2], 2, {"a": 1})
+    writer = stream.NpyWriter(sys.argv[1], 2, {"a": 1})
 except ValueError as error:
     sys.exit(str(error))
 writer.write(["a"], [[1, 1]])
@@ -57,7 +55,7 @@ sys.stdin.read()
 
 
 def other_process(path):
-    command = [sys.executable, "-c", OTHER, stream.__file__, str(path)]
+    command = [sys.executable, "-c", OTHER, str(path)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -104,17 +102,17 @@ def test_the_end_of_a_run_leaves_the_part_of_the_next_alone(tmp_path):
 
 def test_a_file_that_was_renamed_before_it_was_locked_is_opened_again(tmp_path, monkeypatch):
     file = tmp_path / "v.npy"
-    lock, tried = stream._lock, []
+    lock, tried, part = stream.lock, [], tmp_path / "v.npy.part"
 
-    def late(opened, part):
+    def late(opened):
         tried.append(part)
         if len(tried) < 3:
             os.replace(part, file)
             if len(tried) == 2:
                 part.write_bytes(b"of a third run")
-        return lock(opened, part)
+        return lock(opened)
 
-    monkeypatch.setattr(stream, "_lock", late)
+    monkeypatch.setattr(stream, "lock", late)
     with NpyWriter(file, 2, {"a": 1}) as writer:
         writer.write(["a"], rows(1))
         writer.finish()
@@ -247,7 +245,7 @@ KILLED = """
 import importlib.util, json, os, shutil, signal, sys
 import numpy as np
 
-source, folder, old = sys.argv[1], sys.argv[2], sys.argv[3] == "old"
+source, folder, old = sys.argv[1], sys.argv[1], sys.argv[3] == "old"
 spec = importlib.util.spec_from_file_location("stream", source)
 stream = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(stream)
