@@ -76,7 +76,7 @@ def test_similar_whitens(texts, capsys):
     [
         (["encode", BERT, "absent.txt", "-o", "v.npy"], "absent.txt: No such file or directory"),
         (["encode", "absent/model", "TEXTS", "-o", "v.npy"], "absent/model is neither a folder nor the prefix"),
-        (["similar", BERT, "king", "TEXTS", "--whiten", "5"], "5 columns need more than 5 vectors"),
+        (["similar", BERT, "king", "TEXTS", "--whiten", "5"], "vectors must be more than 5, as many as columns"),
     ],
 )
 def test_mistakes_are_told(arguments, words, texts, tmp_path, monkeypatch, capsys):

@@ -40,6 +40,7 @@ from w2v_embed.contextual.checkpoints.crc32c import _BYTE, crc32c, masked
 from w2v_embed.contextual.checkpoints.tf_checkpoint import _snappy, read_tf_checkpoint
 from w2v_embed.contextual.checkpoints.torch_file import read_torch
 from w2v_embed.contextual.families.config import read_config
+from w2v_embed.shown import quoted
 
 REFERENCE = Path(__file__).parent / "data" / "reference"
 
@@ -135,7 +136,10 @@ def test_a_torch_view_within_its_storage(tmp_path, old):
         ({"a": ("F32", [2.0], [0, 8])}, r"received \[2\.0\]"),
         ({"a": ("F32", "2", [0, 8])}, "received '2'"),
         ({"a": ("F32", [0, 1 << 62], [0, 0])}, "beyond 281,474,976,710,656 values"),
-        ({"a": ("F32", [2], [0, 8, 9])}, r"must have dtype, shape and two data_offsets, received {'data_offsets': \[0, 8"),
+        (
+            {"a": ("F32", [2], [0, 8, 9])},
+            r"must have dtype, shape and two data_offsets, received {'data_offsets': \[0, 8",
+        ),
         ({"a": (["F32"], [2], [0, 8])}, r"tensor 'a' has dtype \['F32'\]; known are F64"),
         ({"a": ("F32", [2], [0, 8]), "b": ("F32", [2], [4, 12])}, "tensors 'a' and 'b' lie on the same bytes"),
         ({"a": ("F32", [99], [0, 396])}, "the file looks cut off: it has [0-9]+ bytes and tensor 'a' ends at byte"),
@@ -152,7 +156,10 @@ def test_a_safetensors_tensor_outside_of_its_place(tmp_path, entries, words):
     ("header", "words"),
     [
         (b'{"a": 1}', "tensor 'a' must have dtype, shape and two data_offsets, received 1"),
-        (b'{"a": 1, "a": 2}', "the header: the key 'a' stands there twice: line 1 with the value 1, line 1 with the value 2"),
+        (
+            b'{"a": 1, "a": 2}',
+            "the header: the key 'a' stands there twice: line 1 with the value 1, line 1 with the value 2",
+        ),
         (b"[" * 100_000, "the header: lists or objects nested too deeply"),
         (b"\xff\xff", "the header must be JSON, and it is no UTF-8"),
         (b"[]", "the header: expected a JSON object, got a list"),
@@ -691,12 +698,15 @@ def test_other_numbers_of_xlnet(tmp_path):
     [
         (b"[" * 100_000, "lists or objects nested too deeply; expected a value for each key"),
         (b'{"a": ' * 100_000, "lists or objects nested too deeply; expected a value for each key"),
-        (b'{"hidden_size": 1, "hidden_size": 2}', "the key 'hidden_size' stands there twice: line 1 with the value 1, line 1 with"),
+        (
+            b'{"hidden_size": 1, "hidden_size": 2}',
+            "the key 'hidden_size' stands there twice: line 1 with the value 1, line 1 with",
+        ),
         (b'{\n"a": "\xff"}', r"config\.json, line 2 \(byte 8\): expected UTF-8, got invalid start byte \(0xff\)"),
         (b'{"hidden_size": ' + b"9" * 5000 + b"}", r"not JSON that can be read \(Exceeds the limit"),
         (b"\0" * 100, r"config\.json, line 1: not JSON \(Expecting value"),
         (b'{"use_relative_position": "no"}', "use_relative_position must be of type bool, received 'no'"),
-        (b'{"model_type": ["bert"]}', 'model_type must be "bert", "nezha" or "xlnet", received \['bert'\]"),
+        (b'{"model_type": ["bert"]}', r'model_type must be "bert", "nezha" or "xlnet", received \[.bert.\]'),
     ],
 )
 def test_a_configuration_that_is_none(tmp_path, content, words):
@@ -757,7 +767,10 @@ def test_a_tokenizer_json_that_is_none(tmp_path, change, words):
 def test_a_word_that_stands_twice_in_tokenizer_json(tmp_path):
     text = json.dumps(SAVED).replace('"king": 5', '"king": 5, "king": 6')
     (tmp_path / "tokenizer.json").write_text(text)
-    with pytest.raises(ValueError, match=r"tokenizer\.json: the key 'king' stands there twice: line 1 with the value 5, line 1 with the value 6"):
+    with pytest.raises(
+        ValueError,
+        match=r"tokenizer\.json: the key 'king' stands there twice: line 1 with the value 5, line 1 with the value 6",
+    ):
         read_tokenizer(tmp_path, configured(tmp_path))
 
 

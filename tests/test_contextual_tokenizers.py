@@ -125,10 +125,12 @@ def test_a_wrong_sentencepiece_model(tmp_path):
         read_tokenizer(REFERENCE / "spiece_32k", XLNET)
 
 
-@pytest.mark.parametrize(("text", "told"), [("{", ", line 1: not JSON"), ("[]", "expected a JSON object, got a list")])
+@pytest.mark.parametrize(
+    ("text", "told"), [("{", ", line 1: not JSON"), ("[]", ": expected a JSON object, got a list")]
+)
 def test_a_broken_tokenizer_config(folder, text, told):
     (folder / "tokenizer_config.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"tokenizer_config\.json: {told}"):
+    with pytest.raises(ValueError, match=rf"tokenizer_config\.json{told}"):
         read_tokenizer(folder, BERT)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 try:
     import keras
     from keras import ops
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {error}. Install them: "
+        f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {_error}. Install them: "
         "pip install 'w2v-embed[contextual]' and one of 'w2v-embed[tensorflow]', 'w2v-embed[jax]' and 'w2v-embed[torch]'; "
         "the environment variable KERAS_BACKEND names the one that is used."
-    ) from error
+    ) from _error
 
 
 Tensor: TypeAlias = Any  # of whichever backend runs
@@ -91,7 +91,7 @@ def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor
         yield from map(function, items)
         return
     with _two_workers() as pool:
-        running = deque()
+        running: deque[Future[_R]] = deque()
         try:
             for item in items:
                 running.append(pool.submit(function, item))

@@ -116,7 +116,7 @@ class ContextualEncoder(PretrainedModel):
             "special_tokens": special_tokens,
             "max_length": max_length,
             "stride": stride,
-            "idf": None if weights is None else hashlib.blake2b(weights, digest_size=16).hexdigest(),
+            "idf": None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=16).hexdigest(),
         }
         return self._stream(texts, vectors_of, NpyWriter(output, dim, settings), batch_size, progress)
 

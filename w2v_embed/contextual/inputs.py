@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,7 +47,7 @@ def chunks(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
 
 def reporter(progress: TextProgress, items: Iterable[Any]) -> Callable[[int], object]:
     """Return a function that is told how many more items are done, for what `progress=` means."""
-    total = len(items) if hasattr(items, "__len__") else None
+    total = len(items) if isinstance(items, Sized) else None
     if progress is None or progress is False:
         return lambda count: None
     if progress is True:

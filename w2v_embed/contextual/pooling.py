@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class LayerMerge:
 
     def __call__(self, states: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """Merge `{index: (B, T, H)}` into `(B, T, parts · H)`."""
-        picked = [states[index] for index in self.indices]
+        merge: Any = self.merge
+        picked: list[Any] = [states[index] for index in self.indices]
         if self.merge == "concat":
             return np.concatenate(picked, axis=-1)
         if self.merge == "last":
@@ -66,7 +67,7 @@ class LayerMerge:
         if self.merge in ("sum", "mean"):
             total = picked[0] if len(picked) == 1 else np.add.reduce(picked)
             return total / np.float32(len(picked)) if self.merge == "mean" else total
-        return sum(np.float32(weight) * state for weight, state in zip(self.merge, picked))
+        return sum(np.float32(weight) * state for weight, state in zip(merge, picked))
 
 
 def keras_bert_layers(numbers: int | Iterable[int]) -> list[int]:
@@ -243,6 +244,6 @@ def cosine(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:
     >>> cosine([[1.0, 0.0]], [[2.0, 0.0], [0.0, 3.0], [0.0, 0.0]]).tolist()
     [[1.0, 0.0, 0.0]]
     """
-    a, b = (np.asarray(rows, np.float32) for rows in (a, b))
-    a, b = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) for rows in (a, b))
-    return a @ b.T
+    both: list[Any] = [np.asarray(rows, np.float32) for rows in (a, b)]
+    first, second = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) for rows in both)
+    return first @ second.T

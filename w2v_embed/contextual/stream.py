@@ -122,7 +122,7 @@ class NpyWriter:
         self._file.write(data)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows, self._crc = self.rows + len(data), zlib.crc32(data, self._crc)
+        self.rows, self._crc = self.rows + len(data), zlib.crc32(data.data, self._crc)
         state = {"rows": self.rows, "texts": self._texts.hex(), "crc": self._crc, "settings": self._settings}
         with self._new_state.open("w", encoding="utf-8") as file:
             json.dump({**state, "check": _check(state)}, file)

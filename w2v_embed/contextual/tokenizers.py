@@ -117,7 +117,7 @@ class WordPieceTokenizer(Tokenizer):
                     f"{self.file} has no {quoted(special[key])}, which texts need: is it a vocabulary of BERT?"
                 )
         vocabulary.update({content: id_ for content, (id_, _) in added.items()})
-        self.size = max(vocabulary.values()) + 1
+        self.size: int = max(vocabulary.values()) + 1
         lowercase = options.get("do_lower_case", _lowercase(folder / "tokenizer.json", saved))
 
         self._tokenizer = Pipeline(models.WordPiece(vocabulary, unk_token=special["unk"], max_input_chars_per_word=100))
@@ -134,16 +134,19 @@ class WordPieceTokenizer(Tokenizer):
             if content not in special.values():
                 self._tokenizer.add_tokens([AddedToken(content, **flags)])
 
-        self.unknown_id = vocabulary[special["unk"]]
-        self.head, self.tail, self.tail_types = [vocabulary[special["cls"]]], [vocabulary[special["sep"]]], [0]
-        self.pad_id, self.pad_type = vocabulary.get(special["pad"], 0), 0
+        self.unknown_id: int = vocabulary[special["unk"]]
+        self.head: list[int] = [vocabulary[special["cls"]]]
+        self.tail: list[int] = [vocabulary[special["sep"]]]
+        self.tail_types: list[int] = [0]
+        self.pad_id: int = vocabulary.get(special["pad"], 0)
+        self.pad_type: int = 0
 
     @property
     def fingerprint(self) -> str:
         return _digest(self._tokenizer.to_str().encode("utf-8"))
 
     def _vocabulary(self, folder, saved):
-        self.file = folder / "vocab.txt"
+        self.file: Path = folder / "vocab.txt"
         if self.file.is_file():
             # Split at line feeds only: vocabularies hold other characters that Python counts as the end of a line.
             words = read_text(self.file, VOCABULARY_LIMIT).split("\n")
@@ -181,7 +184,7 @@ class SentencePieceTokenizer(Tokenizer):
     pads_left = True
 
     def __init__(self, folder: Path, options: dict[str, Any]) -> None:
-        self.file = folder / "spiece.model"
+        self.file: Path = folder / "spiece.model"
         if not self.file.is_file():
             raise FileNotFoundError(
                 f"{self.file} is missing: hidden_states works without it, texts and words need the model's pieces."
@@ -199,12 +202,15 @@ class SentencePieceTokenizer(Tokenizer):
         self._lower = options.get("do_lower_case", False)
         self._keep_accents = options.get("keep_accents", False)
         self._remove_space = options.get("remove_space", True)
-        self.size, self.unknown_id = self._processor.get_piece_size(), self._processor.unk_id()
+        self.size: int = self._processor.get_piece_size()
+        self.unknown_id: int = self._processor.unk_id()
         if not 0 <= self.unknown_id < self.size:
             raise ValueError(f"{self.file} has no piece for what is unknown, which texts need: is it damaged?")
-        sep, cls, pad = (self._id(piece) for piece in ("<sep>", "<cls>", "<pad>"))
-        self.head, self.tail, self.tail_types = [], [sep, cls], [0, 2]
-        self.pad_id, self.pad_type = pad, 3
+        self.head: list[int] = []
+        self.tail: list[int] = [self._id(piece) for piece in ("<sep>", "<cls>")]
+        self.tail_types: list[int] = [0, 2]
+        self.pad_id: int = self._id("<pad>")
+        self.pad_type: int = 3
 
     @property
     def fingerprint(self) -> str:

@@ -10,8 +10,9 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class OpenFile:
 
     path: Path
     size: int
-    stream: IO[bytes]
+    stream: FileIO
 
     def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
@@ -65,7 +66,7 @@ class OpenFile:
         data, done = np.empty(size, np.uint8), 0
         self.stream.seek(offset)
         while done < size:
-            count = self.stream.readinto(data[done:])
+            count = self.stream.readinto(data[done:].data)
             if not count:
                 raise ValueError(f"{self.path} has become shorter while it was read.")
             done += count

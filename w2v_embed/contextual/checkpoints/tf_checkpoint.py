@@ -154,9 +154,7 @@ def _block(data, handle):
         raise _IndexError(f"a block has compression {compression}; known are 0 (none) and 1 (snappy)")
     stored, computed = int.from_bytes(data[end - 4 : end], "little"), masked(crc32c(data[offset : end - 4]))
     if stored != computed:
-        raise _IndexError(
-            f"its block at byte {offset} has the checksum {computed:#010x} and must have {stored:#010x}"
-        )
+        raise _IndexError(f"its block at byte {offset} has the checksum {computed:#010x} and must have {stored:#010x}")
     return (offset, end), _pairs(_snappy(block) if compression else block)
 
 

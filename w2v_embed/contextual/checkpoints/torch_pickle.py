@@ -24,22 +24,28 @@ _REBUILD_PARAMETER = ("torch._utils", "_rebuild_parameter")
 
 
 class Storage(NamedTuple):
+    """Values that tensors may share, as a pickle calls them."""
+
     dtype: str
     key: str
     size: int  # in values
 
 
 class View(NamedTuple):
+    """A part of a storage, or all of it."""
+
     storage: Storage
     start: int  # where a view of the storage begins in it, in values
     size: int
 
 
 class TorchTensor(NamedTuple):
+    """A tensor as a pickle says it: nothing in it is checked."""
+
     view: View
     offset: int
-    shape: tuple
-    strides: tuple
+    shape: tuple[Any, ...]
+    strides: tuple[Any, ...]
 
 
 class _Global(NamedTuple):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..backend import ops
-from ..tokenizers import WordPieceTokenizer
+from ..tokenizers import Tokenizer, WordPieceTokenizer
 from .blocks import BLOCKED, after_attention, dense, norm, scores, split_heads, unheads, weights_of
 from .family import EncoderConfig, Family, Weight
 
@@ -64,12 +64,12 @@ class Bert(Family):
     config_file = "bert_config.json"
     prefix = "bert/"
     roots = r"(embeddings|encoder)[./]"
-    tokenizer = WordPieceTokenizer
+    tokenizer: ClassVar[type[Tokenizer]] = WordPieceTokenizer
 
     def configure(self, settings: Settings, options: Mapping[str, Any], **common: Any) -> EncoderConfig:
         return EncoderConfig(**common, **self.sizes(settings))
 
-    def sizes(self, settings: Settings) -> dict[str, int]:
+    def sizes(self, settings: Settings) -> dict[str, Any]:
         """The sizes of a BERT, as `EncoderConfig` calls them."""
         hidden, number = settings.size("hidden_size"), settings.size("num_attention_heads")
         if hidden % number:

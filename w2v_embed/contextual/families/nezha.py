@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Nezha(Bert):
 
     name = "nezha"
     title = "NEZHA"
-    options = ("max_relative_position",)
+    options: ClassVar[tuple[str, ...]] = ("max_relative_position",)
 
     def recognises(self, settings: Settings) -> bool:
         return settings.typed("use_relative_position", bool, False)

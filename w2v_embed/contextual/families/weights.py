@@ -71,7 +71,9 @@ class _Reader:
     def __init__(self, family: Family, config: EncoderConfig, layout: str, file, tensors):
         self.family, self.config, self.google = family, config, layout == "google"
         self.file, self.tensors = file, tensors
-        self.taken, self.checksum, self.shared = set(), 0, {}
+        self.checksum = 0
+        self.taken: set[str] = set()
+        self.shared: dict[str, npt.NDArray[np.float32]] = {}
         self.prefix = self._common_prefix(family.prefix if self.google else "")
 
     def _common_prefix(self, default):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..._types import AttentionType
 from ...checks import one_of
 from ...sinusoid import sinusoid_table
 from ..backend import ops
-from ..tokenizers import SentencePieceTokenizer
+from ..tokenizers import SentencePieceTokenizer, Tokenizer
 from .blocks import BLOCKED, after_attention, dense, heads, scores, shift, split_heads, unheads, weights_of
 from .family import EncoderConfig, Family, Weight
 
@@ -73,15 +73,15 @@ class XLNet(Family):
     roots = r"(word_embedding|layer|mask_emb|seg_embed|r_[wrs]_bias|layer_\d+)([./]|$)"
     not_used = r"(pooler|mask_emb)[./].*|mask_emb"
     act_key = "ff_activation"
-    neutral = {  # noqa: RUF012
+    neutral: ClassVar[Mapping[str, tuple[object, ...]]] = {
         **Family.neutral,
         "bi_data": (None, False),
         "same_length": (None, False),
         "reuse_len": (None, 0, -1),
     }
-    options = ("attention_type",)
+    options: ClassVar[tuple[str, ...]] = ("attention_type",)
     has_memory = True
-    tokenizer = SentencePieceTokenizer
+    tokenizer: ClassVar[type[Tokenizer]] = SentencePieceTokenizer
 
     def recognises(self, settings: Settings) -> bool:
         return "d_model" in settings.values
