@@ -155,8 +155,16 @@ def test_files_of_earlier_versions_have_no_checksum(em, tmp_path):
     ("offsets", "more", "told"),
     [
         ([4, 20], 0, r"it has \d+ bytes and tensor 'matrix' ends at byte \d+"),
-        ([4, 20], 4, r"its header says 2 × 2 numbers in the bytes \d+ to \d+, the file has room for them in those from"),
-        ([0, 16], 4, r"its header says 2 × 2 numbers in the bytes \d+ to \d+, the file has room for them in those from"),
+        (
+            [4, 20],
+            4,
+            r"its header says 2 × 2 numbers in the bytes \d+ to \d+, the file has room for them in those from",
+        ),
+        (
+            [0, 16],
+            4,
+            r"its header says 2 × 2 numbers in the bytes \d+ to \d+, the file has room for them in those from",
+        ),
         ([-16, 0], 0, r"tensor 'matrix' of shape \(2, 2\) and dtype F32 spans bytes -16 to 0"),
         ([0, 8], 0, r"tensor 'matrix' of shape \(2, 2\) and dtype F32 spans bytes 0 to 8"),
         (None, 0, "tensor 'matrix' must have dtype, shape and two data_offsets"),
@@ -181,7 +189,9 @@ def test_a_header_is_not_longer_than_it_can_be(tmp_path):
     with open(path, "wb") as file:
         file.write((3 << 30).to_bytes(8, "little") + b'{"matrix"')
         file.truncate((3 << 30) + 8)
-    with pytest.raises(ValueError, match="its header says that it has 3,221,225,472 bytes; expected at most 1,073,741,824"):
+    with pytest.raises(
+        ValueError, match="its header says that it has 3,221,225,472 bytes; expected at most 1,073,741,824"
+    ):
         EmbeddingMatrix.load(path)
 
 
