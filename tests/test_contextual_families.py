@@ -1,6 +1,7 @@
 """A family of encoders joins in one file: here a toy, whose numbers a few lines of NumPy repeat."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from w2v_embed.contextual.families.config import read_config
 
 pytestmark = pytest.mark.keras
 
+ERF = np.vectorize(math.erf)
 HIDDEN, HEADS, LAYERS, WORDS = 8, 2, 2, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "king", "queen", "##s", "bank"]
 
 
@@ -53,7 +55,7 @@ def toy():
 def folder(toy, tmp_path):
     """A model of the family, as its users have it."""
     sizes = {"vocab_size": len(WORDS), "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "intermediate_size": 16}
-    config = {**sizes, "num_attention_heads": HEADS, "max_position_embeddings": 12, "activation": "relu"}
+    config = {**sizes, "num_attention_heads": HEADS, "max_position_embeddings": 12, "activation": "gelu"}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "toy", **config}))
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
     read, rng = read_config(tmp_path, "huggingface"), np.random.default_rng(0)
@@ -90,7 +92,7 @@ def numpy_states(folder, ids):
         attended = [part / part.sum(-1, keepdims=True) @ v[:, at] for part, at in zip(weights, heads)]
         x = x + linear(np.concatenate(attended, axis=1), f"{place}.attention.output.dense")
         inner = linear(normed(x, f"{place}.output.LayerNorm"), f"{place}.intermediate.dense")
-        states.append(x + linear(np.maximum(inner, 0), f"{place}.output.dense"))
+        states.append(x + linear(inner / 2 * (1 + ERF(inner / 2**0.5)), f"{place}.output.dense"))
     return np.stack(states)
 
 

@@ -59,7 +59,9 @@ class Weight(NamedTuple):
     """A row of a family's table: one tensor of its files, and what it becomes.
 
     Args:
-        role: what `embed` and `layer` call it. Several rows of one role become one array, side by side in this order.
+        role: what `embed` and `layer` call it. Several rows of one role become one array, side by side in this order. "ff1",
+            "ff1_bias" and "ff2" are what stands before and behind the activation `hidden_act` and nothing else: where the exact
+            GELU is slow, its factors move into them.
         google: its name in Google's files, behind the prefix; with `{i}` it is one of each layer's, `name[{i}]` is row i of a
             tensor that all layers share.
         huggingface: its name in Hugging Face's files.

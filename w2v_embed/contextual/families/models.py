@@ -41,7 +41,7 @@ class Model:
         embedding: Mapping[str, npt.NDArray[Any]],
         layers: Sequence[Mapping[str, npt.NDArray[Any]]],
     ) -> None:
-        if config.hidden_act == "gelu" and not fuses_gelu():
+        if config.hidden_act == "gelu" and not fuses_gelu() and all({"ff1", "ff2"} <= layer.keys() for layer in layers):
             config, layers = replace(config, hidden_act="gelu_folded"), [_fold_gelu(layer) for layer in layers]
         self.embedding = to_tensors(embedding)
         self.layers = [to_tensors(layer) for layer in layers]
@@ -80,4 +80,4 @@ class Model:
 def _fold_gelu(layer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Move the factors of the exact GELU, x / 2 · (1 + erf(x / √2)), into the kernels before and after it."""
     half = np.float32(0.5**0.5)
-    return {**layer, **{name: layer[name] * half for name in ("ff1", "ff1_bias", "ff2")}}
+    return {**layer, **{name: layer[name] * half for name in ("ff1", "ff1_bias", "ff2") if name in layer}}
