@@ -92,6 +92,9 @@ FallbackName: TypeAlias = Literal[
 Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
+EncoderMode: TypeAlias = Literal["forward", "table"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+AttentionType: TypeAlias = Literal["bi", "uni"]
 
 # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
 # unknown, of an encoder.
