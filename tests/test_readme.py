@@ -1,4 +1,4 @@
-"""README's Python, and that of docs/files.md, runs as it stands."""
+"""README's Python runs as it stands."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,8 @@ pytestmark = pytest.mark.keras
 ROOT = Path(__file__).parent.parent
 
 
-def blocks_of(name):
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)
-
-
 def test_readme_runs(tmp_path, monkeypatch, capsys):
-    blocks = blocks_of("README.md")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 3
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(ROOT / "data")
@@ -26,11 +22,3 @@ def test_readme_runs(tmp_path, monkeypatch, capsys):
     assert names["layer"].mask_zero
     assert np.isfinite(names["em"].matrix).all()
     assert (tmp_path / "matrix.safetensors").exists()
-
-
-def test_a_source_of_ones_own_runs():
-    (block,) = blocks_of("docs/files.md")
-    names = {}
-    exec(block, names)
-    assert names["em"].matrix.tolist() == [[0, 0], [1, 2], [1, 2]]
-    assert f"em.provenance.tolist()  # {names['em'].provenance.tolist()}\n" in block
