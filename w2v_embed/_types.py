@@ -58,7 +58,7 @@ class SupportsArray(Protocol):
 
 
 # Rows (rows, dim); Keras' own layers take a list of one array.
-Table: TypeAlias = "SupportsArray | Sequence[SupportsArray] | Sequence[Sequence[float]]"
+Table: TypeAlias = "SupportsArray | Sequence[SupportsArray | Sequence[float]]"
 
 
 @runtime_checkable

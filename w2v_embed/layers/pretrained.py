@@ -105,8 +105,8 @@ class PretrainedEmbedding(Refillable):
             oov_rows = getattr(vectors, "oov_rows", None) if oov_rows is None else oov_rows
         elif input_dim is None or output_dim is None:
             raise ValueError(
-                "vectors must be an EmbeddingMatrix or an array (rows, dim), received None. A layer of zeros to load "
-                "weights into needs input_dim and output_dim."
+                "vectors must be an EmbeddingMatrix or an array (rows, dim), or input_dim and output_dim for a layer of zeros "
+                "to load weights into, received None"
             )
         super().__init__(
             input_dim,
@@ -123,8 +123,7 @@ class PretrainedEmbedding(Refillable):
             **kwargs,
         )
         self.check_ids: bool = check_ids
-        if check_ids and backend.xla_drops_assertions:
-            self.supports_jit = False
+        self.supports_jit &= not (check_ids and backend.xla_drops_assertions)
         if table is not None:
             if train_rows == "oov" and self._oov_ids is None:
                 raise ValueError(
