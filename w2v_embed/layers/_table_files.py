@@ -79,7 +79,7 @@ class Refillable(PartlyTrained):
             self.oov_embeddings.assign(store["oov_embeddings"])
             self._lacks.discard("oov")
         elif self.oov_embeddings is not None and table:
-            self._take_oov_rows()
+            self._start_oov_rows(self.oov_rows)
             self._lacks.discard("oov")
 
     def _load_table(self, table: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class Refillable(PartlyTrained):
             )
         assign_rows(self._embeddings, table)
         if fresh_oov:
-            self._take_oov_rows()
+            self._start_oov_rows(self.oov_rows)
         self._lacks.clear()
 
     def _refuse_missing_table(self) -> None:

@@ -136,11 +136,11 @@ class PartlyTrained(keras.layers.Embedding):
             name="oov_ids", shape=(count,), initializer="zeros", dtype="int32", trainable=False
         )
         self.oov_ids.assign(self._oov_ids)
-        self._take_oov_rows()
+        self._start_oov_rows(self._oov_ids)
 
-    def _take_oov_rows(self) -> None:
-        """Let the OOV rows start from the table again."""
-        self.oov_embeddings.assign(keras.ops.take(self._embeddings, self.oov_rows, axis=0))
+    def _start_oov_rows(self, ids: Any) -> None:
+        """Let the OOV rows start from the table."""
+        self.oov_embeddings.assign(keras.ops.take(self._embeddings, ids, axis=0))
 
     def _merge(self) -> None:
         """Put the trained OOV rows back into the table."""
