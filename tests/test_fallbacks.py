@@ -228,6 +228,15 @@ def test_of_equally_few_parts_the_longer_comes_first():
     assert parts("中国人", ["中", "国", "人"]) is None
 
 
+@pytest.mark.parametrize("noted", [False, True], ids=["collected in passing", "noted and read again"])
+def test_two_chinese_characters_beside_another_script(tmp_path, monkeypatch, noted):
+    """Each may lend alone there: another part has two characters."""
+    monkeypatch.setattr(opened, "_LEAST_NUMBERS", 1 if noted else 1 << 20)
+    path = write_text(tmp_path / "v.txt", rows_of(["éA", "国", "人", "a"]))
+    em = build_matrix(path, ["<pad>", "éA国人a-", "国人"], fallbacks=["parts"])
+    assert em.derived == {"éA国人a-": Derivation("parts", ("éA", "国", "人", "a"))}
+
+
 def test_chinese(tmp_path):
     pytest.importorskip("opencc")
     path = write_text(tmp_path / "v.txt", rows_of(["中国", "人民", "银行", "魑", "魅", "繁體", "人", "民"]))

@@ -296,7 +296,7 @@ class _Parts:
         runs = set(_RUNS.findall("\n".join(forms)))
         chinese = {}  # length → the runs of it
         for run in runs:
-            if 2 < len(run) <= _LONGEST_RUN and _is_chinese(run):
+            if 1 < len(run) <= _LONGEST_RUN and _is_chinese(run):
                 chinese.setdefault(len(run), []).append(run)
         candidates = runs.union(*chain(*chinese.values()))
         for n, some in chinese.items():

@@ -85,6 +85,7 @@ class Bzip2File(io.RawIOBase):
                 data, bit = self._unpack(bit)
                 self.position = bit >> 3
                 yield data
+            self._check_end(bit + _MARK + _CRC)  # else zeros would be taken for what is missing of the checksum
             if self._bits(bit + _MARK, _CRC) != crc:
                 raise ValueError(f"the stream that begins at byte {begin} has another checksum than is written in it")
             begin = (bit + _MARK + _CRC + 7) >> 3
@@ -96,11 +97,15 @@ class Bzip2File(io.RawIOBase):
             self._marks.popleft()
         self._look_ahead()
         if not self._marks or self._marks[0][0] != bit:
-            size = self._file.seek(0, io.SEEK_END)
-            if 8 * size < bit + _MARK:
-                raise EOFError(f"it ends at byte {size}, in the middle of a stream")
+            self._check_end(bit + _MARK)
             raise ValueError(f"expected a block at byte {bit >> 3}, got none")
         return self._marks[0][1]
+
+    def _check_end(self, bit):
+        """Raise where the file ends before `bit`, in a stream."""
+        size = self._file.seek(0, io.SEEK_END)
+        if 8 * size < bit:
+            raise EOFError(f"it ends at byte {size}, in the middle of a stream")
 
     def _unpack(self, begin):
         """The block that begins at the bit `begin`, which is the first mark → (its data, the bit after it)."""
