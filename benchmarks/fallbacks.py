@@ -1,26 +1,30 @@
 """What fallbacks cost on top of plain row selection.
 
-    python benchmarks/fallbacks.py [--lines 636013] [--dim 300] [--missing 5 20] [--rounds 15]
+    python benchmarks/fallbacks.py [--lines 636013] [--dim 300] [--missing 5 20] [--rounds 15] [--binary] [--before CHECKOUT]
 
-A word2vec text file of that many lines is made under benchmarks/.work and kept there: half jieba's dictionary, half Latin
-letters, frequent words first. The vocabulary: 50,000 words, of which so many percent are missing, one half because they are in
-capitals, the other Chinese words that are not in the file; what fallbacks cost depends on it. Plain selection and selection
-with fallbacks take turns in this process, in an order that is drawn, with the compiled code warm; ratios are of medians, and
-of the least times, which other work on the machine disturbs less.
+A word2vec file of that many lines is made under benchmarks/.work and kept there: half jieba's dictionary, half Latin letters,
+frequent words first. The vocabulary: 50,000 words, of which so many percent are missing, one half because they are in capitals,
+the other Chinese words that are not in the file; what fallbacks cost depends on it. Plain selection and selection with
+fallbacks take turns in one process, in an order that is drawn, with the compiled code warm; ratios are of medians, and of the
+least times, which other work on the machine disturbs less.
+
+With `--before`, another checkout of this project does the same in a process of its own, in turn with this one; what comes on
+top of plain selection is then held against that of the other, too.
 """
 
 import argparse
 import gc
+import json
 import os
 import random
 import resource
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
-
-from w2v_embed import build_matrix
 
 WORK = Path(__file__).parent / ".work"
 WANTED, ABSENT = 50_000, 5_000
@@ -66,16 +70,21 @@ def words_of_file(lines):
 
 
 def make_file(path, lines, dim):
-    """Numbers of six digits out of a pool, as a Baidu-Baike file holds them."""
+    """Numbers of six digits out of a pool, as a Baidu-Baike file holds them; in a .bin those numbers as word2vec's binary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     pool = np.array([f"{value:.6f}" for value in rng.normal(0, 0.35, 200_000)], object)
     words = words_of_file(lines)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{lines} {dim}\n")
+    values = pool.astype("<f4")
+    with open(path, "wb") as file:
+        file.write(b"%d %d\n" % (lines, dim))
         for start in range(0, lines, 5000):
-            rows = pool[rng.integers(0, len(pool), (min(5000, lines - start), dim))].tolist()
-            file.writelines(f"{word} {' '.join(row)}\n" for word, row in zip(words[start:], rows))
+            picks = rng.integers(0, len(pool), (min(5000, lines - start), dim))
+            if path.suffix == ".bin":
+                rows = (row.tobytes() for row in values[picks])
+            else:
+                rows = (" ".join(row).encode() for row in pool[picks].tolist())
+            file.writelines(b"%b %b\n" % (word.encode(), row) for word, row in zip(words[start:], rows))
 
 
 def vocabulary(lines, missing):
@@ -88,45 +97,120 @@ def vocabulary(lines, missing):
     return {word: k for k, word in enumerate(dict.fromkeys([*spelled.values(), *dictionary()[-half:]]), 1)}
 
 
+class Builder:
+    """A process that builds with the package of one checkout: where several take turns, each has its own."""
+
+    def __init__(self, checkout, path, lines):
+        command = [sys.executable, __file__, "--build", path, "--lines", str(lines)]
+        environment = {**os.environ, "PYTHONPATH": str(checkout)}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self, missing, fallbacks):
+        """Build once → dict of the seconds, those of the CPU, how many words were found, and the peak memory in MB."""
+        print(json.dumps([missing, fallbacks]), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.communicate()
+
+
+def serve(path, lines):
+    """Be the process of a `Builder`."""
+    from w2v_embed import build_matrix
+
+    indices = {}
+    for line in sys.stdin:
+        missing, fallbacks = json.loads(line)
+        if missing not in indices:
+            indices[missing] = vocabulary(lines, missing)
+        gc.collect()  # what the run before left is not this one's
+        start, cpu = time.perf_counter(), time.process_time()
+        em = build_matrix(path, indices[missing], fallbacks=fallbacks)
+        run = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({**run, "found": len(em.coverage.found), "peak": peak}), flush=True)
+        del em
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", type=int, default=636_013)
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--missing", type=int, nargs="+", default=[5, 20], help="percent of the words, up to 20")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--binary", action="store_true", help="a file of word2vec's binary format")
+    parser.add_argument("--before", type=Path, help="another checkout of this project, to hold this one against")
+    parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)  # of this file, as told on stdin
     args = parser.parse_args()
-    path = WORK / f"fallbacks-{args.lines}x{args.dim}.txt"
+    if args.build:
+        serve(args.build, args.lines)
+        return
+    path = WORK / f"fallbacks-{args.lines}x{args.dim}.{'bin' if args.binary else 'txt'}"
     if not path.exists():
         make_file(path, args.lines, args.dim)
-    import w2v_embed.readers.scan.kernels  # noqa: F401 (compiled before the clock runs)
-
     print(f"{path.name} ({path.stat().st_size / 1e9:.2f} GB), {args.rounds} rounds, {os.cpu_count()} cores")
+    checkouts = {"now": Path(__file__).parent.parent} | ({"before": args.before.resolve()} if args.before else {})
+    builders = {when: Builder(checkout, path, args.lines) for when, checkout in checkouts.items()}
+    peak = {}
     for missing in args.missing:
-        table(path, vocabulary(args.lines, missing), missing, args.rounds)
-    print(f"\npeak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        runs = measure(builders, missing, args.rounds)
+        peak = {when: max(run["peak"] for run in runs[when, name]) for when, name in runs}
+        table(runs, missing)
+        if args.before:
+            compare(runs)
+    for builder in builders.values():
+        builder.close()
+    print("\npeak memory: " + ", ".join(f"{mb:.0f} MB ({when})" for when, mb in peak.items()))
 
 
-def table(path, index, missing, rounds):
+def measure(builders, missing, rounds):
+    """All choices in turn: dict (when, name) → list of what `Builder` returns."""
     choices = {"(none)": [], **CHOICES}
-    seconds = {name: [] for name in choices}
-    found = {}
+    runs = {(when, name): [] for when in builders for name in choices}
     for round_ in range(rounds + 1):
-        for name, fallbacks in random.sample(list(choices.items()), len(choices)):
-            gc.collect()  # what the run before left is not this one's
-            start = time.perf_counter()
-            em = build_matrix(path, index, fallbacks=fallbacks)
-            if round_:  # the first warms the file cache, and loads OpenCC's dictionaries
-                seconds[name].append(time.perf_counter() - start)
-            found[name] = len(em.coverage.found)
-            del em
-    plain, least = statistics.median(seconds["(none)"]), min(seconds["(none)"])
-    print(f"\n{len(index):,} words, {missing} % of them missing:\n")
+        for name in random.sample(list(choices), len(choices)):
+            for when in random.sample(list(builders), len(builders)):
+                run = builders[when](missing, choices[name])
+                if round_:  # the first compiles, warms the file cache, and loads OpenCC's dictionaries
+                    runs[when, name].append(run)
+    return runs
+
+
+def times_of(runs, when, what, how):
+    """dict name of a choice → its time, `how` being the median or the least of its runs."""
+    return {name: how(run[what] for run in some) for (of, name), some in runs.items() if of == when}
+
+
+def table(runs, missing):
+    middle, least = (times_of(runs, "now", "seconds", how) for how in (statistics.median, min))
+    print(f"\n{WANTED:,} words, {missing} % of them missing:\n")
     print("| fallbacks | found | seconds | of plain selection | least seconds | of plain selection's |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        print(f"| {name} | {found[name]:,} | {middle:.3f} | {middle / plain:.2f} ", end="")
-        print(f"| {min(times):.3f} | {min(times) / least:.2f} |")
+    for name in middle:
+        found = runs["now", name][-1]["found"]
+        print(f"| {name} | {found:,} | {middle[name]:.3f} | {middle[name] / middle['(none)']:.2f} ", end="")
+        print(f"| {least[name]:.3f} | {least[name] / least['(none)']:.2f} |")
+
+
+def compare(runs):
+    """Now against before: whole builds, and what they take beyond plain selection."""
+    print(
+        "\n| now / before | median of seconds | beyond plain selection | least CPU seconds | beyond plain selection |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: |")
+    both = [
+        [times_of(runs, when, *how) for when in ("now", "before")]
+        for how in (("seconds", statistics.median), ("cpu", min))
+    ]
+    for name in both[0][0]:
+        print(f"| {name} ", end="")
+        for now, before in both:
+            beyond, beyond_before = now[name] - now["(none)"], before[name] - before["(none)"]
+            print(f"| {now[name] / before[name]:.3f} ", end="")
+            print("| " if name == "(none)" else f"| {beyond / beyond_before:.2f} ({1000 * beyond:.0f} ms) ", end="")
+        print("|")
 
 
 if __name__ == "__main__":

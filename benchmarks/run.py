@@ -2,8 +2,7 @@
 
 Makes its files and the peers' own environment under benchmarks/.work (once), runs each measurement in a process of its own, the
 fast ones in turn for several rounds, and prints ratios of medians as Markdown. The files are as large as the Baidu-Baike
-vectors (636,013 words × 300, six decimals); the numbers in them are drawn. `--before FOLDER`, another checkout of this project,
-holds only these two against each other: what a change did to selection.
+vectors (636,013 words × 300, six decimals); the numbers in them are drawn. What a change did: before.py.
 """
 
 import argparse
@@ -129,22 +128,6 @@ def measure(entries, rounds):
     return table
 
 
-def compare(before, rounds, text, index):
-    """Selection by this checkout and by another, in turn; ratios of the same round, of wall and of processor seconds."""
-    rows = []
-    for number in range(rounds):
-        tell(f"  round {number + 1} of {rounds}")
-        order = (HERE.parent, before) if number % 2 else (before, HERE.parent)
-        both = {checkout: in_process(sys.executable, "select_w2v_embed", text, index, checkout) for checkout in order}
-        if not all(both.values()):
-            sys.exit("one of the two failed; its error is above")
-        rows.append([both[HERE.parent][key] / both[before][key] for key in ("seconds", "cpu")])
-    print(f"\n**Rows of {INDEX_WORDS:,} words out of the text file: this checkout, times {before}**\n")
-    print("| ratio | median | least | most |\n| --- | --- | --- | --- |")
-    for name, ratios in zip(("wall", "processor"), zip(*rows)):
-        print(f"| {name} | {statistics.median(ratios):.3f} | {min(ratios):.3f} | {max(ratios):.3f} |")
-
-
 def show(title, table, ours, limit=None):
     """A Markdown table of ratios: how many times as long as `ours`, and as `limit`."""
     print(f"\n**{title}**\n")
@@ -178,15 +161,9 @@ def main():
         choices=TABLES,
         default=TABLES,
     )
-    parser.add_argument(
-        "--before", type=Path, metavar="FOLDER", help="another checkout: compare selection, and only that"
-    )
     args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     text, binary, index = write_files(args.words)
-    if args.before:
-        compare(args.before.resolve(), args.rounds, text, index)
-        return
     peers, ours = peers_python(), sys.executable
     cpu = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),

@@ -9,6 +9,7 @@ import resource
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 
@@ -16,6 +17,47 @@ def select_w2v_embed(path, index):
     from w2v_embed import build_matrix
 
     return build_matrix(path, index).matrix
+
+
+def fall_back_w2v_embed(path, index):
+    """With 20,000 more words, each of two that are in the file."""
+    from w2v_embed import build_matrix
+
+    words, last = list(index), max(index.values())
+    pairs = zip(words[:20_000], reversed(words[-20_000:]))
+    index = {**index, **{f"{first}-{second}": last + k for k, (first, second) in enumerate(pairs, 1)}}
+    return build_matrix(path, index, fallbacks=["nfkc", "lower", "parts", "characters"]).matrix
+
+
+def layers_w2v_embed(path, index):
+    """A table of 200,000 × 300 as a layer, in three ways."""
+    import numpy as np
+
+    from w2v_embed import embedding_layer
+    from w2v_embed.layers import PretrainedEmbedding
+
+    table = np.ones((200_000 if len(index) > 100 else 100, 300), np.float32)
+    embedding_layer(table)
+    embedding_layer(table, via="constant")
+    return PretrainedEmbedding(table)
+
+
+def encode_w2v_embed(path, index):
+    """Texts of 5 to 60 words, through the model of before.py."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    count = 256 if len(index) > 100 else 64
+    texts = [" ".join(f"w{k}" for k in rng.integers(0, 2000, n)) for n in rng.integers(5, 60, count)]
+    return encoder().encode(texts)
+
+
+@cache
+def encoder():
+    """Loaded in the warm-up."""
+    from w2v_embed.contextual import ContextualEncoder
+
+    return ContextualEncoder.from_pretrained(Path(__file__).parent / ".work" / "random-bert")
 
 
 def select_unchecked(path, index):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from w2v_embed.readers import opened
-from w2v_embed.readers.formats.detect import Layout
-from w2v_embed.readers.scan import kernels
+from w2v_embed.readers.formats.text import Layout, Text
+from w2v_embed.readers.scan import _jit, _text, _words, kernels, plain
 
 
 def install(path):
@@ -12,57 +12,57 @@ def install(path):
     with open(path, "rb") as file:
         line = file.readline()
     words, dim = map(int, line.split())
-    opened.detect = lambda *_: Layout("text", dim, (words, dim), len(line))
+    opened.detect = lambda *_: Text()
+    Text.open = lambda *_: Layout(dim, (words, dim), len(line))
     opened.Opened._check_words = lambda *_: None
     kernels.scan_text = scan_text
 
 
-def scan_text(buf, start, end, dim, table, found, odd, notes, offset):
+def scan_text(buf, end, dim, table, hits, odd, notes):
     """As `kernels.scan_text`, but no field is counted and no line is odd."""
-    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), start, end, table, found)
+    return _scan_text(buf, buf[: len(buf) & ~7].view(np.uint64), end, table, hits)
 
 
-@kernels._compiled
-def _scan_text(buf, buf8, start, end, table, found):
+@_jit.compiled
+def _scan_text(buf, buf8, end, table, hits):
     blob, begins, slots, others, salt = table
-    line = n_found = 0
-    p = start
+    p = line = n_hits = 0
     while p < end:
         begin = p
-        key = kernels._FNV_BASIS
-        while buf[p] > kernels.SPACE:
-            key = (key ^ np.uint64(buf[p])) * kernels._FNV_PRIME
+        key = plain.FNV_BASIS
+        while buf[p] > plain.SPACE:
+            key = (key ^ np.uint64(buf[p])) * plain.FNV_PRIME
             p += 1
         word_end = p
         p = _newline(buf, buf8, p, end)
-        word = kernels._look_up(buf, begin, word_end, key, blob, begins, slots, others, salt)
+        word = _words.look_up(buf, begin, word_end, key, blob, begins, slots, others, salt)
         if word >= 0:
-            row = found[n_found]
+            row = hits[n_hits]
             row[0], row[1], row[2], row[3], row[4] = word, line, begin, word_end, p
-            n_found += 1
+            n_hits += 1
         p += 1
         line += 1
-    return p, line, 0, n_found, 0, 0
+    return p, line, 0, n_hits, 0, 0
 
 
-@kernels._compiled
+@_jit.compiled
 def _newline(buf, buf8, p, end):
-    """Where the newline after p is: as `kernels._line_end`, without the blanks."""
+    """Where the newline after p is: as `_text._line_end`, without the blanks."""
     while p & 7:
-        if buf[p] == kernels.NEWLINE:
+        if buf[p] == plain.NEWLINE:
             return p
         p += 1
     words = buf8[p >> 3 : end >> 3]
     q = 0
-    while q + kernels._STRIDE <= len(words):
+    while q + _text._STRIDE <= len(words):
         newlines = np.uint64(0)
-        for k in range(kernels._STRIDE):
-            x = words[q + k] ^ kernels._NEWLINES
-            newlines |= ~(((x & kernels._LOW7) + kernels._LOW7) | x) & kernels._HIGH
+        for k in range(_text._STRIDE):
+            x = words[q + k] ^ _text._NEWLINES
+            newlines |= ~(((x & _text._LOW7) + _text._LOW7) | x) & _text._HIGH
         if newlines:
             break
-        q += kernels._STRIDE
+        q += _text._STRIDE
     p += q << 3
-    while buf[p] != kernels.NEWLINE:
+    while buf[p] != plain.NEWLINE:
         p += 1
     return p

@@ -10,7 +10,7 @@ from gensim.models import KeyedVectors
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import EmbeddingMatrix, build_matrix, store
+from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors, store
 from w2v_embed.matrix import build as matrix
 from w2v_embed.matrix import cache
 
@@ -81,6 +81,8 @@ def test_a_young_file_that_changes_unseen_is_not_served_when_it_is_old(path, bui
         {"on_error": "skip"},
         {"encoding": "latin-1"},
         {"suggest": True},
+        {"format": "text"},
+        {"trust": True},
     ],
 )
 def test_every_option_counts(path, built, tmp_path, options):
@@ -293,3 +295,30 @@ def test_what_has_no_identity_is_refused(path, tmp_path):
     for options in ({"oov": lambda shape, rng: np.ones(shape)}, {"fallbacks": [lambda word: None]}):
         with pytest.raises(TypeError, match="cannot tell whether a callable .* has changed"):
             build_matrix(path, INDEX, cache_dir=tmp_path, **options)
+
+
+def test_a_cached_answer_skips_no_refusal(path, built, tmp_path):
+    """Of a file that is only read where it is trusted, or not in another format than it has."""
+    gensims, folder = tmp_path / "v.kv", tmp_path / "cache"
+    load_vectors(path).save(str(gensims))
+    for _ in range(2):
+        build_matrix(gensims, INDEX, trust=True, cache_dir=folder)
+        build_matrix(path, INDEX, cache_dir=folder)
+    assert len(built) == 2
+    with pytest.raises(ValueError, match="trust=True"):
+        build_matrix(gensims, INDEX, cache_dir=folder)
+    with pytest.raises(ValueError, match=r"v.txt is not .*fasttext|v.txt .*fastText"):
+        build_matrix(path, INDEX, format="fasttext", cache_dir=folder)
+
+
+def test_the_files_beside_gensims_count(path, built, tmp_path, monkeypatch):
+    """Its large arrays lie there."""
+    monkeypatch.setattr(cache, "_YOUNG", -1e9)
+    gensims = tmp_path / "v.kv"
+    load_vectors(path).save(str(gensims), sep_limit=0)
+    beside = tmp_path / "v.kv.vectors.npy"
+    options = {"trust": True, "cache_dir": tmp_path / "cache"}
+    assert build_matrix(gensims, {"the": 1}, **options).matrix[1].tolist() == [1, 2]
+    np.save(beside, np.load(beside) + 1)
+    assert build_matrix(gensims, {"the": 1}, **options).matrix[1].tolist() == [2, 3]
+    assert len(built) == 2

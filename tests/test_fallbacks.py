@@ -6,6 +6,7 @@ import pickle
 import re
 import unicodedata
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed._types import FallbackName
 from w2v_embed.matrix.fallbacks import FINDS, NAMES, Derivation, Fallbacks
 from w2v_embed.matrix.sources import file as select
-from w2v_embed.readers import opened
+from w2v_embed.readers import excerpt, opened
 from w2v_embed.readers.scan.keys import WordSet
 
 
@@ -228,6 +230,15 @@ def test_of_equally_few_parts_the_longer_comes_first():
     assert parts("中国人", ["中", "国", "人"]) is None
 
 
+@pytest.mark.parametrize("noted", [False, True], ids=["collected in passing", "noted and read again"])
+def test_two_chinese_characters_beside_another_script(tmp_path, monkeypatch, noted):
+    """Each may lend alone there: another part has two characters."""
+    monkeypatch.setattr(opened, "_LEAST_NUMBERS", 1 if noted else 1 << 20)
+    path = write_text(tmp_path / "v.txt", rows_of(["éA", "国", "人", "a"]))
+    em = build_matrix(path, ["<pad>", "éA国人a-", "国人"], fallbacks=["parts"])
+    assert em.derived == {"éA国人a-": Derivation("parts", ("éA", "国", "人", "a"))}
+
+
 def test_chinese(tmp_path):
     pytest.importorskip("opencc")
     path = write_text(tmp_path / "v.txt", rows_of(["中国", "人民", "银行", "魑", "魅", "繁體", "人", "民"]))
@@ -276,9 +287,7 @@ def test_subwords(tmp_path):
         assert em.provenance.tolist() == ["padding", name, *["oov"] * 4]
         assert not em.matrix[2:].any()
         assert em.coverage.suggestions["subwords"] == ["nightzzq", "Zz9", "NIGHT"]
-        assert (
-            "3 missing words: the vectors' n-grams make a row for them (--fallback subwords)" in em.coverage.summary()
-        )
+        assert "3 missing words: the vectors' n-grams make a row for them (fallback subwords)" in em.coverage.summary()
         em = build_matrix(source, index, fallbacks=["lower", "subwords"], suggest=True)
         assert em.provenance.tolist()[1:] == [name, *[f"{name} (subwords)"] * 2, f"{name} (lower)", "oov"]
         for word in ("nightzzq", "Zz9"):
@@ -473,11 +482,11 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
     """Of a file that can be read at any place: the records of words that a missing word may use, and no other byte."""
     read = []
 
-    def noting(source, reader, begins, stops, *rest, read_apart=opened.read_apart):
-        read.extend(source.path.read_bytes()[begin:stop] for begin, stop in zip(begins, stops))
-        return read_apart(source, reader, begins, stops, *rest)
+    def noting(file, size, at, pread=excerpt._pread):
+        read.append(pread(file, size, at))
+        return read[-1]
 
-    monkeypatch.setattr(opened, "read_apart", noting)
+    monkeypatch.setattr(excerpt, "_pread", noting)
     for write, odd in ((write_text, "New York"), (write_binary, "New")):
         read.clear()
         rows = rows_of(["the", "cat", "dog", odd, "is"])
@@ -510,11 +519,11 @@ def test_lenders_that_stand_there_again_and_again(tmp_path, monkeypatch, hot, wr
     """The first one counts, the damage is what it would be, were the words wanted themselves, and memory is bounded."""
     sizes = []
 
-    def noting(source, reader, begins, *rest, read_apart=opened.read_apart):
-        sizes.append(len(begins))
-        return read_apart(source, reader, begins, *rest)
+    def noting(sink, block, add=select._Lent.add):
+        sizes.append(block.records)
+        return add(sink, block)
 
-    monkeypatch.setattr(opened, "read_apart", noting)
+    monkeypatch.setattr(select._Lent, "add", noting)
     words = ["the", "cat", *["the"] * 50, "dog", *["the"] * 5, "is", *["the", "is"] * 9]
     lines = [(word, RNG.normal(size=3).astype(np.float32).tolist()) for word in words]
     lines[0][1][1] = np.nan
@@ -525,7 +534,7 @@ def test_lenders_that_stand_there_again_and_again(tmp_path, monkeypatch, hot, wr
     direct = build_matrix(path, ["<pad>", "the", "dog", "is"], on_error="skip")
     assert same_bits(em.matrix, direct.matrix)
     assert same_bits(em.matrix[1], np.array(lines[2][1], np.float32))
-    assert max(sizes) < 8 < sum(sizes) < len(words) - 10  # and what stands behind the last one found is not read
+    assert max(sizes) < 20 < 50 < sum(sizes) < len(words) - 10  # what stands behind the last one found is not read
     assert em.damage[0].counts == {"not finite": 1, "duplicate word": 54}
     assert em.damage[0].examples == direct.damage[0].examples
 
@@ -590,9 +599,9 @@ def test_suggestions(tmp_path):
     path = write_text(tmp_path / "v.txt", rows_of(["the", "new", "york", "OK"]))
     em = build_matrix(path, ["<pad>", "The", "new-york", "ok", "qqq"], fallbacks=["lower"], suggest=True)
     assert em.coverage.suggestions == {"upper": ["ok"], "parts": ["new-york"]}
-    assert "1 missing word: found in UPPER CASE (--fallback upper)" in em.coverage.summary()
+    assert "1 missing word: found in UPPER CASE (fallback upper)" in em.coverage.summary()
     assert build_matrix(path, ["The"]).coverage.suggestions == {}
-    assert set(FINDS) == set(NAMES)
+    assert tuple(FINDS) == NAMES == get_args(FallbackName)  # one row of the table for each name
 
 
 def test_a_matrix_can_be_pickled(tmp_path):
@@ -617,10 +626,11 @@ def test_saved_with_everything(tmp_path):
 @pytest.mark.parametrize(
     ("fallbacks", "error", "message"),
     [
-        (["lowercase"], ValueError, "fallbacks must be out of nfkc, lower, .*; received 'lowercase'"),
-        ([3], TypeError, "fallbacks must be names .* or callables; received 3"),
+        (["lowercase"], ValueError, 'each of fallbacks must be "nfkc", "lower", .* or a callable, received .lowercase'),
+        ([3], TypeError, "fallbacks must be names .* or callables, received 3"),
         ("lower", TypeError, r"received 'lower' alone; write \['lower'\]"),
         (str.lower, TypeError, "must be a list of names or callables"),
+        (None, TypeError, "must be a list of names or callables, received None$"),
     ],
 )
 def test_what_is_no_fallback(fallbacks, error, message, data):

@@ -1095,6 +1095,22 @@ def test_blocks_of_bzip2(tmp_path):
                 assert unpacked.position == path.stat().st_size
 
 
+def test_bzip2_cut_at_any_byte_is_told(tmp_path):
+    """Also where only zeros are cut off, of the checksum that ends a stream."""
+    first, last = (
+        next(packed for k in range(9999) if (packed := bz2.compress(b"%d" % k)).endswith(end)) for end in (b"", b"\0")
+    )
+    path = tmp_path / "packed"
+    for cut in range(len(first) + 1, len(first + last)):
+        path.write_bytes((first + last)[:cut])
+        with (
+            open(path, "rb", buffering=0) as file,
+            Bzip2File(file, 1) as unpacked,
+            pytest.raises((EOFError, ValueError)),
+        ):
+            unpacked.read()
+
+
 def test_data_that_look_like_a_mark_of_bzip2(monkeypatch, tmp_path):
     """A block that does not end at the next mark ends at one of those behind it."""
     data = np.random.default_rng(0).integers(0, 256, 250_000, np.uint8).tobytes()

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import w2v_embed
 from tests.conftest import DATA, write_binary, write_text
-from w2v_embed.readers.scan import hot, kernels
+from w2v_embed.readers.scan import _jit
 
 CODE = """
 import logging, sys
@@ -24,7 +25,7 @@ from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.readers.scan import hot
 from w2v_embed.readers.scan import kernels
 assert kernels.__file__.startswith(sys.argv[1]), kernels.__file__
-assert hot.hot_loops(0)[0] is kernels
+assert hot.compiled_loops() is kernels
 text, binary = sys.argv[2:4]
 words = load_vectors(binary, limit=60)
 index = {word: k for k, word in enumerate(words.index_to_key, 1)}
@@ -46,7 +47,7 @@ def drop_the_power_to_write_everywhere():
 
 def nobody_can_run(python):
     """Whether the user nobody finds Python and the libraries."""
-    where = [python, np.__file__, kernels.nb.__file__]
+    where = [python, np.__file__, _jit.nb.__file__]
     done = subprocess.run(
         ["test", "-r", where[0], "-a", "-r", where[1], "-a", "-r", where[2]], user=65534, group=65534, check=False
     )
@@ -110,6 +111,8 @@ def test_a_folder_of_compiled_loops_that_is_damaged_or_full(tmp_path, caplog):
         return 2 * x
 
     class Broken:
+        _cache_file = SimpleNamespace(_source_stamp="of the loop's own file")
+
         def load_overload(self, *_):
             raise EOFError("Ran out of input")
 
@@ -125,14 +128,70 @@ def test_a_folder_of_compiled_loops_that_is_damaged_or_full(tmp_path, caplog):
 
     loop = Loop()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels.nb, "njit", lambda **_: lambda function: loop)
-        patch.setattr(kernels._unkept, "told", False)
-        assert kernels._compiled(double) is loop
+        patch.setattr(_jit.nb, "njit", lambda **_: lambda function: loop)
+        patch.setattr(_jit.unkept, "told", False)
+        assert _jit.compiled(double) is loop
         assert loop._cache.load_overload() is None
         assert loop._cache.save_overload() is None
     assert caplog.text.count("the compiled loops cannot be kept on disk (Ran out of input)") == 1
     assert "No space left" not in caplog.text
-    assert hot.hot_loops(0)[0] is kernels
+
+
+def test_a_numba_that_keeps_loops_in_another_way(caplog):
+    """Where old machine code could be taken for new one, none is kept."""
+
+    class Loop:
+        def enable_caching(self):
+            self._cache = SimpleNamespace()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_jit.nb, "njit", lambda **_: lambda function: Loop())
+        patch.setattr(_jit.unkept, "told", False)
+        assert not hasattr(_jit.compiled(lambda x: x), "_cache")
+    assert "the compiled loops cannot be kept on disk" in caplog.text
+
+
+KEYS = """
+import sys
+import numpy as np
+from w2v_embed.readers.scan import _text, kernels
+assert kernels.__file__.startswith(sys.argv[1]), kernels.__file__
+buf, hits = np.frombuffer(b"a 1\\n" + bytes(64), np.uint8), np.zeros((1, 5), np.int64)
+notes = np.zeros(1, np.int64), np.zeros(1, np.int64)
+kernels.scan_text(buf, 4, 1, kernels.make_table([]), hits, np.zeros((1, 3), np.int64), notes)
+print(notes[0][0], sum(_text._scan_text.stats.cache_hits.values()))
+"""
+
+
+def test_old_machine_code_is_not_taken_for_new(tmp_path):
+    """Also where what changed stands in another file than the loop, of the same size and time."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(w2v_embed.__file__).parent, site / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {**os.environ, "PYTHONPATH": str(site), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+
+    def key_and_hits():
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", KEYS, str(site)],
+            env=environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return tuple(map(int, done.stdout.split()))
+
+    key, hits = key_and_hits()
+    assert hits == 0
+    assert key_and_hits() == (key, 1)
+    path = site / "w2v_embed/readers/scan/plain.py"
+    times = path.stat()
+    text = path.read_text()
+    path.write_text(text.replace("0xCBF29CE484222325", "0xCBF29CE484222326"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.read_text() != text
+    other, hits = key_and_hits()
+    assert other != key
+    assert hits == 0
 
 
 def test_a_wheel_holds_all_that_the_package_is(tmp_path):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary
 from w2v_embed import build_matrix, load_vectors
-from w2v_embed.readers.scan import kernels, plain
+from w2v_embed.readers.scan import _words, kernels, plain
+from w2v_embed.readers.scan import hot as choice
 from w2v_embed.readers.scan.keys import stretches_of
 
 WHITE = " \t\n\r\x0b\x0c"
@@ -112,24 +113,24 @@ def test_binary(table, newline, tmp_path):
 @settings(max_examples=400, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=20))
 def test_parsed_numbers_are_the_rounded_ones(fields):
-    """Where the kernel trusts itself it is right; where it does not, `exact` says so; the twin likewise."""
+    """Where the kernel trusts itself it is right; where it does not, `unsure` says so; the twin likewise."""
     line = b"w " + " ".join(fields).encode() + b"\n"
     expected = np.array([np.float32(field) for field in fields])
     for hot in (kernels, plain):
         buf = np.frombuffer(line + bytes(64), np.uint8)
-        found = np.array([[0, 0, 0, 1, len(line) - 1]])
-        rows, exact = np.zeros((1, len(fields)), np.float32), np.zeros(1, np.bool_)
-        hot.parse_text(buf, found, rows, exact)
-        assert exact[0] or same_bits(rows[0], expected)
+        hits = np.array([[0, 0, 0, 1, len(line) - 1]])
+        rows, unsure = np.zeros((1, len(fields)), np.float32), np.zeros(1, np.bool_)
+        hot.parse_text(buf, hits, rows, unsure)
+        assert unsure[0] or same_bits(rows[0], expected)
 
 
 @pytest.mark.parametrize("text", ["0.123456", "-1.5", "12", "3.14159274", "1e-3", "-0.012345678901234"])
 def test_usual_numbers_take_the_fast_way(text):
     line = f"w {text}\n".encode()
-    rows, exact = np.zeros((1, 1), np.float32), np.ones(1, np.bool_)
+    rows, unsure = np.zeros((1, 1), np.float32), np.ones(1, np.bool_)
     buf = np.frombuffer(line + bytes(64), np.uint8)
-    kernels.parse_text(buf, np.array([[0, 0, 0, 1, len(line) - 1]]), rows, exact)
-    assert not exact[0]
+    kernels.parse_text(buf, np.array([[0, 0, 0, 1, len(line) - 1]]), rows, unsure)
+    assert not unsure[0]
     assert rows[0, 0] == np.float32(text)
 
 
@@ -147,11 +148,11 @@ def test_decimals_next_to_the_middle_of_two_floats():
     trusted = 0
     for field in fields:
         line = f"w {field}\n".encode()
-        rows, exact = np.zeros((1, 1), np.float32), np.zeros(1, np.bool_)
+        rows, unsure = np.zeros((1, 1), np.float32), np.zeros(1, np.bool_)
         kernels.parse_text(
-            np.frombuffer(line + bytes(64), np.uint8), np.array([[0, 0, 0, 1, len(line) - 1]]), rows, exact
+            np.frombuffer(line + bytes(64), np.uint8), np.array([[0, 0, 0, 1, len(line) - 1]]), rows, unsure
         )
-        if not exact[0]:
+        if not unsure[0]:
             trusted += 1
             assert rows[0, 0] == np.float32(float(field)), field
     assert trusted < len(fields)  # the guard was at work
@@ -171,10 +172,10 @@ def test_scans_agree_on_any_bytes(lines, dim, some, every):
     results = []
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
-        found, odd = np.zeros((50, 5), np.int64), np.zeros((50, 3), np.int64)
-        notes, table = np.zeros((2, 50 if every else 0), np.int64), hot.make_table(wanted)
-        *rest, n, n_odd, n_noted = hot.scan_text(buf, 0, len(block), dim, table, found, odd, notes, 1 << 39)
-        results.append((rest, found[:n].tolist(), odd[:n_odd].tolist(), notes[:, :n_noted].tolist()))
+        hits, odd = np.zeros((50, 5), np.int64), np.zeros((50, 3), np.int64)
+        notes, table = tuple(np.zeros((2, 50 if every else 0), np.int64)), hot.make_table(wanted)
+        *rest, n, n_odd, n_noted = hot.scan_text(buf, len(block), dim, table, hits, odd, notes)
+        results.append((rest, hits[:n].tolist(), odd[:n_odd].tolist(), [note[:n_noted].tolist() for note in notes]))
     assert results[0] == results[1]
     assert not every or n_noted == rest[1] - rest[2] - n_odd
 
@@ -185,13 +186,15 @@ def test_binary_scans_agree_on_any_bytes(block, dim, every):
     results = []
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
-        found = np.zeros((200, 5), np.int64)
-        notes = np.zeros((2, 200 if every else 0), np.int64)
+        hits = np.zeros((200, 5), np.int64)
+        notes = tuple(np.zeros((2, 200 if every else 0), np.int64))
         table = hot.make_table([b"w"] if every else [])
-        *rest, n, n_noted = hot.scan_binary(buf, len(block), dim, table, found, notes, 1 << 39)
-        rows, exact = np.zeros((n, dim), np.float32), np.zeros(n, np.bool_)
-        hot.parse_binary(buf, found[:n], rows, exact)
-        results.append((rest, found[:n].tolist(), rows.tobytes(), exact.tolist(), notes[:, :n_noted].tolist()))
+        *rest, n, n_noted = hot.scan_binary(buf, len(block), dim, table, hits, notes)
+        rows, unsure = np.zeros((n, dim), np.float32), np.zeros(n, np.bool_)
+        hot.parse_binary(buf, hits[:n], rows, unsure)
+        results.append(
+            (rest, hits[:n].tolist(), rows.tobytes(), unsure.tolist(), [note[:n_noted].tolist() for note in notes])
+        )
     assert results[0] == results[1]
     assert not every or n_noted == rest[1]
 
@@ -279,13 +282,13 @@ def test_words_made_to_share_a_key_are_found_in_few_steps(binary):
     buf = np.frombuffer(block + bytes(64), np.uint8)
     expected = [k for k in range(len(wanted)) if k % 4]
     for hot, some in zip((kernels, plain), table):
-        found, odd = np.zeros((5000, 5), np.int64), np.zeros((1, 3), np.int64)
+        hits, odd = np.zeros((5000, 5), np.int64), np.zeros((1, 3), np.int64)
         if binary:
-            n = hot.scan_binary(buf, len(block), 1, some, found)[2]
+            n = hot.scan_binary(buf, len(block), 1, some, hits)[2]
         else:
-            n = hot.scan_text(buf, 0, len(block), 1, some, found, odd)[3]
-        assert found[:n, 1].tolist() == expected
-        assert found[:n, 0].tolist() == list(range(len(expected)))
+            n = hot.scan_text(buf, len(block), 1, some, hits, odd)[3]
+        assert hits[:n, 1].tolist() == expected
+        assert hits[:n, 0].tolist() == list(range(len(expected)))
 
 
 @pytest.mark.parametrize("shift", [0, 17, 32, 44])
@@ -296,8 +299,8 @@ def test_keys_made_alike_take_few_steps(shift):
     for keys in (low, low ^ (low << np.uint64(32)), low ^ (low >> np.uint64(32)), low * np.uint64(0x9E3779B97F4A7C15)):
         keys = keys.view(np.int64)
         assert longest_run(kernels.make_set([keys])[0] != 0) < 300
-        slots = kernels._free_slots(n)
-        kernels._fill_slots(keys, slots, kernels._new_salt())
+        slots = _words._free_slots(n)
+        _words._fill_slots(keys, slots, _words._new_salt())
         assert longest_run(slots >= 0) < 300
 
 
@@ -307,12 +310,12 @@ def test_means_of_rows(number, dtype):
     rng = np.random.default_rng(number)
     matrix, more = rng.normal(size=(40, 7)).astype(dtype), rng.normal(size=(30, 7)).astype(dtype)
     targets = np.arange(20, 40)
-    places = rng.choice([*range(20), *range(40, 70)], (20, number))
+    lent = rng.choice([*range(20), *range(40, 70)], (20, number))
     both = np.concatenate([matrix, more])
-    expected = both[places].mean(axis=1, dtype=np.float64).astype(dtype)
+    expected = both[lent].mean(axis=1, dtype=np.float64).astype(dtype)
     for hot in (kernels, plain):
         result = matrix.copy()
-        hot.mean_rows(result, more, places.ravel(), number * np.arange(21), targets)
+        hot.mean_rows(result, more, lent.ravel(), number * np.arange(21), targets)
         assert same_bits(result[20:], expected)
         assert same_bits(result[:20], matrix[:20])
 
@@ -322,86 +325,13 @@ def test_means_of_rows_of_many_lengths():
     rng = np.random.default_rng(0)
     matrix, more = rng.normal(size=(700, 3)), rng.normal(size=(50, 3))
     bounds = np.cumsum([0, *rng.integers(1, 6, 600)])
-    places = rng.choice([*range(100), *range(700, 750)], bounds[-1])
+    lent = rng.choice([*range(100), *range(700, 750)], bounds[-1])
     both = np.concatenate([matrix, more])
-    expected = np.array([both[places[begin:end]].mean(axis=0) for begin, end in itertools.pairwise(bounds)])
+    expected = np.array([both[lent[begin:end]].mean(axis=0) for begin, end in itertools.pairwise(bounds)])
     for hot in (kernels, plain):
         result = matrix.copy()
-        hot.mean_rows(result, more, places, bounds, np.arange(100, 700))
+        hot.mean_rows(result, more, lent, bounds, np.arange(100, 700))
         assert same_bits(result[100:], expected)
-
-
-def test_records_that_lie_apart(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(bytes(range(1, 101)))
-    begins, stops = np.array([90, 0, 5]), np.array([100, 3, 5])
-    for hot in (kernels, plain):
-        with open(path, "rb", buffering=0) as file:
-
-            def read(begins, stops, size, hot=hot, file=file):
-                buf = np.zeros(size, np.uint8)
-                return hot.read_records(file.fileno(), begins, stops, buf), bytes(buf)
-
-            assert read(begins, stops, 20) == (16, bytes([*range(91, 101), 10, 1, 2, 3, 10, 10]) + bytes(4))
-            assert read(begins, stops, 12)[0] == -1  # no room
-            assert read(begins, stops + 1, 20)[0] == -1  # the file ends before
-            assert read(np.array([200]), np.array([201]), 20)[0] == -1
-
-
-WORDS = [b"the", "\u4e2d\u56fd".encode(), b"a" * 300, b"cat"]
-
-
-@pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("nearby", [1, 100, 1 << 17])
-@pytest.mark.parametrize("system", ["posix", "nt"])
-def test_rows_of_records_that_lie_apart(tmp_path, monkeypatch, binary, nearby, system):
-    """Records of all kinds, in any order, few or many at a time, and as where the C library has no pread."""
-    monkeypatch.setattr(kernels, "_NEARBY", nearby)
-    if system == "nt":
-        monkeypatch.setattr(kernels, "read_records", plain.read_records)
-        monkeypatch.setattr(kernels, "_read_rows", getattr(kernels._read_rows, "py_func", kernels._read_rows))
-    rng = np.random.default_rng(0)
-    wanted, dim = WORDS[:3], 3
-    records, expected = [], []  # (bytes, number of the word or -1, row)
-    for k in rng.integers(len(WORDS), size=500).tolist():
-        row = rng.normal(size=dim).astype(np.float32)
-        if k == 3 and rng.random() < 0.5:
-            row[1] = np.nan
-        fields = b" ".join(b"%.9e" % x if np.isfinite(x) else b"nan" for x in row)
-        record = WORDS[k] + b" " + (row.tobytes() if binary else fields)
-        records.append(record)
-        expected.append((k if k < 3 else -1, row))
-    odd = [
-        b" " + bytes(4 * dim),
-        b"no blank here",
-        b"the " + bytes(4 * dim + 1),
-        b"the 1 2",
-        b"the 1 2 3 4",
-        b"the 1 x 3",
-    ]
-    for record in odd:
-        if not binary or len(record) >= 4 * dim + 1:
-            records.append(record)
-            expected.append((-1, None))
-    path = tmp_path / "file"
-    path.write_bytes(b"\n".join(records) + b"\n")
-    begins = np.cumsum([0, *(len(record) + 1 for record in records[:-1])])
-    order = rng.permutation(len(records))
-    begins, stops = begins[order], begins[order] + np.array(list(map(len, records)))[order]
-    for hot in (kernels, plain):
-        rows, targets = np.empty((len(records), dim), np.float32), np.empty(len(records), np.int64)
-        with open(path, "rb", buffering=0) as file:
-            table = hot.make_table(wanted)
-            assert hot.read_rows(file.fileno(), binary, begins, stops, table, rows, targets)
-            assert not hot.read_rows(file.fileno(), binary, begins, stops + 10_000, table, rows.copy(), targets.copy())
-        irregular = beside = 0
-        for got, row, k in zip(targets.tolist(), rows, order.tolist()):
-            if got >= 0:
-                assert got == expected[k][0]
-                assert same_bits(row, expected[k][1])
-            irregular += expected[k][0] < 0
-            beside += got < 0 <= expected[k][0]
-        assert beside <= (0 if binary or hot is plain else irregular)  # lines are parsed in pairs
 
 
 FIELDS = [
@@ -433,29 +363,29 @@ def test_lines_are_parsed_as_if_each_were_alone(lines, blank, room):
     block = "".join(f"w{blank}{blank.join(fields)}\n" for fields in lines).encode()
     buf = np.frombuffer(block + bytes(room), np.uint8)
     begins = np.cumsum([0, *(len(line) + 1 for line in block.split(b"\n")[:-1])])
-    found = np.array([(0, k, begins[k], begins[k] + 1, begins[k + 1] - 1) for k in range(len(lines))])
-    rows, exact = np.full((len(lines), 3), 9, np.float32), np.zeros(len(lines), np.bool_)
-    kernels.parse_text(buf, found, rows, exact)
-    for fields, row, unsure in zip(lines, rows, exact):
-        if not unsure:
+    hits = np.array([(0, k, begins[k], begins[k] + 1, begins[k + 1] - 1) for k in range(len(lines))])
+    rows, unsure = np.full((len(lines), 3), 9, np.float32), np.zeros(len(lines), np.bool_)
+    kernels.parse_text(buf, hits, rows, unsure)
+    for fields, row, left in zip(lines, rows, unsure):
+        if not left:
             assert not set(fields) & set(ODD_FIELDS[1:])
             assert same_bits(row, np.array([float(field) for field in fields]).astype(np.float32))
     if all(field in FIELDS[:-1] for fields in lines for field in fields):
-        assert not exact.any()
+        assert not unsure.any()
 
 
 def test_scans_stop_where_their_output_is_full():
     block = b"a 1\nb 2\nc 3\n x\nd 4\n"
     for hot in (kernels, plain):
         buf = np.frombuffer(block + bytes(64), np.uint8)
-        found, odd = np.zeros((2, 5), np.int64), np.zeros((1, 3), np.int64)
-        one = np.zeros((2, 1), np.int64)
-        position, lines, _, n, _, _ = hot.scan_text(buf, 0, len(block), 1, hot.make_table([]), found, odd)
+        hits, odd = np.zeros((2, 5), np.int64), np.zeros((1, 3), np.int64)
+        one = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        position, lines, _, n, _, _ = hot.scan_text(buf, len(block), 1, hot.make_table([]), hits, odd)
         assert (position, lines, n) == (8, 2, 2)
-        position, lines, _, n, n_odd, _ = hot.scan_text(buf, 8, len(block), 1, hot.make_table([]), found, odd)
-        assert (position, lines, n, n_odd) == (15, 2, 1, 1)
+        position, lines, _, n, n_odd, _ = hot.scan_text(buf[8:], len(block) - 8, 1, hot.make_table([]), hits, odd)
+        assert (position, lines, n, n_odd) == (7, 2, 1, 1)
         table = hot.make_table([b"b"])
-        position, lines, _, *counts = hot.scan_text(buf, 0, len(block), 1, table, found, odd, one)
+        position, lines, _, *counts = hot.scan_text(buf, len(block), 1, table, hits, odd, one)
         assert (position, lines, counts) == (4, 1, [0, 0, 1])
 
 
@@ -464,6 +394,19 @@ def test_no_collision_hides_a_word():
     many = [struct.pack(">I", k * 2654435761 % 2**32).hex().encode() for k in range(5000)]
     block = b"".join(word + b" 1\n" for word in [*many, b"nobody", b"n"])
     buf = np.frombuffer(block + bytes(64), np.uint8)
-    found, odd = np.zeros((6000, 5), np.int64), np.zeros((1, 3), np.int64)
-    n = kernels.scan_text(buf, 0, len(block), 1, kernels.make_table(many), found, odd)[3]
-    assert found[:n, 0].tolist() == list(range(5000))
+    hits, odd = np.zeros((6000, 5), np.int64), np.zeros((1, 3), np.int64)
+    n = kernels.scan_text(buf, len(block), 1, kernels.make_table(many), hits, odd)[3]
+    assert hits[:n, 0].tolist() == list(range(5000))
+
+
+def test_small_work_waits_for_no_import(monkeypatch):
+    """The plain loops do it, until larger work has paid for numba."""
+    monkeypatch.setattr(choice, "_paid_for", None)
+    assert choice.hot_loops(choice._WORTH_NUMBA - 1) == (plain, 1)
+    assert choice.hot_loops(choice._WORTH_NUMBA) == (kernels, choice.cores())
+    assert choice.hot_loops(0) == (kernels, 1)
+
+
+def test_both_sets_of_loops_have_the_same_functions():
+    for name in kernels.__all__:
+        assert callable(getattr(plain, name))

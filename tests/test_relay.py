@@ -175,7 +175,7 @@ def test_threads_that_cannot_be_started_are_done_without(hot, tmp_path, monkeypa
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", no_more)
-    monkeypatch.setattr("w2v_embed.readers.excerpt.threads_for", lambda size: 4)
+    monkeypatch.setattr("w2v_embed.readers.opened.threads_for", lambda size: 4)
     monkeypatch.setattr(lending, "threads_for", lambda size: 4)
     for read in (lambda: load_vectors(path).vectors, lambda: build_matrix(path, words, fallbacks=["lower"]).matrix):
         started.clear()
@@ -194,11 +194,12 @@ def test_parts_in_threads():
 FORK = """
 import os, signal, sys, threading
 from w2v_embed import build_matrix
-from w2v_embed.readers.scan import plain
+from w2v_embed.readers import excerpt
 
 if sys.argv[2] == "kernels":
-    from w2v_embed.readers.scan import kernels
+    from w2v_embed.readers.scan.hot import compiled_loops
     from numba.core.compiler_lock import global_compiler_lock as lock
+    compiled_loops()
 else:
     lock = None
 asked, inside, go_on = threading.Event(), threading.Event(), threading.Event()
@@ -208,19 +209,12 @@ def build(path):
     return build_matrix(path, [f"W{k}" for k in range(300)], fallbacks=["lower"]).matrix.sum()
 
 
-class Waiting:
-    # Stops another thread in the middle of a system call of a record that lies apart.
-    def __getattr__(self, name):
-        call = getattr(os, name)
-        if name not in ("read", "pread", "lseek") or threading.current_thread() is threading.main_thread():
-            return call
-
-        def wait(*args):
-            inside.set()
-            go_on.wait(20)
-            return call(*args)
-
-        return wait
+def wait(*args, read=excerpt._pread):
+    # Stops another thread where it reads a record that lies apart.
+    if threading.current_thread() is not threading.main_thread():
+        inside.set()
+        go_on.wait(20)
+    return read(*args)
 
 
 def other():
@@ -233,7 +227,7 @@ def other():
 
 
 if not lock:
-    plain.os = Waiting()
+    excerpt._pread = wait
 thread = threading.Thread(target=other, daemon=True)
 thread.start()
 inside.wait(20)

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load_vectors": ".readers.load",
     "build_matrix": ".matrix.build",
-    "EmbeddingMatrix": ".matrix.build",
+    "EmbeddingMatrix": ".matrix.embedding_matrix",
     "Coverage": ".matrix.coverage",
     "Source": "._types",
     "embedding_layer": ".layers",

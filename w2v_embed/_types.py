@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Floats: TypeAlias = npt.NDArray[np.floating[Any]]  # rows (n, dim), float16, float32 or float64
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
+    Bytes: TypeAlias = npt.NDArray[np.uint8]
 
     class Report(Protocol):
         """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
@@ -71,7 +72,7 @@ SplitName: TypeAlias = Literal["whitespace", "jieba"]
 Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
 
 OnError: TypeAlias = Literal["raise", "skip"]
-FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim"]
+FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim", "npz", "safetensors"]
 DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
 OovName: TypeAlias = Literal["zeros", "normal", "mean"]
 Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
@@ -91,6 +92,9 @@ FallbackName: TypeAlias = Literal[
 Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
+EncoderMode: TypeAlias = Literal["forward", "table"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+AttentionType: TypeAlias = Literal["bi", "uni"]
 
 # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
 # unknown, of an encoder.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from .shown import quoted
+
+_MOST = (1 << 63) - 1  # of a count
 
 
 def whole(name: str, value: object, least: int = 1, most: int | None = None, *, or_none: bool = False) -> int:
@@ -49,3 +53,18 @@ def one_of(name: str, value: object, legal: Iterable[str], *, or_else: str = "")
         return value
     told = [*(f'"{mode}"' for mode in names), *([or_else] if or_else else [])]
     raise ValueError(f"{name} must be {', '.join(told[:-1])} or {told[-1]}, received {quoted(value)}")
+
+
+def checked_count(counts: Mapping[str, Any], word: str) -> float:
+    """The count of `word`, a finite number from 0 on."""
+    count = counts.get(word, 0)
+    try:
+        good = bool(0 <= count < math.inf)
+    except (TypeError, ValueError):
+        good = False
+    if not good or count > _MOST:
+        why = ": no text is that long" if good else ""
+        raise ValueError(
+            f"counts must be finite numbers from 0 on, received {quoted(count)} for the word {quoted(word)}{why}"
+        )
+    return count.item() if hasattr(count, "item") else count  # NumPy's numbers are none of JSON's

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ._types import SplitName
-from .checks import one_of, whole
+from .checks import checked_count, one_of, whole
 from .progress import reporter
 from .readers.compression import Source
 from .shown import plain_errors, quoted
@@ -133,8 +133,6 @@ def read_counts(path: StrPath, *, split: Split = "whitespace", encoding: str = "
     """
     if Path(path).suffix.lower() != ".json":
         return count_words(path, split=split, encoding=encoding)
-    from .matrix.coverage import checked_count
-
     counts: object = read_json(path, encoding=encoding, label="count")
     if not isinstance(counts, Mapping):
         raise ValueError(f"{path}: expected a JSON object word -> count, got {type(counts).__name__}")

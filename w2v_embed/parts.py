@@ -1,15 +1,33 @@
 """The parts of an `EmbeddingMatrix`, held against each other: when one is made, and when a file says what they are."""
 
+from __future__ import annotations
+
 import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import numpy as np
 
-from .matrix.fallbacks import FINDS
+from ._types import FallbackName
 
-UNUSED, PADDING, OOV, FIRST_SOURCE = range(4)  # codes of a row's origin; higher ones are further sources
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Codes: TypeAlias = npt.NDArray[np.int32]
+    Label: TypeAlias = tuple[str, str | None]  # of an origin: the source, and the fallback that found it there
+
+# Codes of a row's origin, and what they are called; higher codes are further sources.
+UNUSED, PADDING, OOV, FIRST_SOURCE = range(4)
+ORIGINS: tuple[str, ...] = ("unused", "padding", "oov")
 
 
-def checked(rows, word_index, origins=None, sources=(), padding_row=None):
+def checked(
+    rows: int,
+    word_index: Mapping[str, int],
+    origins: npt.ArrayLike | None = None,
+    sources: Iterable[str | Sequence[str | None]] = (),
+    padding_row: int | None = None,
+) -> tuple[dict[str, int], Codes, tuple[Label, ...], int | None]:
     """The parts that belong to a matrix of `rows` rows.
 
     Args:
@@ -26,16 +44,15 @@ def checked(rows, word_index, origins=None, sources=(), padding_row=None):
     """
     word_index, ids = _checked_ids(dict(word_index), rows)
     padding_row = _checked_padding(padding_row, rows)
-    sources = tuple(map(_checked_source, sources))
+    labels = tuple(map(_checked_source, sources))
     if origins is None:
-        if len(sources) > 1:
-            raise ValueError(f"origins must say which rows are from which of the {len(sources)} sources, received None")
-        sources = sources or (("unnamed", None),)
+        if len(labels) > 1:
+            raise ValueError(f"origins must say which rows are from which of the {len(labels)} sources, received None")
         codes = np.full(rows, UNUSED, np.int32)
         codes[ids] = FIRST_SOURCE
         codes[[] if padding_row is None else [0]] = PADDING
-        return word_index, codes, sources, padding_row
-    codes = _checked_origins(origins, rows, sources)
+        return word_index, codes, labels or (("unnamed", None),), padding_row
+    codes = _checked_origins(origins, rows, labels)
     bare = np.flatnonzero(codes[ids] == UNUSED)
     if len(bare):
         word = list(word_index)[bare[0]]
@@ -43,36 +60,39 @@ def checked(rows, word_index, origins=None, sources=(), padding_row=None):
     padding = np.flatnonzero(codes == PADDING).tolist()
     if padding != ([] if padding_row is None else [0]):
         raise ValueError(f"the rows {padding[:5]} are marked as padding, but padding_row is {padding_row}")
-    return word_index, codes, sources, padding_row
+    return word_index, codes, labels, padding_row
 
 
-def check_told(word_index, codes, derived, suggestions):
+def check_told(
+    word_index: Mapping[str, int], codes: Codes, derived: Iterable[str], suggestions: Mapping[str, Collection[str]]
+) -> None:
     """Raise where what is told about words does not fit them.
 
     Args:
         word_index, codes: as `checked` returns them.
-        derived: dict word → `Derivation`.
+        derived: words that have a `Derivation`, or a dict of these.
         suggestions: dict fallback → list of words.
     """
     for word in derived:
         if word not in word_index or codes[word_index[word]] < FIRST_SOURCE:
             raise ValueError(f"derived has the word {word!r}, which has no row from a source")
+    names = get_args(FallbackName)
     for name, words in suggestions.items():
-        if name not in FINDS or not all(word in word_index for word in words):
+        if name not in names or not all(word in word_index for word in words):
             raise ValueError(
-                f"suggestions must be out of {', '.join(FINDS)}, with words of the word index; received {name!r}"
+                f"suggestions must be out of {', '.join(names)}, with words of the word index; received {name!r}"
             )
 
 
-def exact_words(word_index, codes, sources):
+def exact_words(word_index: Mapping[str, int], codes: Codes, sources: Iterable[Label]) -> dict[str, int]:
     """dict word → row of the words that have a vector of their own: not padding, not made for unknown words, not made of
     n-grams or lent by other words."""
     own = {code for code, (_, fallback) in enumerate(sources, FIRST_SOURCE) if fallback is None}
-    codes = codes.tolist()
-    return {word: index for word, index in word_index.items() if codes[index] in own}
+    of_row = codes.tolist()
+    return {word: index for word, index in word_index.items() if of_row[index] in own}
 
 
-def _checked_ids(word_index, rows):
+def _checked_ids(word_index: dict[str, int], rows: int) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
     if not set(map(type, word_index.values())) <= {int} or not set(map(type, word_index)) <= {str}:
         word_index = dict(map(_checked_id, word_index.items()))
     highest = max(word_index.values(), default=-1)
@@ -91,7 +111,7 @@ def _checked_ids(word_index, rows):
     return word_index, ids
 
 
-def _checked_id(item):
+def _checked_id(item: tuple[Any, Any]) -> tuple[str, int]:
     word, number = item
     if not isinstance(word, str):
         raise ValueError(f"words must be str, received {word!r} with the id {number!r}")
@@ -103,11 +123,11 @@ def _checked_id(item):
         raise ValueError(f"ids must be whole numbers, received {number!r} for the word {word!r}") from None
 
 
-def _word_at(word_index, number):
+def _word_at(word_index: dict[str, int], number: int) -> list[str]:
     return [word for word, index in word_index.items() if index == number]
 
 
-def _checked_padding(padding_row, rows):
+def _checked_padding(padding_row: object, rows: int) -> int | None:
     if padding_row is None:
         return None
     if isinstance(padding_row, bool) or not isinstance(padding_row, (int, np.integer)) or padding_row != 0 or not rows:
@@ -117,7 +137,7 @@ def _checked_padding(padding_row, rows):
     return 0
 
 
-def _checked_source(source):
+def _checked_source(source: object) -> Label:
     if isinstance(source, str):
         return source, None
     if isinstance(source, (list, tuple)) and len(source) == 2:
@@ -127,7 +147,7 @@ def _checked_source(source):
     raise ValueError(f"sources must be names or pairs (name, fallback or None), received {source!r}")
 
 
-def _checked_origins(origins, rows, sources):
+def _checked_origins(origins: npt.ArrayLike, rows: int, sources: tuple[Label, ...]) -> Codes:
     codes = np.asarray(origins)
     if codes.shape != (rows,) or (rows and codes.dtype.kind not in "iu"):
         raise ValueError(

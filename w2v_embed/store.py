@@ -9,18 +9,33 @@
 A file is opened once for all that is read of it: should another take its place meanwhile, all is still of the first.
 """
 
+from __future__ import annotations
+
 import json
-import operator
 import os
 import zipfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .output import check_writable, write_atomically
 from .parts import check_told, checked, exact_words
+from .safetensors import DTYPES, read_head
 from .shown import json_text
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from ._types import Floats, StrPath
+    from .matrix.embedding_matrix import EmbeddingMatrix
+    from .readers.tables import Rows
+
+_Made = TypeVar("_Made")
 
 _FORMAT = "w2v_embed 1"
 _FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
@@ -29,7 +44,7 @@ _SAFETENSORS_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}
 _LONGEST_HEADER = 1 << 30  # bytes; a word takes some 30
 
 
-def save(em, path, extra=None):
+def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = None) -> None:
     """Write `em` to `path`, in the format that its name ends in; `extra`, text by name, goes with the metadata."""
     check_output(path)
     path = Path(path)
@@ -42,11 +57,11 @@ def save(em, path, extra=None):
         )
     metadata = metadata_of(
         em.word_index,
-        em._origins.tolist(),
-        em._sources,
+        em.origins.tolist(),
+        em.sources,
         em.padding_row,
         derived={word: [d.fallback, d.words] for word, d in em.derived.items()},
-        suggestions=em._suggestions,
+        suggestions=em.suggestions,
         damage=[vars(report) for report in em.damage],
     )
     metadata.update(extra or {})
@@ -68,21 +83,30 @@ def save(em, path, extra=None):
     write_atomically(path, write)
 
 
-def metadata_of(word_index, origins, sources, padding_row, *, derived=None, suggestions=None, damage=()):
+def metadata_of(
+    word_index: Mapping[str, int],
+    origins: Sequence[int],
+    sources: Iterable[tuple[str, str | None]],
+    padding_row: int | None,
+    *,
+    derived: Mapping[str, Sequence[object]] | None = None,
+    suggestions: Mapping[str, Sequence[str]] | None = None,
+    damage: Iterable[Mapping[str, object]] = (),
+) -> dict[str, str]:
     """The metadata of an artifact but for its checksum: every value a string."""
     values = (word_index, padding_row, sources, origins, derived or {}, suggestions or {}, damage)
     texts = (json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values)
     return {"format": _FORMAT, **dict(zip(_FIELDS, texts))}
 
 
-def crc32(data, before=0):
+def crc32(data: bytes | memoryview | npt.NDArray[np.uint8], before: int = 0) -> int:
     """The CRC-32 of `data`, or of more that comes behind what has the CRC-32 `before`. Faster than memory can be read."""
     from isal import isal_zlib
 
     return isal_zlib.crc32(data, before)
 
 
-def checksum_of(metadata, shape, dtype, values):
+def checksum_of(metadata: Mapping[str, str], shape: Sequence[int], dtype: npt.DTypeLike, values: int) -> str:
     """What an artifact says of its whole content, as text.
 
     Args:
@@ -95,7 +119,7 @@ def checksum_of(metadata, shape, dtype, values):
     return f"{crc32(about.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def safetensors_header(shape, dtype, metadata):
+def safetensors_header(shape: Sequence[int], dtype: npt.DTypeLike, metadata: Mapping[str, str]) -> bytes:
     """What stands before the matrix in the safetensors layout: header length (u64), JSON header.
 
     Written by hand, because the library would make a second copy of the matrix.
@@ -109,26 +133,30 @@ def safetensors_header(shape, dtype, metadata):
     return len(encoded).to_bytes(8, "little") + encoded
 
 
-def check_output(path):
+def check_output(path: StrPath) -> None:
     """Raise now what `save` to `path` would raise when the work is done."""
     _suffix(Path(path))
     check_writable(path)
 
 
-def check_json(path):
+def check_json(path: StrPath) -> None:
     """Raise now what `write_json` to `path` would raise when the work is done."""
     if Path(path).suffix.lower() != ".json":
         raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
     check_writable(path)
 
 
-def write_json(path, content):
+def write_json(path: StrPath, content: object) -> None:
     """Write `content` to the .json file `path`."""
     check_json(path)
     write_atomically(path, lambda file: file.write(json_text(content, indent=0).encode()))
 
 
-def load(path, make, accept=None):
+def load(
+    path: StrPath,
+    make: Callable[[Floats, dict[str, Any]], _Made],
+    accept: Callable[[dict[str, str]], object] | None = None,
+) -> _Made:
     """Read an artifact of `save`; returns `make(matrix, fields)`, fields being what the metadata says, {} for a .npy.
 
     `accept(metadata)` raises where it is not the one that is looked for.
@@ -147,12 +175,12 @@ def load(path, make, accept=None):
             raise _broken(path, suffix, error) from error
 
 
-def read_vectors(path, kind, file):
+def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
         path: of the artifact, for messages.
-        kind: "safetensors" or "npz".
+        kind: one of `_READERS`.
         file: the artifact, opened; it must stay open as long as rows are read.
 
     Returns:
@@ -174,11 +202,7 @@ def read_vectors(path, kind, file):
 
 def _read(file, kind, accept=None):
     """What gives the rows, and the fields of the metadata, checked as far as others rely on them."""
-    if kind == "npz":
-        matrix, metadata = _load_npz(file)
-        dtype = matrix.dtype
-    else:
-        matrix, metadata, dtype = _open_safetensors(file)
+    matrix, metadata, dtype = _READERS[kind](file)
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
     if accept:
@@ -189,9 +213,9 @@ def _read(file, kind, accept=None):
         if told not in (None, counted):  # earlier versions wrote none
             raise ValueError(f"its checksum says {told}, its content gives {counted}: a part of it was changed")
 
-    if kind == "npz":
+    if isinstance(matrix, np.ndarray):
         check(crc32(np.ascontiguousarray(matrix).view(np.uint8).reshape(-1)))
-    else:
+    else:  # when the last row was read
         matrix.check = check
     fields = {key: json.loads(metadata[key]) for key in _FIELDS}
     _check_fields(fields, *matrix.shape)
@@ -232,6 +256,7 @@ def _broken(path, suffix, error):
 
 
 def _load_npz(file):
+    """The matrix, the metadata, and the dtype of the matrix."""
     with zipfile.ZipFile(file) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its arrays are packed")  # which could make them any size; `save` does not
@@ -240,32 +265,34 @@ def _load_npz(file):
         matrix, metadata = archive["matrix"], json.loads(archive["metadata"].tobytes())
     if str(matrix.dtype) not in _SAFETENSORS_NAMES or matrix.ndim != 2:
         raise ValueError(f"expected a matrix of floats, got {matrix.dtype} of shape {matrix.shape}")
-    return matrix, metadata
+    return matrix, metadata, matrix.dtype
 
 
 def _open_safetensors(file):
-    """As `_load_npz`, but the rows are read when they are asked for; and their dtype."""
+    """As `_load_npz`, but the rows are read when they are asked for."""
+
+    def read(offset, length):
+        data = bytearray(length)
+        file.seek(offset)
+        _fill(file, memoryview(data))
+        return data
+
     size = os.fstat(file.fileno()).st_size
-    file.seek(0)
-    length = int.from_bytes(_read_bytes(file, 8), "little")
-    if length > min(size - 8, _LONGEST_HEADER):
-        raise ValueError(f"its header says that it is {length} bytes long, the whole file has {size}")
-    header = json.loads(bytes(_read_bytes(file, length)))
-    tensor = header["matrix"]
-    dtype = np.dtype({name: dtype for dtype, name in _SAFETENSORS_NAMES.items()}[tensor["dtype"]])
-    rows = _FileRows(file, 8 + length, tuple(map(operator.index, tensor["shape"])), dtype)
-    if min(rows.shape) < 0 or 8 + length + rows.nbytes != size or tensor["data_offsets"] != [0, rows.nbytes]:
+    start, places, metadata = read_head(read, size, longest=_LONGEST_HEADER, most=1)
+    place = places["matrix"]
+    if place.dtype not in _SAFETENSORS_NAMES.values() or len(place.shape) != 2:
+        raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
+    if (place.begin, place.end) != (start, size):
         raise ValueError(
-            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers at {tensor['data_offsets']}, the file has "
-            f"{size - 8 - length} bytes for them"
+            f"its header says {' × '.join(map(str, place.shape))} numbers in the bytes {place.begin} to {place.end}, the "
+            f"file has room for them in those from {start} to {size}"
         )
-    return rows, header.get("__metadata__", {}), dtype
+    dtype = np.dtype(DTYPES[place.dtype])
+    return _FileRows(file, place.begin, place.shape, dtype), metadata, dtype
 
 
-def _read_bytes(file, size):
-    data = bytearray(size)
-    _fill(file, memoryview(data))
-    return data
+# name of a format → how it is read
+_READERS = {"npz": _load_npz, "safetensors": _open_safetensors}
 
 
 def _fill(file, view):

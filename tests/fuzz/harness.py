@@ -6,14 +6,14 @@ words must be those of the whole.
 """
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from w2v_embed.matrix.sources.file import Selection
+from w2v_embed.matrix.sources.file import FileSource
 from w2v_embed.readers import blocks, opened
-from w2v_embed.readers.formats import detect
-from w2v_embed.readers.load import _Collection
+from w2v_embed.readers.load import Collected
 from w2v_embed.readers.scan import kernels, keys, plain
 from w2v_embed.readers.scan.keys import WordSet
 
@@ -36,8 +36,8 @@ def check(case, path):
     wanted = PICKED if switches >> 5 & 1 else None
     lends = bool(switches >> 6 & 1)
     logging.disable(logging.ERROR)
-    old = detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS
-    detect.HEAD = opened.HEAD = _HEADS[switches >> 1 & 3]
+    old = opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS
+    opened.HEAD = _HEADS[switches >> 1 & 3]
     blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS = (16, 128)[switches >> 7], 1 << 12, 1
     try:
         results = []
@@ -49,7 +49,7 @@ def check(case, path):
         if wanted and results[0][0] == "read":
             _compare_with_whole(results[0], _read(path, None, encoding, on_error))
     finally:
-        detect.HEAD, opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS = old
+        opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened.hot_loops, opened._LEAST_NUMBERS = old
         keys.hot_loops = opened.hot_loops
         logging.disable(logging.NOTSET)
 
@@ -59,23 +59,17 @@ def _read(path, wanted, encoding, on_error, lends=False):
     try:
         if wanted is None:
             with opened.Opened(path, encoding=encoding, on_error=on_error) as file:
-                sink = _Collection(file, None, None)
+                file.look_for(None)
+                sink = Collected(file, None, None)
                 file.run(sink, log=False)
             words, rows, report = list(sink.index), sink.vectors(), file.report
         else:
-            places = np.arange(len(wanted))
-            with Selection(
-                path,
-                wanted,
-                lambda dim: np.zeros((len(wanted), dim), np.float32),
-                places,
-                candidates=(lambda missing: LENDERS) if lends else None,
-                encoding=encoding,
-                on_error=on_error,
-            ) as file:
-                words = [word for word, there in zip(wanted, file.found) if there]
-                rows, report = file.matrix[file.found], file.report
-                if lends and not file.found.all():
+            with closing(FileSource(Path(path), encoding=encoding, on_error=on_error)) as file:
+                matrix = np.zeros((len(wanted), file.dim), np.float32)
+                found = file.fill(wanted, matrix, np.arange(len(wanted)), (lambda _: LENDERS) if lends else None)
+                words = [word for word, there in zip(wanted, found) if there]
+                rows, report = matrix[found], file.report
+                if lends and not found.all():
                     others = sorted(LENDERS)
                     for got, more in file.lend(others):
                         words, rows = words + [others[k] for k in got.tolist()], np.concatenate([rows, more])

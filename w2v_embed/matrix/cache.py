@@ -8,24 +8,44 @@ that held, and serves only while it still does. (Through a memory map a file can
 An entry says in itself which key it is for, and its checksum covers all of it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 import os
 import time
 import unicodedata
+from collections.abc import Callable, Sequence
+from glob import escape
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..store import load, save
+from .sources import path_of
 
-logger = logging.getLogger("w2v_embed")
+if TYPE_CHECKING:
+    from .._types import StrPath
+    from ..vocabulary import Vocabulary
+    from .embedding_matrix import EmbeddingMatrix
+    from .fallbacks import Fallbacks
+
+_logger = logging.getLogger("w2v_embed")
 
 _YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 
 
-def cached(folder, build, make, sources, vocabulary, plan, options):
+def cached(
+    folder: StrPath,
+    build: Callable[[], EmbeddingMatrix],
+    make: Callable[[Any, dict[str, Any]], EmbeddingMatrix],
+    given: Sequence[Any],
+    vocabulary: Vocabulary,
+    plan: Fallbacks,
+    options: dict[str, Any],
+) -> EmbeddingMatrix:
     """What `build()` returns, from `folder` where an equal call has left it there; `make` is that of `store.load`.
 
     An entry that cannot be read or is not whole is built again, and what cannot be kept is not; the log tells.
@@ -33,21 +53,21 @@ def cached(folder, build, make, sources, vocabulary, plan, options):
     Raises:
         TypeError: something has no identity that could be compared: vectors in memory, a callable.
     """
-    for source in sources:
-        if not isinstance(source, (str, Path)):
-            raise TypeError(
-                f"cache_dir works for vector files, received a {type(source).__name__}; leave cache_dir out"
-            )
+    files = []
+    for one in given:
+        path = path_of(one)
+        if path is None:
+            raise TypeError(f"cache_dir works for vector files, received a {type(one).__name__}; leave cache_dir out")
+        files += [path, *(_beside(path) if options["trust"] else ())]
     if callable(options["oov"]) or not plan.cacheable:
         raise TypeError(
             "cache_dir cannot tell whether a callable (oov, fallbacks) has changed; leave cache_dir out, or pass names"
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [Path(source) for source in sources]
     key = _key(files, vocabulary, plan, options)
-    path = folder / f"{key}.safetensors"
-    em = _take(path, key, make, files)
+    entry = folder / f"{key}.safetensors"
+    em = _take(entry, key, make, files)
     if em is not None:
         for report in em.damage:
             report.log()
@@ -56,8 +76,13 @@ def cached(folder, build, make, sources, vocabulary, plan, options):
     em = build()
     # Else a file was changed while it was read.
     if _key(files, vocabulary, plan, options) == key and _hold(files, contents):
-        _keep(em, path, key, contents)
+        _keep(em, entry, key, contents)
     return em
+
+
+def _beside(path):
+    """The files that gensim writes beside its own, with the large arrays."""
+    return sorted(path.parent.glob(f"{escape(path.name)}.*"))
 
 
 def _take(path, key, make, files):
@@ -78,7 +103,7 @@ def _take(path, key, make, files):
     try:
         em = load(path, make, accept)
     except (ValueError, OSError) as error:
-        logger.warning("the cached matrix is damaged and is built again: %s", error)
+        _logger.warning("the cached matrix is damaged and is built again: %s", error)
         return None
     if not _hold(files, contents):
         return None
@@ -91,7 +116,7 @@ def _keep(em, path, key, contents):
     try:
         save(em, path, {"key": key, "contents": json.dumps(contents)})
     except (OSError, ValueError) as error:  # ValueError: in its place is a pipe
-        logger.warning("the matrix could not be kept in the cache: %s", error)
+        _logger.warning("the matrix could not be kept in the cache: %s", error)
 
 
 def _hold(files, contents):

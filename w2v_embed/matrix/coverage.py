@@ -1,13 +1,20 @@
 """How much of a vocabulary has a vector."""
 
-import math
-from collections.abc import Mapping
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from ..shown import json_text, quoted, shown, shown_word
-from .fallbacks import FINDS
+from ..checks import checked_count
+from ..shown import json_text, shown, shown_word
+from .fallbacks import FINDS, Derivation
 
-_MOST = (1 << 63) - 1  # of a count
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .._types import Counts
 
 
 @dataclass(frozen=True)
@@ -28,36 +35,36 @@ class Coverage:
         (0.667, {'glove.txt': 2}, {'exact': 2})
     """
 
-    found: list
-    missing: list
-    sources: dict
-    derived: dict = field(default_factory=dict)
-    suggestions: dict = field(default_factory=dict)
+    found: list[str]
+    missing: list[str]
+    sources: dict[str, str]
+    derived: dict[str, Derivation] = field(default_factory=dict)
+    suggestions: dict[str, list[str]] = field(default_factory=dict)
     unused: int = 0
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Share of the words that were found, from 0 to 1; 0 where there are no words."""
         total = len(self.found) + len(self.missing)
         return len(self.found) / total if total else 0.0
 
     @property
-    def by_source(self):
+    def by_source(self) -> dict[str, int]:
         """dict source → how many words came from it."""
         return _tally(self.sources[word] for word in self.found)
 
     @property
-    def by_fallback(self):
+    def by_fallback(self) -> dict[str, int]:
         """dict "exact" or fallback → how many words were found by it."""
-        return _tally(self.how(word) for word in self.found)
+        return _tally(self.how(word) or "" for word in self.found)
 
-    def how(self, word):
+    def how(self, word: str) -> str | None:
         """How `word` was found: "exact" or the fallback; None where it was not."""
         if word in self.derived:
             return self.derived[word].fallback
         return "exact" if word in self.sources else None
 
-    def weighted_rate(self, counts):
+    def weighted_rate(self, counts: Counts) -> float:
         """Share of the running text that was found.
 
         Args:
@@ -75,7 +82,7 @@ class Coverage:
         found, missing = (sum(counts[word] for word in words) for words in (self.found, self.missing))
         return found / (found + missing) if found + missing else 0.0
 
-    def ranked(self, counts=None):
+    def ranked(self, counts: Counts | None = None) -> list[tuple[str, float]]:
         """The words from the most frequent on, with their counts: list of (word, count). Without counts: by id, each 1."""
         words = self.found + self.missing
         if counts is None:
@@ -83,17 +90,18 @@ class Coverage:
         counts = checked_counts(counts, words)
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
-    def top_missing(self, counts=None, n=20):
+    def top_missing(self, counts: Counts | None = None, n: int = 20) -> list[tuple[str, float]]:
         """The `n` most frequent missing words: list of (word, count). Without counts: the first ones, each 1."""
         missing = set(self.missing)
         return [item for item in self.ranked(counts) if item[0] in missing][:n]
 
-    def by_rank(self, counts, points=200):
+    def by_rank(self, counts: Counts | None, points: int = 200) -> list[tuple[int, float, float]]:
         """Coverage of the most frequent words: list of (how many words, share of them found, share of their tokens found)."""
         missing = set(self.missing)
         ranked = self.ranked(counts)
         wanted = {round(len(ranked) ** (k / points)) for k in range(points + 1)}
-        curve, words, tokens, all_tokens = [], 0, 0, 0
+        curve: list[tuple[int, float, float]] = []
+        words, tokens, all_tokens = 0, 0.0, 0.0
         for rank, (word, count) in enumerate(ranked, 1):
             all_tokens += count
             if word not in missing:
@@ -103,7 +111,7 @@ class Coverage:
                 curve.append((rank, words / rank, tokens / all_tokens if all_tokens else 0.0))
         return curve
 
-    def to_frame(self, counts=None):
+    def to_frame(self, counts: Counts | None = None) -> pd.DataFrame:
         """A pandas DataFrame, one row a word.
 
         Columns: `word`, `found` (bool), `source` (None where missing), `how` ("exact", the fallback, None), `derived_from` (the
@@ -115,7 +123,7 @@ class Coverage:
             return pd.Series(values, dtype=object)  # pandas' own text would turn None into NaN
 
         words = self.found + self.missing
-        columns = {
+        columns: dict[str, Any] = {
             "word": words,
             "found": [True] * len(self.found) + [False] * len(self.missing),
             "source": texts([self.sources.get(word) for word in words]),
@@ -129,7 +137,7 @@ class Coverage:
             columns["count"] = [counts[word] for word in words]
         return pd.DataFrame(columns)
 
-    def to_dict(self, counts=None, examples=100):
+    def to_dict(self, counts: Counts | None = None, examples: int = 100) -> dict[str, Any]:
         """The figures as JSON values; the missing words are cut at `examples`."""
         facts = {
             "words": len(self.found) + len(self.missing),
@@ -148,23 +156,23 @@ class Coverage:
             facts["token_rate"] = self.weighted_rate(counts)
         return facts
 
-    def to_json(self, counts=None, examples=100):
+    def to_json(self, counts: Counts | None = None, examples: int = 100) -> str:
         """`to_dict` as text."""
         return json_text(self.to_dict(counts, examples), indent=2)
 
-    def suggested(self):
+    def suggested(self) -> list[str]:
         """What else could be tried, as sentences, the most helpful first.
 
         >>> Coverage([], ["The", "QX"], {}, {}, {"lower": ["The"]}).suggested()
-        ['1 missing word: found when lower-cased (--fallback lower)']
+        ['1 missing word: found when lower-cased (fallback lower)']
         """
         ordered = sorted(self.suggestions.items(), key=lambda item: -len(item[1]))
         return [
-            f"{len(words):,} missing word{'s' if len(words) > 1 else ''}: {FINDS[name]} (--fallback {name})"
+            f"{len(words):,} missing word{'s' if len(words) > 1 else ''}: {FINDS[name]} (fallback {name})"
             for name, words in ordered
         ]
 
-    def summary(self, examples=10, counts=None):
+    def summary(self, examples: int = 10, counts: Counts | None = None) -> str:
         """The coverage as text, with the first missing words, or with counts the most frequent ones.
 
         >>> print(Coverage(["the"], ["zzz"], {"the": "glove.txt"}).summary())
@@ -190,13 +198,13 @@ class Coverage:
             lines.append(f"unused rows: {self.unused:,} (ids that belong to no word)")
         return "\n".join(lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Coverage(found={len(self.found)}, missing={len(self.missing)}, rate={self.rate:.3f})"
 
 
-def checked_counts(counts, words):
+def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
     """dict word → count for `words`, out of anything that counts."""
-    if isinstance(counts, str) or hasattr(counts, "__fspath__"):
+    if isinstance(counts, (str, os.PathLike)):
         from ..corpus import read_counts
 
         counts = read_counts(counts)
@@ -208,23 +216,8 @@ def checked_counts(counts, words):
     return {word: checked_count(counts, word) for word in words}
 
 
-def checked_count(counts, word):
-    """The count of `word`, a finite number from 0 on."""
-    count = counts.get(word, 0)
-    try:
-        good = bool(0 <= count < math.inf)
-    except (TypeError, ValueError):
-        good = False
-    if not good or count > _MOST:
-        why = ": no text is that long" if good else ""
-        raise ValueError(
-            f"counts must be finite numbers from 0 on, received {quoted(count)} for the word {quoted(word)}{why}"
-        )
-    return count.item() if hasattr(count, "item") else count  # NumPy's numbers are none of JSON's
-
-
-def _tally(labels):
-    tally = {}
+def _tally(labels: Iterable[str]) -> dict[str, int]:
+    tally: dict[str, int] = {}
     for label in labels:
         tally[label] = tally.get(label, 0) + 1
     return tally

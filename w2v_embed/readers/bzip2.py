@@ -7,11 +7,13 @@ Streams may follow one another (pbzip2 writes them so), and zeros the last one. 
 Python's `bz2` unpacks as a stream of its own; should data look like a mark, it fails, and is tried again up to the next one.
 """
 
+from __future__ import annotations
+
 import bz2
 import io
 import itertools
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -37,20 +39,20 @@ class Bzip2File(io.RawIOBase):
         threads: how many threads may unpack it.
     """
 
-    def __init__(self, file, threads):
+    def __init__(self, file: io.FileIO, threads: int) -> None:
         self._file, self._threads = file, threads
         self._finder = self._find_marks()
-        self._marks = deque()  # (bit, which one), the first being where reading goes on
-        self._ahead = {}  # (first bit, last bit) → future of a block's data
+        self._marks: deque[tuple[int, int]] = deque()  # (bit, which one), the first being where reading goes on
+        self._ahead: dict[tuple[int, int], Future[bytes]] = {}  # (first bit, last bit) → future of a block's data
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._blocks = self._unpack_all()
         self._ready = memoryview(b"")
-        self.position = 0  # bytes of the file whose data were read
+        self.position: int = 0  # bytes of the file whose data were read
 
-    def readable(self):
+    def readable(self) -> bool:
         return True
 
-    def readinto(self, view):
+    def readinto(self, view: memoryview) -> int:  # type: ignore[override]
         while not self._ready:
             data = next(self._blocks, None)
             if data is None:
@@ -61,7 +63,7 @@ class Bzip2File(io.RawIOBase):
         self._ready = self._ready[n:]
         return n
 
-    def close(self):
+    def close(self) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
         super().close()
@@ -85,6 +87,7 @@ class Bzip2File(io.RawIOBase):
                 data, bit = self._unpack(bit)
                 self.position = bit >> 3
                 yield data
+            self._check_end(bit + _MARK + _CRC)  # else zeros would be taken for what is missing of the checksum
             if self._bits(bit + _MARK, _CRC) != crc:
                 raise ValueError(f"the stream that begins at byte {begin} has another checksum than is written in it")
             begin = (bit + _MARK + _CRC + 7) >> 3
@@ -96,11 +99,15 @@ class Bzip2File(io.RawIOBase):
             self._marks.popleft()
         self._look_ahead()
         if not self._marks or self._marks[0][0] != bit:
-            size = self._file.seek(0, io.SEEK_END)
-            if 8 * size < bit + _MARK:
-                raise EOFError(f"it ends at byte {size}, in the middle of a stream")
+            self._check_end(bit + _MARK)
             raise ValueError(f"expected a block at byte {bit >> 3}, got none")
         return self._marks[0][1]
+
+    def _check_end(self, bit):
+        """Raise where the file ends before `bit`, in a stream."""
+        size = self._file.seek(0, io.SEEK_END)
+        if 8 * size < bit:
+            raise EOFError(f"it ends at byte {size}, in the middle of a stream")
 
     def _unpack(self, begin):
         """The block that begins at the bit `begin`, which is the first mark → (its data, the bit after it)."""

@@ -1,6 +1,7 @@
 """Bytes out of a file, whatever it is packed in: found from its first bytes, never from its name, and streamed."""
 
-import codecs
+from __future__ import annotations
+
 import io
 import lzma
 import os
@@ -10,6 +11,10 @@ import sys
 import zipfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._types import StrPath
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -32,13 +37,22 @@ _ZIP_ENTRY = struct.Struct("<4s5H3I2H")  # before each file in an archive
 _ARTIFACT = {"matrix.npy", "metadata.npy"}  # the members of an .npz that EmbeddingMatrix.save wrote
 
 
-def compression_of(head):
+def compression_of(head: bytes) -> str | None:
     """Name of the compression whose magic bytes `head` begins with, or None.
 
     >>> compression_of(b"BZh91AY&SY")
     'bzip2'
     """
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def zstd_module() -> Any:
+    """Python's zstd."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
 
 
 class Source:
@@ -58,8 +72,8 @@ class Source:
         FileNotFoundError, IsADirectoryError, ValueError: there is no file, or nothing in it that can be streamed.
     """
 
-    def __init__(self, path, threads=1, file=None):
-        self.path = Path(path)
+    def __init__(self, path: StrPath, threads: int = 1, file: int | None = None) -> None:
+        self.path: Path = Path(path)
         if self.path.is_dir():
             raise IsADirectoryError(f"{self.path} is a folder{_about_folder(self.path)}")
         if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
@@ -68,23 +82,23 @@ class Source:
             )
         self._file = open(self.path if file is None else os.dup(file), "rb", buffering=0)  # noqa: SIM115 (closed by close)
         try:
-            self.size = os.fstat(self._file.fileno()).st_size
-            self.damage = None
+            self.size: int = os.fstat(self._file.fileno()).st_size
+            self.damage: str | None = None
             self._most = _FIRST_PIECE
             self._file.seek(0)
-            self.compression = compression_of(self._file.read(8))
+            self.compression: str | None = compression_of(self._file.read(8))
             self._file.seek(0)
             self._stream = self._open(threads)
         except BaseException:
             self._file.close()
             raise
 
-    def fileno(self):
+    def fileno(self) -> int:
         """The number of the open file."""
         return self._file.fileno()
 
     @property
-    def file(self):
+    def file(self) -> io.FileIO:
         """The open file, as it lies on disk."""
         return self._file
 
@@ -105,12 +119,7 @@ class Source:
             kind = lzma.FORMAT_XZ if self.compression == "xz" else lzma.FORMAT_ALONE
             return _Streams(self._file, partial(lzma.LZMADecompressor, kind, memlimit=_MOST_XZ_MEMORY))
         if self.compression == "zstd":
-            if sys.version_info >= (3, 14):
-                from compression import zstd
-            else:
-                from backports import zstd
-
-            return _Streams(self._file, zstd.ZstdDecompressor)
+            return _Streams(self._file, zstd_module().ZstdDecompressor)
         return self._open_zip()
 
     def _open_zip(self):
@@ -166,7 +175,7 @@ class Source:
             self._file, partial(IgzipDecompressor, DECOMP_DEFLATE), "the archive's list of files is missing"
         )
 
-    def readinto(self, view):
+    def readinto(self, view: memoryview) -> int:
         """Fill `view` as far as the stream goes. Returns the bytes written: fewer than asked for only at the end of the stream,
         which also comes where the stream is broken; `damage` then says how."""
         n = 0
@@ -190,26 +199,26 @@ class Source:
         self._most = min(2 * self._most, _PIECE)
         return got
 
-    def position(self):
+    def position(self) -> int:
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
         if self.compression == "bzip2":
             return self._stream.position
         return self._file.tell()
 
-    def usual_unpacked_size(self):
+    def usual_unpacked_size(self) -> int:
         """A guess at the unpacked size, in bytes; exact where nothing is packed."""
         return self.size if self.compression is None else self.size * _USUAL_RATIO
 
-    def close(self):
+    def close(self) -> None:
         """Close the file."""
         if self._stream is not self._file:
             self._stream.close()
         self._file.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Source:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -264,57 +273,3 @@ class _Streams(io.RawIOBase):
             if data:
                 view[: len(data)] = data
                 return len(data)
-
-
-class Transcoded:
-    """A source of text in another encoding, as UTF-8: the readers then know only one encoding.
-
-    Bytes that are no text in it come out as bytes that are no UTF-8, so that the readers find them, in their line.
-
-    Args:
-        source: a `Source`.
-        encoding: what it is in.
-        head: bytes that were read from it already.
-    """
-
-    def __init__(self, source, encoding, head=b""):
-        self.path = source.path
-        self._source, self._encoding, self._head = source, encoding, head
-        self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
-        self._ready = b""
-        self._ended = False
-
-    @property
-    def damage(self):
-        """As `Source.damage`."""
-        return self._source.damage
-
-    def readinto(self, view):
-        """As `Source.readinto`; the bytes are UTF-8."""
-        n = 0
-        while n < len(view) and (self._ready or not self._ended):
-            if not self._ready:
-                self._ready = self._more()
-            part = self._ready[: len(view) - n]
-            view[n : n + len(part)] = part
-            self._ready = self._ready[len(part) :]
-            n += len(part)
-        return n
-
-    def _more(self):
-        raw, self._head = self._head, b""
-        if not raw:
-            buffer = bytearray(_PIECE)
-            raw = bytes(buffer[: self._source.readinto(memoryview(buffer))])
-            self._ended = len(raw) < len(buffer)
-        try:
-            text = self._decode(raw, self._ended and self.damage is None)
-        except UnicodeError as error:  # not about some bytes, those are marked: UTF-16 without its first two
-            raise ValueError(
-                f'{self.path} is not in {self._encoding} ({error}). Pass the right encoding=; "utf-16-le" and "utf-16-be" are '
-                "UTF-16 without a byte order mark."
-            ) from error
-        return text.encode("utf-8", "surrogatepass")
-
-
-codecs.register_error("w2v_embed.mark", lambda error: ("\udcff", error.end))

@@ -4,32 +4,44 @@ The file is read twice, and neither time kept: first the words and a checksum of
 shows damage before anything is written, then the vectors, which must be those that the checksum is of.
 """
 
+from __future__ import annotations
+
 import bz2
 import gzip
 import lzma
 import os
-import sys
 import zipfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..output import check_writable, write_atomically
-from ..parts import FIRST_SOURCE
 from ..shown import plain_errors
-from ..store import checksum_of, crc32, metadata_of, safetensors_header
+from ..store import crc32
+from .blocks import first_of_equal
+from .compression import zstd_module
 from .damage import Damage, Damages
-from .formats.text import read_line
-from .load import first_of_equal
+from .formats import TABLE
 from .opened import Opened
 
-_KINDS = {".txt": "text", ".vec": "text", ".bin": "binary", ".safetensors": "safetensors"}
+if TYPE_CHECKING:
+    from .._types import OnError, Progress, StrPath
+    from .damage import DamageReport
+    from .formats import Format
+
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 @plain_errors
-def convert(source, target, *, encoding="utf-8", on_error="raise", progress=None, trust=False):
+def convert(
+    source: StrPath,
+    target: StrPath,
+    *,
+    encoding: str = "utf-8",
+    on_error: OnError = "raise",
+    progress: Progress = None,
+    trust: bool = False,
+) -> tuple[int, int, DamageReport]:
     """Write the vectors of `source` to `target`, whose name says how.
 
     Args:
@@ -52,7 +64,6 @@ def convert(source, target, *, encoding="utf-8", on_error="raise", progress=None
         (11000, 100)
     """
     kind, packing = check_target(target)
-
     with ExitStack() as stack:
 
         def read(sink, file=None):
@@ -60,53 +71,49 @@ def convert(source, target, *, encoding="utf-8", on_error="raise", progress=None
             with Opened(source, encoding=encoding, on_error=on_error, trust=trust, file=file) as opened:
                 if file is None:
                     stack.callback(os.close, file := os.dup(opened.source.fileno()))
-                sink.dim = opened.reader.dim
+                opened.look_for(None)
+                sink.dim = opened.dim
                 opened.run(sink, progress, log=sink is words)  # what is wrong is told once
             return file, opened.report
 
-        words = _Words(kind)
-        file, report = read(words)
+        file, report = read(words := _Words(kind))
         if not words.kept:
             raise ValueError(f"{source} has no word that {target} could hold; nothing was written.")
-        shape = len(words.kept), words.dim
 
         def write(out):
             with _packed(out, packing, Path(target)) as stream:
-                if kind == "safetensors":
-                    word_index = {word: k for k, word in enumerate(words.kept)}
-                    metadata = metadata_of(word_index, [FIRST_SOURCE] * shape[0], [(Path(source).name, None)], None)
-                    metadata["checksum"] = checksum_of(metadata, shape, np.float32, words.crc)
-                    stream.write(safetensors_header(shape, np.float32, metadata))
-                else:
-                    stream.write(b"%d %d\n" % shape)
+                stream.write(kind.header(words.kept, words.dim, source=Path(source).name, crc=words.crc))
                 copy = _Copy(kind, words.kept, stream)
                 read(copy, file)
-                if (copy.count, copy.dim, copy.crc) != (*shape, words.crc):
-                    raise ValueError(
-                        f"{source} changed while it was read: of {shape[0]} words {copy.count} came, or other numbers. "
-                        "Nothing was written."
-                    )
+            if (copy.count, copy.dim, copy.crc) != (words.count, words.dim, words.crc):
+                raise ValueError(
+                    f"{source} changed while it was read: of {words.count} words {copy.count} came, or other numbers. "
+                    "Nothing was written."
+                )
 
         write_atomically(target, write)
-    return *shape, report
+    return words.count, words.dim, report
 
 
-def check_target(path):
-    """What the name of a file to be written says → (kind, packing or "").
+def check_target(path: StrPath) -> tuple[Format, str]:
+    """What the name of a file to be written says → (its format, the suffix of a compression or "").
 
-    >>> check_target("sgns.txt.bz2")
+    >>> target, packing = check_target("sgns.txt.bz2")
+    >>> target.name, packing
     ('text', '.bz2')
     """
     path = Path(path)
+    formats = {suffix: one for one in reversed(TABLE) for suffix in one.suffixes}
     packing = path.suffix if path.suffix in _PACKED else ""
-    suffix = Path(path.stem).suffix if packing else path.suffix
-    if suffix not in _KINDS or (packing and suffix == ".safetensors"):
+    found = formats.get(Path(path.stem).suffix if packing else path.suffix)
+    if found is None or (packing and not found.packable):
+        packable = [suffix for suffix, one in formats.items() if one.packable]
         raise ValueError(
-            f"the name of the output must end in {', '.join(_KINDS)}; the first three may have {', '.join(_PACKED)} "
+            f"the name of the output must end in {', '.join(formats)}; {', '.join(packable)} may have {', '.join(_PACKED)} "
             f"behind them; received {str(path)!r}"
         )
     check_writable(path)
-    return _KINDS[suffix], packing
+    return found, packing
 
 
 @contextmanager
@@ -119,10 +126,7 @@ def _packed(file, packing, target):
     elif packing == ".xz":
         stream = lzma.LZMAFile(file, "wb")  # noqa: SIM115 (closed below)
     elif packing == ".zst":
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
+        zstd = zstd_module()
         stream = zstd.open(file, "wb", options={zstd.CompressionParameter.checksum_flag: 1})
     elif packing == ".zip":
         with (
@@ -141,48 +145,33 @@ def _packed(file, packing, target):
 class _Words:
     """The words that the target can hold, in the order of the file, and the CRC-32 of their vectors."""
 
-    def __init__(self, kind):
-        self.kind, self.kept, self.crc = kind, {}, 0
+    def __init__(self, format):
+        self.format, self.kept, self.crc, self.dim = format, {}, 0, 0
 
     @property
     def count(self):
         return len(self.kept)
 
     def add(self, block):
-        keep, again = first_of_equal(block.words, block, self.kept)
+        keep, wrong = first_of_equal(block.words, block, self.kept)
         rows = []
         for k in range(len(block.words)) if keep is None else keep:
-            why = _why_not(block.words[k], self.kind, self.dim)
+            why = self.format.why_not(block.words[k], self.dim)
             if why:
                 message = f"the word {block.words[k]!r} {why}"
-                again.add(Damage("unwritable word", message, int(block.where[k]), int(block.begins[k])))
+                wrong.add(Damage("unwritable word", message, int(block.where[k]), int(block.begins[k])))
             else:
                 self.kept[block.words[k]] = None
                 rows.append(k)
         self.crc = crc32(block.rows[rows].tobytes(), self.crc)
-        return None, again
-
-
-def _why_not(word, kind, dim):
-    """Why a file of `kind` cannot hold `word`; None where it can."""
-    if kind == "safetensors" or (word.isalnum() and word):
-        return None
-    try:
-        written = word.encode()
-    except UnicodeEncodeError:
-        return "is not Unicode text"
-    if kind == "binary":
-        return "holds a space or a newline, which word2vec's binary format cannot" if {32, 10} & set(written) else None
-    if min(written) > 32 or (10 not in written and read_line(written + b" 0" * dim, dim)[0] == written):
-        return None
-    return "would be read back as something else than a word"
+        return None, wrong
 
 
 class _Copy:
     """Writes the vectors of `words`, which come in the order of the file."""
 
-    def __init__(self, kind, words, stream):
-        self.kind, self.stream, self.count, self.crc = kind, stream, 0, 0
+    def __init__(self, format, words, stream):
+        self.format, self.stream, self.count, self.crc, self.dim = format, stream, 0, 0, 0
         self._words = iter(words)
         self._next = next(self._words)
 
@@ -195,13 +184,5 @@ class _Copy:
         self.count += len(rows)
         vectors = block.rows[rows]
         self.crc = crc32(vectors.tobytes(), self.crc)
-        if self.kind == "safetensors":
-            self.stream.write(vectors.tobytes())
-        elif self.kind == "binary":
-            for k, vector in zip(rows, vectors):
-                self.stream.write(b"%b %b\n" % (block.words[k].encode(), vector.tobytes()))
-        else:
-            # The shortest decimals that read back as the same float32.
-            for k, numbers in zip(rows, vectors.astype("S").tolist()):
-                self.stream.write(b"%b %b\n" % (block.words[k].encode(), b" ".join(numbers)))
+        self.stream.write(self.format.rows([block.words[k] for k in rows], vectors))
         return None, Damages()

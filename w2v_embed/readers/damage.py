@@ -1,12 +1,17 @@
 """What is wrong with a file: raised at once, or counted and told at the end."""
 
+from __future__ import annotations
+
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import get_args
 
+from .. import checks
+from .._types import OnError
 from ..shown import shown
 
-logger = logging.getLogger("w2v_embed")
+_logger = logging.getLogger("w2v_embed")
 
 _EXAMPLES = 10  # of each kind that a report keeps
 _KEPT = 100  # of each kind in a block that are described: a file of nothing but damage must not fill the memory
@@ -37,9 +42,14 @@ class Damage:
     byte: int = 0
 
 
-def zero_tail(number, byte):
+def zero_tail(number: int | str, byte: int) -> Damage:
     """A file that ends in zero bytes, as a download does that was not finished: its room is taken at the start."""
     return Damage("truncated", f"the file ends in {number} zero bytes, as an unfinished download does", 0, byte)
+
+
+def again(word: str, record: int = 0, byte: int = 0) -> Damage:
+    """A word that came before."""
+    return Damage("duplicate word", f"the word {word!r} stands here again", record, byte)
 
 
 class Damages:
@@ -49,13 +59,16 @@ class Damages:
         records: how many are about a record, not about how the file ends.
     """
 
-    def __init__(self):
-        self.each, self.more, self._kept, self.records = [], {}, {}, 0
+    def __init__(self) -> None:
+        self.each: list[Damage] = []
+        self.more: dict[str, int] = {}
+        self.records: int = 0
+        self._kept: dict[str, int] = {}
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.each)
 
-    def add(self, wrong):
+    def add(self, wrong: Damage) -> None:
         """Take one more `Damage`."""
         self.records += wrong.kind != "truncated"
         kept = self._kept.get(wrong.kind, 0)
@@ -79,20 +92,19 @@ download it again, or pass on_error="skip".
     """
 
     path: str
-    on_error: str = "skip"
-    counts: Counter = field(default_factory=Counter)
-    examples: dict = field(default_factory=dict)
+    on_error: OnError = "skip"
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def __post_init__(self):
-        if self.on_error not in ("raise", "skip"):
-            raise ValueError(f'on_error must be "raise" or "skip", received {self.on_error!r}')
+    def __post_init__(self) -> None:
+        checks.one_of("on_error", self.on_error, get_args(OnError))
 
     @property
-    def total(self):
+    def total(self) -> int:
         """How many things were wrong."""
         return sum(self.counts.values())
 
-    def add(self, kind, message, place):
+    def add(self, kind: str, message: str, place: str) -> None:
         """Take one thing that is wrong: an error, or one more in the report."""
         if self.on_error == "raise":
             raise ValueError(f'{self.path}, {place}: {message}. {_ADVICE[kind]}, or pass on_error="skip".')
@@ -101,12 +113,12 @@ download it again, or pass on_error="skip".
         if len(examples) < _EXAMPLES:
             examples.append(f"{place}: {message}")
 
-    def log(self):
+    def log(self) -> None:
         """Tell the log, once, what was skipped."""
         if self.total:
-            logger.warning("%s", self.summary())
+            _logger.warning("%s", self.summary())
 
-    def summary(self):
+    def summary(self) -> str:
         """The report as text.
 
         >>> report = DamageReport("a.txt")
@@ -120,7 +132,7 @@ download it again, or pass on_error="skip".
         return f"{path}: {things} skipped: {kinds}" if self.total else f"{path}: nothing was skipped"
 
 
-def place(unit, number, byte=None):
+def place(unit: str, number: int, byte: int | None = None) -> str:
     """Where in a file, for people.
 
     >>> place("line", 40837, 116331002)

@@ -1,60 +1,79 @@
-"""Some records of a file that can be read at any place."""
+"""Records that lie apart in a file that is not packed, one after another as a stream."""
 
-from dataclasses import replace
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .blocks import Block
-from .damage import Damages
-from .relay import in_threads
-from .scan.hot import threads_for
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .._types import Ids
+    from .compression import Source
+
+_SEEKING = threading.Lock()
 
 
-def read_apart(source, reader, begins, stops, threads):
-    """Records that lie apart, as one `Block`, in which they count from 0, with `begins` in the whole file.
+class Excerpt:
+    """Stretches of a file, a newline after each, as a stream for a `BlockReader`.
 
     Args:
         source: the `Source`, of a file that is not packed.
-        reader: the `BlockReader` that turns records into rows.
-        begins, stops: int64 arrays of the first byte and the end of each record.
-        threads: how many threads may work.
+        begins, sizes: int64 arrays: the first byte of each stretch in the file, and its length.
+
+    Attributes:
+        path: of the file.
+        size: bytes of the whole stream.
     """
-    n = len(begins)
-    targets, rows = np.empty(n, np.int64), np.empty((n, reader.dim), np.float32)
-    binary = reader.unit == "record"
 
-    def read(part):
-        return reader.hot.read_rows(
-            source.fileno(), binary, begins[part], stops[part], reader.table, rows[part], targets[part]
+    damage: str | None = None  # as that of `Source`
+
+    def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
+        self.path: Path = source.path
+        self._begins, self._ends = begins, np.cumsum(sizes + 1)  # in the file; in the stream
+        self.size: int = int(self._ends[-1]) if len(sizes) else 0
+        self._stretches = (read_at(source, begin, size) + b"\n" for begin, size in zip(begins.tolist(), sizes.tolist()))
+        self._ready = b""
+
+    def readinto(self, view: memoryview) -> int:
+        """As `Source.readinto`."""
+        n = 0
+        while n < len(view) and (self._ready or (more := next(self._stretches, b""))):
+            data = self._ready or more
+            part = data[: len(view) - n]
+            view[n : n + len(part)] = part
+            self._ready = data[len(part) :]
+            n += len(part)
+        return n
+
+    def in_file(self, byte: int) -> int:
+        """Where in the file a byte of the stream lies."""
+        k = int(np.searchsorted(self._ends, byte, "right"))
+        return int(self._begins[k] + byte - (self._ends[k - 1] if k else 0))
+
+
+def read_at(source: Source, begin: int, size: int) -> bytes:
+    """A stretch of a file that is not packed."""
+    data = _pread(source.fileno(), size, begin)
+    if len(data) < size:
+        raise ValueError(
+            f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
         )
-
-    if not all(in_threads(read, n, min(threads, threads_for(int((stops - begins).sum()))))):
-        raise _shorter(source)
-
-    damage = Damages()
-    for k in np.flatnonzero(targets < 0).tolist():
-        begin, stop = int(begins[k]), int(stops[k])
-        word, row, wrong = reader.read_exactly(read_stretch(source, reader.hot, begin, stop), k, 0, stop - begin)
-        if wrong:
-            damage.add(replace(wrong, byte=begin))
-            if reader.first_only:
-                break
-        else:
-            targets[k] = reader.target_of.get(word, -1)
-            rows[k] = row
-    where = np.flatnonzero(targets >= 0)
-    if len(where) < n:
-        begins, targets, rows = begins[where], targets[where], rows[where]
-    return Block(0, n, 0, where, begins, targets, None, rows, damage)
+    return data
 
 
-def read_stretch(source, hot, begin, stop):
-    """The bytes from `begin` to `stop`, as uint8."""
-    buf = np.empty(stop - begin + 2, np.uint8)
-    if hot.read_records(source.fileno(), np.array([begin]), np.array([stop]), buf) < 0:
-        raise _shorter(source)
-    return buf[: stop - begin]
+def _seek_and_read(file, size, at):
+    """As `os.pread`, for Windows.
+
+    A lock that another thread holds at a fork is never given back in the child. But Windows, which has no pread, does not fork.
+    """
+    with _SEEKING:
+        os.lseek(file, at, os.SEEK_SET)
+        return os.read(file, size)
 
 
-def _shorter(source):
-    return ValueError(f"{source.path} has become shorter while it was read. Wait until it is written, and try again.")
+# Of a file it gives all that is asked for, or up to the file's end: a stretch is far below the 2 GB that Linux gives at a time.
+_pread = getattr(os, "pread", _seek_and_read)

@@ -1,12 +1,18 @@
 """What a file of word vectors is, and how it is doing."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..shown import plain_errors
-from .load import first_of_equal
+from .blocks import first_of_equal
 from .opened import Opened
+
+if TYPE_CHECKING:
+    from .._types import OnError, Progress, StrPath
 
 _FIRST_WORDS = 10
 _ASKED = 5  # words whose neighbours are looked for
@@ -16,7 +22,14 @@ _EXAMPLES = 5
 
 
 @plain_errors
-def inspect(path, *, encoding="utf-8", on_error="skip", progress=None, trust=False):
+def inspect(
+    path: StrPath,
+    *,
+    encoding: str = "utf-8",
+    on_error: OnError = "skip",
+    progress: Progress = None,
+    trust: bool = False,
+) -> dict[str, Any]:
     """Read the whole of `path` and tell what is in it.
 
     Args:
@@ -40,6 +53,7 @@ def inspect(path, *, encoding="utf-8", on_error="skip", progress=None, trust=Fal
     """
     start = time.perf_counter()
     with Opened(path, encoding=encoding, on_error=on_error, trust=trust) as opened:
+        opened.look_for(None)
         census = _Census()
         opened.run(census, progress)
     layout, source, report = opened.layout, opened.source, opened.report
@@ -48,7 +62,7 @@ def inspect(path, *, encoding="utf-8", on_error="skip", progress=None, trust=Fal
         "file": str(path),
         "bytes": source.size,
         "compression": source.compression,
-        "format": layout.kind,
+        "format": opened.format.name,
         "encoding": encoding,
         "header": list(layout.header) if layout.header else None,
         "words": census.count,

@@ -1,17 +1,34 @@
 """One line of text, read the slow and exact way: the judge of all that the hot loops do not take."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from .damage import Damage
+
+if TYPE_CHECKING:
+    from .._types import Floats
+
+    Row: TypeAlias = tuple[bytes, Floats, None] | tuple[None, None, Damage]  # a word, its numbers, and what is wrong
 
 _FIELD = re.compile(rb"\S+")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WHOLE = re.compile(rb"\d+")
 
 
-def read_line(line, dim, record=0, byte=0):
+def is_number(field: bytes) -> bool:
+    """Whether a field of a line is a number."""
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return b"_" not in field  # Python's own spelling of large numbers
+
+
+def read_line(line: bytes, dim: int, record: int = 0, byte: int = 0) -> Row:
     """A line → (word, row), both None where something is wrong, and the `Damage` or None.
 
     >>> read_line(b"New York 0.5 1e-3", 2)[0]

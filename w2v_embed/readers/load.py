@@ -1,22 +1,42 @@
 """Vector files → gensim KeyedVectors."""
 
-import operator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .. import checks
 from ..shown import plain_errors, quoted
-from .damage import Damage, Damages
-from .formats.fasttext import NGrams, clean_ngrams
-from .formats.table import keep_words
+from .blocks import first_of_equal
+from .gensims import gensim_models
+from .ngrams import NGrams, clean_ngrams
 from .opened import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gensim.models import KeyedVectors
+
+    from .._types import Floats, FormatName, OnError, Progress, StrPath
+    from .blocks import Block
+    from .damage import Damages
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
 
 @plain_errors
 def load_vectors(
-    path, *, words=None, limit=None, format=None, encoding="utf-8", on_error="raise", progress=None, trust=False
-):
+    path: StrPath,
+    *,
+    words: Collection[str] | None = None,
+    limit: int | None = None,
+    format: FormatName | None = None,
+    encoding: str = "utf-8",
+    on_error: OnError = "raise",
+    progress: Progress = None,
+    trust: bool = False,
+) -> KeyedVectors:
     """Read word vectors into gensim.
 
     Where gensim's own `load_word2vec_format` reads a file rightly, words, order and vectors are the same, bit for bit.
@@ -26,10 +46,10 @@ def load_vectors(
             file). Format and compression are found from the content.
         words: read only these (a collection of str); of fastText .bin those that are in the file.
         limit: read only the first so many.
-        format: "text", "binary", "fasttext" or "gensim", where it should not be found from the content.
+        format: "text", "binary", "fasttext", "gensim", "npz" or "safetensors", where it should not be found from the content.
         encoding: of the words.
         on_error: "raise", or "skip" to leave out damaged lines and rows; `kv.damage` then says which.
-        progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all, words found)`.
+        progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all)`.
         trust: read gensim's own files. They are Python pickles: opening one can run code that somebody put there.
 
     Returns:
@@ -38,6 +58,7 @@ def load_vectors(
 
     Raises:
         FileNotFoundError, ValueError: no such file, or something is wrong in it: says what, where, and how to go on.
+        ImportError: gensim is not installed.
 
     Example:
         >>> from w2v_embed import load_vectors
@@ -45,47 +66,44 @@ def load_vectors(
         >>> kv.vectors.shape, kv.vectors.dtype
         ((100, 100), dtype('float32'))
     """
-    if isinstance(words, (str, bytes)):
-        raise TypeError(
-            f"words must be a collection of words, received the single {type(words).__name__} {quoted(words)}"
-        )
-    limit, wanted = _checked_limit(limit), _checked_words(words, path)
-    with Opened(path, wanted, format=format, encoding=encoding, on_error=on_error, trust=trust) as opened:
-        collection = _Collection(opened, wanted, limit)
+    wanted = _checked_words(words, path)
+    if limit is not None:
+        limit = checks.whole("limit", limit, or_none=True)
+    with Opened(path, format, encoding, on_error, trust) as opened:
+        keyed = gensim_models("the result of load_vectors").KeyedVectors
+        opened.look_for(wanted)
+        collection = Collected(opened, wanted, limit)
         opened.run(collection, progress, log=False)
     if not collection.count:
-        what = (
-            "no word with a good row"
-            if wanted is None
-            else f"none of the {len(wanted)} words that were asked for, as {quoted(wanted[0])}"
-        )
-        skipped = f". {opened.report.summary()}" if opened.report.total else ""
-        raise ValueError(f"{path} holds {what}{skipped}. See with w2v-embed inspect what is in it.")
-    whole = getattr(opened.reader, "kv", None)
-    if whole is not None and wanted is None and limit is None:
-        keep_words(whole, collection.index)
-        if NGrams.of(whole):
-            clean_ngrams(whole, opened.report)
-        opened.report.log()
-        whole.damage = opened.report
-        return whole
+        raise ValueError(f"{path} holds {_nothing(wanted, opened.report)}. See with w2v-embed inspect what is in it.")
+    kv = getattr(opened.reader, "kv", None)
+    if kv is not None and wanted is None and limit is None:
+        kv = kv if isinstance(kv, keyed) else kv.to_gensim()
+        _keep_words(kv, collection.index)
+        if NGrams.of(kv):
+            clean_ngrams(kv, opened.report)
+    else:
+        kv = collection.to_gensim(keyed)
     opened.report.log()
-    from gensim.models import KeyedVectors
-
-    kv = KeyedVectors(vector_size=opened.reader.dim, count=0, dtype=np.float32)
-    kv.vectors = collection.vectors()
-    kv.key_to_index = collection.index
-    kv.index_to_key = list(collection.index)
-    # gensim gives words whose counts it does not know these, falling, so that "frequent first" holds.
-    kv.expandos["count"] = np.arange(len(kv.index_to_key), 0, -1)
     kv.damage = opened.report
     return kv
+
+
+def _nothing(wanted, report):
+    what = "no word with a good row"
+    if wanted:
+        what = f"none of the {len(wanted)} words that were asked for, as {quoted(wanted[0])}"
+    return f"{what}. {report.summary()}" if report.total else what
 
 
 def _checked_words(words, path):
     """The words as a list, each once; None for all."""
     if words is None:
         return None
+    if isinstance(words, (str, bytes)):
+        raise TypeError(
+            f"words must be a collection of words, received the single {type(words).__name__} {quoted(words)}"
+        )
     try:
         wanted = list(dict.fromkeys(words))
     except TypeError:
@@ -100,61 +118,48 @@ def _checked_words(words, path):
     return wanted
 
 
-def _checked_limit(limit):
-    try:
-        whole = limit if limit is None else operator.index(limit)
-    except TypeError:
-        whole = 0
-    if whole is not None and whole < 1:
-        raise ValueError(f"limit must be None or a whole number from 1 on, received {limit!r}")
-    return whole
+def _keep_words(kv, words):
+    """Leave in a gensim object only `words`, a dict or set; their order stays.
 
-
-def first_of_equal(names, block, seen):
-    """Where words of `block` stand that came before.
-
-    Args:
-        names: the words of its rows.
-        block: the `Block`.
-        seen: the words of all blocks before it (a dict or set).
-
-    Returns:
-        (positions of the rows to keep, or None for all; the `Damages`)
+    All that is kept a word is numbered anew; of fastText's vectors the n-grams stay whole.
     """
-    again = Damages()
-    keys = seen.keys() if isinstance(seen, dict) else seen
-    if len(set(names)) == len(names) and keys.isdisjoint(names):
-        return None, again
-    now, keep = set(), []
-    for k, word in enumerate(names):
-        if word in seen or word in now:
-            message = f"the word {word!r} stands here again"
-            again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
-        else:
-            now.add(word)
-            keep.append(k)
-    return keep, again
+    index = kv.key_to_index
+    kept = sorted((word for word in index if word in words), key=index.get)
+    if len(kept) == len(index):
+        return
+    rows = [index[word] for word in kept]
+    kv.expandos = {name: values[rows] for name, values in kv.expandos.items() if len(values) > max(rows, default=0)}
+    for name in ("vectors", "vectors_vocab"):
+        if hasattr(kv, name):
+            setattr(kv, name, getattr(kv, name)[rows])
+    if getattr(kv, "buckets_word", None):
+        kv.buckets_word = [kv.buckets_word[row] for row in rows]
+    kv.index_to_key, kv.key_to_index = kept, {word: k for k, word in enumerate(kept)}
+    kv.norms, kv.next_index = None, len(kept)
 
 
-class _Collection:
+class Collected:
     """Collects words and vectors in the order of the file, in an array that grows where it must."""
 
-    def __init__(self, opened, wanted, limit):
+    def __init__(self, opened: Opened, wanted: list[str] | None, limit: int | None) -> None:
         reader, layout, source = opened.reader, opened.layout, opened.source
-        self.words, self.source = wanted, source
-        self.most = min(limit or 1 << 62, 1 << 62 if wanted is None else len(wanted))
-        self.index = {}
+        self.words: list[str] | None = wanted
+        self._source = source
+        self.most: int = min(limit or 1 << 62, 1 << 62 if wanted is None else len(wanted))
+        self.index: dict[str, int] = {}
         # A header is believed as far as the file can hold what it claims; more rows than that grow the array.
         room = source.size // reader.least_bytes if source.compression is None else _FIRST_ROWS
         claimed = layout.header[0] if layout.header else _FIRST_ROWS
-        self.matrix = np.empty((min(claimed, room, self.most), reader.dim), np.float32)
+        self.matrix: Floats = np.empty((min(claimed, room, self.most), reader.dim), np.float32)
 
     @property
-    def count(self):
+    def count(self) -> int:
+        """How many words it has."""
         return len(self.index)
 
-    def add(self, block):
-        names = block.words if self.words is None else [self.words[k] for k in block.targets.tolist()]
+    def add(self, block: Block) -> tuple[int | None, Damages]:
+        """As a sink of `Opened.run`."""
+        names = block.words or [] if self.words is None else [self.words[k] for k in block.targets.tolist()]
         where, rows = block.where, block.rows
         keep, again = first_of_equal(names, block, self.index)
         if keep is not None:
@@ -167,12 +172,21 @@ class _Collection:
         end = start + len(names)
         if end > len(self.matrix):
             # As many rows as the rest of the file should hold. realloc moves pages, not bytes, where the system can.
-            expected = int(1.02 * end * self.source.size / max(self.source.position(), 1))
+            expected = int(1.02 * end * self._source.size / max(self._source.position(), 1))
             self.matrix.resize((max(end + end // 8, min(expected, 2 * end)), self.matrix.shape[1]), refcheck=False)
         self.matrix[start:end] = rows[: len(names)]
         self.index.update(zip(names, range(start, end)))
         return stop, again
 
-    def vectors(self):
+    def vectors(self) -> Floats:
+        """The rows `(words, dim)`. Nothing can be added from now on."""
         self.matrix.resize((len(self.index), self.matrix.shape[1]), refcheck=False)
         return self.matrix
+
+    def to_gensim(self, keyed: type[KeyedVectors]) -> KeyedVectors:
+        """As an object of gensim's class `keyed`."""
+        kv = keyed(vector_size=self.matrix.shape[1], count=0, dtype=np.float32)
+        kv.vectors, kv.key_to_index, kv.index_to_key = self.vectors(), self.index, list(self.index)
+        # gensim gives words whose counts it does not know these, falling, so that "frequent first" holds.
+        kv.expandos["count"] = np.arange(len(kv.index_to_key), 0, -1)
+        return kv

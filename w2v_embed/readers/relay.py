@@ -9,74 +9,48 @@ Whatever a worker meets, be it `SystemExit` out of somebody's `progress`, ends a
 The caller's thread is a worker itself: where the system gives no more threads, it reads alone.
 """
 
+from __future__ import annotations
+
 import threading
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Result = TypeVar("_Result")
 
 
-def relay(reader, commit, threads):
+class Reader(Protocol):
+    """What is read block by block, by several threads."""
+
+    def scratch(self) -> Any:
+        """One worker's memory."""
+        ...
+
+    def fill(self, scratch: Any, /) -> bool:
+        """Put the next block there, one thread at a time; False where there is none."""
+        ...
+
+    def read(self, scratch: Any, /) -> Any:
+        """What is in the block, many threads at a time."""
+        ...
+
+
+def relay(reader: Reader, commit: Callable[[Any], object], threads: int) -> bool:
     """Run every block of `reader` through `commit`, in order, until `commit` returns True or the file ends.
 
     Returns:
         Whether the file was read to its end.
     """
-    reading = threading.Lock()
-    turn = threading.Condition()
-    filled = committed = 0
-    ended = stopped = False
-    failure = None
-
-    def stop(caught):
-        nonlocal failure, stopped
-        with turn:
-            failure, stopped = failure or caught, True
-            turn.notify_all()
-
-    def work(scratch):
-        nonlocal filled, committed, ended, stopped
-        while True:
-            error = block = None
-            with reading:
-                if ended or stopped:
-                    return
-                try:
-                    ended = not reader.fill(scratch)
-                except BaseException as caught:  # raised in its turn: what came before it is good
-                    ended, error = True, caught
-                if ended and error is None:
-                    return
-                number = filled
-                filled += 1
-            if error is None:
-                try:
-                    block = reader.read(scratch)
-                except BaseException as caught:
-                    error = caught
-            with turn:
-                while committed != number and not stopped:
-                    turn.wait()
-                if stopped:
-                    return
-                if error is not None:
-                    raise error
-                stopped = bool(commit(block))
-                committed += 1
-                turn.notify_all()
-
-    def help_out():
-        try:
-            try:
-                scratch = None if stopped else reader.scratch()
-            except MemoryError:  # the others have some
-                return
-            work(scratch)
-        except BaseException as caught:
-            stop(caught)
+    team = _Team(reader, commit)
+    helpers: list[threading.Thread] = []
 
     def settle(caught=None):
         """Wait for the helpers, also when Ctrl-C comes meanwhile: no helper may be left behind."""
         while True:
             try:
                 if caught is not None:
-                    stop(caught)
+                    team.stop(caught)
                 for helper in helpers:
                     if helper.is_alive():  # else Ctrl-C came while it was started: it looks at `stopped` first of all
                         helper.join()
@@ -84,20 +58,75 @@ def relay(reader, commit, threads):
             except BaseException as again:
                 caught = again
 
-    helpers = []
     try:
         scratch = reader.scratch()
-        _start(help_out, threads - 1, helpers)
-        work(scratch)
+        _start(team.help_out, threads - 1, helpers)
+        team.work(scratch)
         settle()
     except BaseException as caught:  # Ctrl-C reaches only this thread
         try:
             settle(caught)
         except BaseException as again:  # once more, on the way there
             settle(again)
-    if failure is not None:
-        raise failure
-    return not stopped
+    if team.failure is not None:
+        raise team.failure
+    return not team.stopped
+
+
+class _Team:
+    """What the workers share."""
+
+    def __init__(self, reader, commit):
+        self._reader, self._commit = reader, commit
+        self._reading, self._turn = threading.Lock(), threading.Condition()
+        self._filled = self._committed = 0
+        self._ended = self.stopped = False
+        self.failure = None
+
+    def stop(self, caught):
+        with self._turn:
+            self.failure, self.stopped = self.failure or caught, True
+            self._turn.notify_all()
+
+    def help_out(self):
+        try:
+            try:
+                scratch = None if self.stopped else self._reader.scratch()
+            except MemoryError:  # the others have some
+                return
+            self.work(scratch)
+        except BaseException as caught:
+            self.stop(caught)
+
+    def work(self, scratch):
+        while True:
+            error = block = None
+            with self._reading:
+                if self._ended or self.stopped:
+                    return
+                try:
+                    self._ended = not self._reader.fill(scratch)
+                except BaseException as caught:  # raised in its turn: what came before it is good
+                    self._ended, error = True, caught
+                if self._ended and error is None:
+                    return
+                number = self._filled
+                self._filled += 1
+            if error is None:
+                try:
+                    block = self._reader.read(scratch)
+                except BaseException as caught:
+                    error = caught
+            with self._turn:
+                while self._committed != number and not self.stopped:
+                    self._turn.wait()
+                if self.stopped:
+                    return
+                if error is not None:
+                    raise error
+                self.stopped = bool(self._commit(block))
+                self._committed += 1
+                self._turn.notify_all()
 
 
 def _start(work, n, helpers):
@@ -111,10 +140,10 @@ def _start(work, n, helpers):
             return
 
 
-def in_threads(work, n, threads):
+def in_threads(work: Callable[[slice], _Result], n: int, threads: int) -> list[_Result]:
     """`work(part)` for slices of `range(n)` that are about equal, one a thread; returns the list of its results."""
     bounds = [n * k // threads for k in range(threads + 1)]
-    results = []
+    results: list[_Result] = []
     relay(_Parts(work, map(slice, bounds, bounds[1:])), results.append, threads)
     return results
 

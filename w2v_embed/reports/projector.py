@@ -17,7 +17,7 @@ from ..output import write_atomically
 
 if TYPE_CHECKING:
     from .._types import Counts, StrPath
-    from ..matrix.build import EmbeddingMatrix
+    from ..matrix.embedding_matrix import EmbeddingMatrix
 
 _FORMULA = tuple('=+-@"＝＋－＠')  # the full-width ones count in East Asian editions
 

@@ -21,7 +21,7 @@ from ..shown import shown, shown_word
 
 if TYPE_CHECKING:
     from .._types import Counts, StrPath
-    from ..matrix.build import EmbeddingMatrix
+    from ..matrix.embedding_matrix import EmbeddingMatrix
 
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection
@@ -86,7 +86,7 @@ def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = Non
 
 def _subtitle(em):
     rows, dim = em.shape
-    sources = ", ".join(dict.fromkeys(name for name, _ in em._sources))
+    sources = ", ".join(dict.fromkeys(name for name, _ in em.sources))
     return f"{rows:,} rows × {dim} ({em.matrix.dtype}) from {sources or 'no source'}"
 
 

@@ -1,113 +1,92 @@
 """The rows of some words, out of a file that is only streamed."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import compress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...readers.compression import Source
-from ...readers.damage import Damage, Damages
-from ...readers.formats.detect import kind_of
-from ...readers.formats.fasttext import HEAD, NGrams, header_of
+from ...readers.damage import Damages
+from ...readers.ngrams import NGrams
 from ...readers.opened import Opened
-from ...readers.scan.keys import keys_of
+from ...readers.scan.keys import WordSet, keys_of
+from .base import BaseSource
+from .held import HeldRows
+
+if TYPE_CHECKING:
+    from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 
 
-class Selection:
-    """The rows of some words, out of a file that is streamed once, and a way to those of other words. Use it in a `with`.
+class FileSource(BaseSource):
+    """A vector file, which `fill` streams once, to the last word that is looked for, or to its end.
 
-    The rows are written into a matrix; reading stops as soon as all are found. Fallbacks need rows of other words, for the
-    words that are not found. Where the file can be read at any place, the run notes where each word lies, and `lend` reads the
-    rows that it is asked for. Out of a packed or narrow file the rows of all candidates are collected in the same run. Memory
-    for them is bounded by what they can still be needed for: where room runs out, rows that only words found by now would have
-    used are dropped.
+    Fallbacks need rows of other words, for the words that are not found. Where the file can be read at any place, the run notes
+    where each word lies, and `lend` reads the rows that it is asked for. Out of a packed or narrow file the rows of all
+    candidates are collected in the same run. Memory for them is bounded by what they can still be needed for: where room runs
+    out, rows that only words found by now would have used are dropped.
 
     Args:
-        path: a file of any format that `load_vectors` reads without being told to trust it.
-        words: list of str without repetition.
-        matrix_of: callable, dim → the array `(rows, dim)` to fill.
-        places: for each word its row of the array.
-        candidates: callable, list of words not found → set of the other words that may lend them a row; None: none are needed.
-        encoding, on_error, progress: as for `load_vectors`.
-
-    Attributes:
-        matrix: the array.
-        found: bool array `(len(words),)`: which words were found.
-        report: the `DamageReport`.
-        held: the `HeldRows` of the candidates that were collected.
+        path: a file of any format that `load_vectors` reads.
+        encoding, format, on_error, trust, progress: as for `build_matrix`.
     """
 
     def __init__(
-        self, path, words, matrix_of, places, *, candidates=None, encoding="utf-8", on_error="raise", progress=None
-    ):
-        self._words = words
-        self._opened = Opened(path, words, candidates=candidates, encoding=encoding, on_error=on_error)
-        try:
-            sink = _Rows(words, matrix_of(self._opened.reader.dim), np.asarray(places), self._opened.side, candidates)
-            self._opened.run(sink, progress, log=False)
-        except BaseException:
-            self._opened.source.close()
-            raise
-        self.matrix, self.found, self.report = sink.matrix, sink.found[: len(words)], self._opened.report
-        self.held = HeldRows(*sink.side_rows())
+        self,
+        path: Path,
+        *,
+        encoding: str = "utf-8",
+        format: FormatName | None = None,
+        on_error: OnError = "raise",
+        trust: bool = False,
+        progress: Progress = None,
+    ) -> None:
+        self._opened = Opened(path, format=format, encoding=encoding, on_error=on_error, trust=trust)
+        super().__init__(path.name, self._opened.dim, self._opened.report)
+        self.has_ngrams: bool = self._opened.has_ngrams
+        self._progress, self._found = progress, list[str]()
+        self._side = HeldRows(self.name, {}, np.empty((0, self.dim)), self.report)
 
-    def ngrams(self):
-        """The `NGrams` of a fastText file; None of others."""
+    def fill(
+        self,
+        words: Sequence[str],
+        matrix: Floats,
+        places: Ids,
+        candidates: Callable[[Sequence[str]], Collection[str]] | None = None,
+    ) -> Bools:
+        self._opened.look_for(list(words), candidates)
+        sink = _Rows(words, matrix, places, self._opened.side, candidates)
+        self._opened.run(sink, self._progress, log=False)
+        found = sink.found[: len(words)]
+        self._found = list(compress(words, found.tolist()))
+        held, rows = sink.side_rows()
+        self.held: Collection[str] = {word: k for k, word in enumerate(held)}
+        self._side = HeldRows(self.name, self.held, rows, self.report)
+        return found
+
+    def ngrams(self) -> NGrams | None:
         return NGrams.of(getattr(self._opened.reader, "kv", None), self.report)
 
-    def word_keys(self):
+    def word_keys(self) -> list[Ids]:
         """List of int64 arrays: the keys (see `keys`) of the words that were found, and of those that `lend` may find."""
-        if self._opened.goes_back:
-            return self._opened.noted_keys()
-        return self.held.word_keys(compress(self._words, self.found.tolist()))
+        return self._opened.noted_keys() if self._opened.goes_back else [keys_of([*self._found, *self.held])]
 
-    def lend(self, words):
-        """The rows of those of `words` that are in the file and undamaged: list of (numbers of some words, array of rows)."""
+    def has(self, words: Sequence[str]) -> Bools:
+        return WordSet(self.word_keys()).has(words) if self._opened.goes_back else self._side.has(words)
+
+    def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
         if not self._opened.goes_back:
-            return self.held.lend(words)
+            return self._side.lend(words)
         sink = _Lent(words)
         self._opened.go_back(words, sink)
-        return [(targets, rows.astype(self.matrix.dtype, copy=False)) for targets, rows in sink.lent]
+        return sink.lent
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self) -> None:
         self._opened.source.close()
-
-
-def has_ngrams(source):
-    """Whether a path or object has n-grams, as of fastText, that make vectors for other words."""
-    if not isinstance(source, (str, Path)):
-        return NGrams.of(source) is not None
-    with Source(source) as file:
-        head = bytearray(HEAD)
-        with memoryview(head) as view:
-            head = bytes(head[: file.readinto(view)])
-    header = header_of(head) if kind_of(head) == "fasttext" else None
-    return header is not None and header.has_ngrams
-
-
-class HeldRows:
-    """Rows in memory, to be lent as by `Selection`.
-
-    Args:
-        words: list of str.
-        rows: array `(len(words), dim)`.
-    """
-
-    def __init__(self, words, rows):
-        self.number, self._rows = {word: k for k, word in enumerate(words)}, rows
-
-    def word_keys(self, others):
-        return [keys_of([*self.number, *others])]
-
-    def lend(self, words):
-        numbers = np.fromiter((self.number.get(word, -1) for word in words), np.int64, len(words))
-        got = np.flatnonzero(numbers >= 0)
-        return [(got, self._rows[numbers[got]])]
 
 
 class _Found:
@@ -119,7 +98,7 @@ class _Found:
         count: how many of the words were found.
     """
 
-    def __init__(self, words, side=()):
+    def __init__(self, words: Sequence[str], side: Sequence[str] = ()) -> None:
         self.words, self.side = words, side
         self.found = np.zeros(len(words) + len(side), np.bool_)
         self.count = 0
@@ -134,8 +113,7 @@ class _Found:
         _, first = np.unique(targets[new], return_index=True)
         new = np.sort(new[first])
         for k in np.setdiff1d(np.arange(len(targets)), new).tolist():
-            message = f"the word {self._word(targets[k])!r} stands here again"
-            again.add(Damage("duplicate word", message, int(block.where[k]), int(block.begins[k])))
+            again.add(block.again(k, self._word(targets[k])))
         return new, again
 
     def _word(self, target):

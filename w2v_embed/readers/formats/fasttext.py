@@ -7,25 +7,35 @@
     bool quantized (not in old files); int64 rows (words + bucket), dim; float32 × rows × dim
     the output matrix, which is not read
 
-The vector of a word is the mean of its own row and the rows of the n-grams in it. gensim makes it of what is read here: its
-own reader believes every size that it is told, and never ends on a file that is cut inside a word.
+The vector of a word is the mean of its own row and the rows of the n-grams in it. gensim's own reader believes every size that
+it is told, and never ends on a file that is cut inside a word.
 """
+
+from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..damage import Damage, place
+from ..damage import Damage, again
+from ..ngrams import FastTextVectors
+from ..tables import TableReader
+from .base import MOST_NUMBERS, Beginning, Format, Layout
 
-MAGIC = struct.pack("<i", 793712314)
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ..._types import Ids
+    from ..compression import Source
+
+MAGIC: bytes = struct.pack("<i", 793712314)
 _NEW, _OLD = struct.Struct("<14id"), struct.Struct("<12id")
 _COUNTS_NEW, _COUNTS_OLD = struct.Struct("<3i2q"), struct.Struct("<3iq")
 _AFTER_WORD = struct.Struct("<qb")
 _SHAPE_NEW, _SHAPE_OLD = struct.Struct("<?2q"), struct.Struct("<2q")
-HEAD = 128  # bytes, in which a header lies
 _SUPERVISED = 3
-_MOST_NUMBERS = 1 << 16  # a word
 _LONGEST_WORD = 1 << 16  # bytes
 _LONGEST_NGRAM = 256  # characters; fastText's own default is 6
 # Characters in the n-grams of all words together, for each byte of the file and to begin with; usual files have 1 to 10.
@@ -48,12 +58,12 @@ class Header:
     maxn: int
 
     @property
-    def has_ngrams(self):
+    def has_ngrams(self) -> bool:
         """Whether words that are not in the file can get a vector."""
         return self.bucket > 0 and self.maxn >= max(self.minn, 1)
 
 
-def header_of(head):
+def header_of(head: bytes) -> Header | None:
     """The `Header` of a file that begins with `head`; None where that is too short."""
     old = not head.startswith(MAGIC)
     layout = _OLD if old else _NEW
@@ -63,7 +73,7 @@ def header_of(head):
     return Header(old, layout.size, dim, model, bucket, minn, maxn)
 
 
-def is_old(head):
+def is_old(head: bytes) -> bool:
     """Whether `head` begins a .bin of before there was a magic number: every number of it is one that such a file can have."""
     if len(head) < _OLD.size + _COUNTS_OLD.size:
         return False
@@ -73,38 +83,57 @@ def is_old(head):
     return (
         min(dim, window, epochs, word_ngrams, words) > 0
         and min(least, negative, bucket, minn, maxn, labels, tokens) >= 0
-        and dim <= _MOST_NUMBERS
+        and dim <= MOST_NUMBERS
         and {loss, model} <= {1, 2, 3}
         and 0 <= sample <= 1
         and entries == words + labels
     )
 
 
-def load_fasttext(source, head, wanted, encoding):
-    """A .bin → gensim.
+class FastTextFile:
+    """A .bin of which the header has been read.
 
     Args:
         source: the open `Source`, of which `head` was read already.
-        wanted: the words to keep (a dict or set), or None for all.
-        encoding: of the words.
 
-    Returns:
-        (`FastTextKeyedVectors` with these words, in the order of the file, and all n-grams; int64 array of their rows in the
-        file; how many words the file has; dict row → `Damage` of words that stand there again or are not in `encoding`)
+    Attributes:
+        header: the `Header`.
+        words: how many words it has.
 
     Raises:
-        ValueError: it is cut off, lies about its sizes, or holds no vectors of words.
+        ValueError: its header says what cannot be, or it holds no vectors of words.
     """
-    data = _Bytes(source, head)
-    header, entries, pruned = _read_header(data)
-    words, counts, odd = _read_words(data, entries, wanted, encoding)
-    data.skip(8 * max(pruned, 0), "before the vectors")
-    _read_shape(data, header, entries)
-    numbers = np.fromiter(words.values(), np.int64, len(words))
-    own = _read_rows(data, entries, header.dim, numbers)
-    ngrams = _read_rows(data, header.bucket, header.dim)
-    _check_work(data, words, header)
-    return _to_gensim(list(words), counts, header, own, ngrams), numbers, entries, odd
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        self._data = _Bytes(source, head)
+        self.header: Header
+        self.words: int
+        self.header, self.words, self._pruned = _read_header(self._data)
+
+    def read(self, wanted: Collection[str] | None, encoding: str) -> tuple[FastTextVectors, Ids, dict[int, Damage]]:
+        """All else.
+
+        Args:
+            wanted: the words to keep (a dict or set), or None for all.
+            encoding: of the words.
+
+        Returns:
+            (`FastTextVectors` with these words, in the order of the file, and all n-grams; int64 array of their rows in
+            the file; dict row → `Damage` of words that stand there again or are not in `encoding`)
+
+        Raises:
+            ValueError: it is cut off or lies about its sizes.
+        """
+        data, header = self._data, self.header
+        words, counts, odd = _read_words(data, self.words, wanted, encoding)
+        data.skip(8 * max(self._pruned, 0), "before the vectors")
+        _read_shape(data, header, self.words)
+        numbers = np.fromiter(words.values(), np.int64, len(words))
+        own = _read_rows(data, self.words, header.dim, numbers)
+        ngrams = _read_rows(data, header.bucket, header.dim)
+        _check_work(data, words, header)
+        kv = FastTextVectors(list(words), counts, header.minn, header.maxn, header.bucket, own, ngrams)
+        return kv, numbers, odd
 
 
 class _Bytes:
@@ -190,8 +219,8 @@ def _read_header(data):
             f"the header says {words} words and {bucket} buckets of {dim} numbers, {max(pruned, 0)} pruned, but the whole file "
             f"has {data.on_disk} bytes"
         )
-    if dim > _MOST_NUMBERS:
-        raise data.wrong(f"{told}; expected at most {_MOST_NUMBERS} numbers a word")
+    if dim > MOST_NUMBERS:
+        raise data.wrong(f"{told}; expected at most {MOST_NUMBERS} numbers a word")
     if header.maxn > _LONGEST_NGRAM:
         raise data.wrong(f"the header says n-grams of {header.maxn} characters; expected at most {_LONGEST_NGRAM}")
     if not words:
@@ -234,7 +263,7 @@ def _read_words(data, entries, wanted, encoding):
         if wanted is not None and word not in wanted:
             continue
         if word in words:
-            odd[row] = Damage("duplicate word", f"the word {word!r} stands here again")
+            odd[row] = again(word)
         else:
             words[word] = row
             counts.append(count)
@@ -302,76 +331,20 @@ def _check_work(data, words, header):
         )
 
 
-def _to_gensim(words, counts, header, own, ngrams):
-    from gensim.models.fasttext import FastTextKeyedVectors
+class FastText(Format):
+    """A fastText model, of which its words and n-grams are read."""
 
-    kv = FastTextKeyedVectors(header.dim, header.minn, header.maxn, header.bucket)
-    kv.index_to_key, kv.key_to_index = words, {word: k for k, word in enumerate(words)}
-    kv.vectors_vocab, kv.vectors_ngrams = own, ngrams
-    kv.expandos["count"] = np.array(counts, np.int64)
-    for name in ("vectors_lockf", "vectors_vocab_lockf", "vectors_ngrams_lockf"):  # what training on with them takes
-        setattr(kv, name, np.ones(1, np.float32))
-    with np.errstate(all="ignore"):  # what comes of NaN is looked at later
-        kv.recalc_char_ngram_buckets()
-        kv.adjust_vectors()
-    return kv
+    name: str = "fasttext"
+    packable: bool = True
 
+    def recognises(self, head: bytes) -> bool:
+        return head.startswith(MAGIC) or is_old(head)
 
-class NGrams:
-    """Vectors out of fastText's n-grams, for words that have none of their own.
+    def open(self, file: Beginning) -> Layout:
+        model = FastTextFile(file.source, file.head)
 
-    Args:
-        kv: gensim's `FastTextKeyedVectors`.
-        report: where `kv` is nobody else's, the `DamageReport` for rows of n-grams that are not finite, see `clean_ngrams`.
-    """
+        def table(wanted):
+            kv, ids, odd = model.read(None if wanted is None else set(wanted), file.encoding)
+            return TableReader(kv.index_to_key, kv.vectors, wanted, ids, count=model.words, odd=odd, kv=kv)
 
-    def __init__(self, kv, report=None):
-        from gensim.models.fasttext import ft_ngram_hashes
-
-        self._kv, self._report, self._hashes = kv, report, ft_ngram_hashes
-
-    @classmethod
-    def of(cls, source, report=None):
-        """Those of any object; None where it has none."""
-        rows = getattr(source, "vectors_ngrams", None)
-        if rows is None or not len(rows) or not 0 < max(source.min_n, 1) <= source.max_n:
-            return None
-        return cls(source, report)
-
-    def _numbers(self, word):
-        kv = self._kv
-        try:
-            return self._hashes(word, kv.min_n, kv.max_n, kv.bucket) if kv.bucket else []
-        except UnicodeEncodeError:  # half a surrogate pair
-            return []
-
-    def serves(self, word):
-        """Whether there is any n-gram in `word`."""
-        return len(self._numbers(word)) > 0
-
-    def row(self, word):
-        """The mean of the n-grams of `word`, or None where it has none. Summed as gensim does, to the bit."""
-        if self._report is not None:
-            clean_ngrams(self._kv, self._report)
-            self._report = None
-        numbers = self._numbers(word)
-        if not numbers:
-            return None
-        total = np.zeros(self._kv.vectors_ngrams.shape[1], np.float32)
-        with np.errstate(all="ignore"):
-            for number in numbers:
-                total += self._kv.vectors_ngrams[number]
-        return total / len(numbers)
-
-
-def clean_ngrams(kv, report):
-    """Put n-gram rows that are not finite into `report`; they then count as zeros, for a row of n-grams cannot be left out."""
-    bad = []
-    for begin in range(0, len(kv.vectors_ngrams), 4096):
-        finite = np.isfinite(kv.vectors_ngrams[begin : begin + 4096]).all(axis=1)
-        bad += (begin + np.flatnonzero(~finite)).tolist()
-    for number in bad:
-        row = kv.vectors_ngrams[number]
-        message = f"expected finite numbers in a row of n-grams, got {row[~np.isfinite(row)][0]}"
-        report.add("not finite", message, place("n-gram row", number + 1))
-        row[:] = 0
+        return Layout(model.header.dim, table=table, ngrams=model.header.has_ngrams)

@@ -1,0 +1,89 @@
+"""Records that lie apart in a file: as a stream, and the rows of some of them."""
+
+import numpy as np
+import pytest
+
+from tests.conftest import same_bits, write_binary, write_text
+from w2v_embed.readers import excerpt
+from w2v_embed.readers.compression import Source
+from w2v_embed.readers.excerpt import Excerpt, read_at
+from w2v_embed.readers.opened import Opened
+
+BEGINS, SIZES = np.array([90, 0, 5, 20]), np.array([10, 3, 0, 60])
+
+
+@pytest.fixture(params=["pread", "_seek_and_read"])
+def source(request, tmp_path, monkeypatch):
+    """A file of a hundred bytes, read as the system can, and as on Windows, which has no pread."""
+    if request.param == "_seek_and_read":
+        monkeypatch.setattr(excerpt, "_pread", excerpt._seek_and_read)
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100, 200)))
+    with Source(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 13, 40, 77, 78, 1000])
+def test_stretches_as_a_stream(source, step):
+    """However many bytes are asked for at a time; and of each byte, where it lies in the file."""
+    data = source.path.read_bytes()
+    stream = Excerpt(source, BEGINS, SIZES)
+    expected = b"".join(data[begin : begin + size] + b"\n" for begin, size in zip(BEGINS, SIZES))
+    got, view = b"", memoryview(bytearray(step))
+    while n := stream.readinto(view):
+        assert n == min(step, len(expected) - len(got))
+        got += bytes(view[:n])
+    assert got == expected
+    assert stream.size == len(expected)
+    assert not stream.damage
+    assert [stream.in_file(k) for k in (0, 9, 11, 13, 15, 16, 75)] == [90, 99, 0, 2, 5, 20, 79]
+
+
+def test_no_stretch(source):
+    stream = Excerpt(source, BEGINS[:0], SIZES[:0])
+    assert stream.readinto(memoryview(bytearray(9))) == stream.size == 0
+
+
+@pytest.mark.parametrize(("begin", "size"), [(90, 11), (200, 1)])
+def test_a_file_that_is_shorter(source, begin, size):
+    with pytest.raises(ValueError, match="file has become shorter while it was read"):
+        read_at(source, begin, size)
+
+
+class Kept:
+    """A sink that keeps words' numbers and rows."""
+
+    count = 0
+
+    def __init__(self):
+        self.targets, self.rows = [], []
+
+    def add(self, block):
+        self.targets.append(block.targets)
+        self.rows.append(block.rows)
+        return None, ()
+
+
+@pytest.mark.parametrize("write", [write_text, write_binary])
+def test_rows_of_records_that_lie_apart(tmp_path, monkeypatch, hot, write):
+    """Of all kinds, in the order of the file, and the rows stay as they are when the next block is read."""
+    monkeypatch.setattr("w2v_embed.readers.opened._LEAST_NUMBERS", 1)
+    monkeypatch.setattr("w2v_embed.readers.opened.threads_for", lambda size: 2)
+    rng = np.random.default_rng(0)
+    words = [f"w{k}" for k in range(300)] + [
+        "中国",
+        "a" * 300,
+        *(["New York", "New  York"] if write is write_text else []),
+    ]
+    rows = dict(zip(words, rng.normal(size=(len(words), 3)).astype(np.float32).tolist()))
+    path = write(tmp_path / "v", rows)
+    others = [words[k] for k in rng.permutation(len(words))[:150]] + ["not there", "a" * 300]
+    others = list(dict.fromkeys(others))
+    with Opened(path, ["nothing"], candidates=set) as file:
+        file.run(Kept(), log=False)
+        sink = Kept()
+        file.go_back(others, sink)
+    there = [word for word in words if word in others]
+    assert [others[k] for k in np.concatenate(sink.targets).tolist()] == there
+    assert len(sink.rows) > 3
+    assert same_bits(np.concatenate(sink.rows), np.array([rows[word] for word in there], np.float32))

@@ -1,0 +1,209 @@
+"""A matrix with the vocabulary that it belongs to, and where each row came from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..parts import OOV, ORIGINS, UNUSED, check_told, checked, exact_words
+from ..readers.damage import DamageReport
+from ..shown import plain_errors
+from .coverage import Coverage
+from .fallbacks import Derivation
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._types import Bools, Counts, Floats, StrPath
+    from ..parts import Codes, Label
+
+
+class EmbeddingMatrix:
+    """An embedding matrix with the vocabulary that it belongs to, and where each row came from.
+
+    `build_matrix` makes it; `np.asarray(em)` is the matrix. It is a source for `build_matrix`, too: of the words that have a
+    vector of their own, not of those whose rows were lent by others, made of n-grams, or made up.
+
+    Args:
+        matrix: array `(rows, dim)`.
+        word_index: dict word → id, each id from 0 on and another one.
+        origins: for each row 0 (unused), 1 (padding), 2 (oov), or 3 and on: the first source and on. None: every word has its
+            row from the one source, except where it is padding.
+        sources: names, or pairs (name, fallback or None); none given and no origins: the source is called "unnamed".
+        derived: dict word → `Derivation`, or a callable that makes it.
+        suggestions: dict fallback → list of words.
+        padding_row: 0, or None.
+        damage: list of `DamageReport`.
+
+    Attributes:
+        matrix: array `(rows, dim)`; row i is the vector of the word with id i.
+        word_index: dict word → id.
+        origins: int32 array `(rows,)`: 0 (unused), 1 (padding), 2 (oov), or 3 and on: the first of `sources` and on.
+        sources: tuple of pairs: the name of a source, and the fallback that found rows in it, or None.
+        suggestions: dict fallback that was not used → list of the missing words that it would find.
+        padding_row: 0 where row 0 is padding (all zeros), None where id 0 is a word.
+        provenance: array `(rows,)` of str: the source of each row ("glove.txt", or "glove.txt (lower)" where a fallback found
+            it), or "padding", "oov", or "unused" where no word has the id.
+        derived: dict word → `Derivation`: by which fallback, and from the rows of which words, the word got its row.
+        oov_rows: array of the ids of words without a vector.
+        coverage: the `Coverage`.
+        damage: `DamageReport`s of the files that were read, or an empty list.
+
+    Raises:
+        ValueError: the parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        matrix: npt.ArrayLike,
+        word_index: Mapping[str, int],
+        *,
+        origins: npt.ArrayLike | None = None,
+        sources: Iterable[str | Sequence[str | None]] = (),
+        derived: Mapping[str, Derivation] | Callable[[], dict[str, Derivation]] | None = None,
+        suggestions: Mapping[str, list[str]] | None = None,
+        padding_row: int | None = None,
+        damage: Iterable[DamageReport] = (),
+    ) -> None:
+        self.matrix: Floats = np.asarray(matrix)
+        if self.matrix.ndim != 2:
+            raise ValueError(f"expected a matrix (rows, dim), received an array of shape {self.matrix.shape}")
+        self.word_index: dict[str, int]
+        self.origins: Codes
+        self.sources: tuple[Label, ...]
+        self.padding_row: int | None
+        self.word_index, self.origins, self.sources, self.padding_row = checked(
+            len(self.matrix), word_index, origins, sources, padding_row
+        )
+        self.damage: list[DamageReport] = list(damage)
+        self.suggestions: dict[str, list[str]] = dict(suggestions or {})
+        self._derived = derived if callable(derived) else partial(dict, derived or {})
+        told = {} if callable(derived) else self._derived()
+        check_told(self.word_index, self.origins, told, self.suggestions)
+        for name, values, kind in (("derived", told.values(), Derivation), ("damage", self.damage, DamageReport)):
+            if wrong := [value for value in values if not isinstance(value, kind)]:
+                raise ValueError(f"{name} must hold {kind.__name__}s, received {wrong[0]!r}")
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        if copy is None:  # NumPy 1 knows no None there
+            return np.asarray(self.matrix, dtype=dtype)
+        return np.array(self.matrix, dtype=dtype, copy=copy)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, dim)"""
+        rows, dim = self.matrix.shape
+        return rows, dim
+
+    @property
+    def vector_size(self) -> int:
+        """Numbers a word."""
+        return self.matrix.shape[1]
+
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        return exact_words(self.word_index, self.origins, self.sources)
+
+    def vectors_for(self, words: Sequence[str]) -> tuple[Floats, Bools]:
+        """The rows of words that have a vector of their own: (array `(len(words), dim)`, bool array `(len(words),)`)."""
+        numbers = np.fromiter((self._exact.get(word, -1) for word in words), np.int64, len(words))
+        found = numbers >= 0
+        rows = np.zeros((len(words), self.vector_size), self.matrix.dtype)
+        rows[found] = self.matrix[numbers[found]]
+        return rows, found
+
+    @property
+    def provenance(self) -> npt.NDArray[np.object_]:
+        return np.array([*ORIGINS, *map(_label, self.sources)], object)[self.origins]
+
+    @property
+    def oov_rows(self) -> npt.NDArray[np.int64]:
+        return np.flatnonzero(self.origins == OOV)
+
+    @cached_property
+    def derived(self) -> dict[str, Derivation]:
+        return self._derived()
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        origins = self.origins.tolist()
+        labels = [*ORIGINS, *map(_label, self.sources)]
+        found: list[str] = []
+        missing: list[str] = []
+        sources: dict[str, str] = {}
+        for word, index in self.word_index.items():
+            if origins[index] > OOV:
+                found.append(word)
+                sources[word] = labels[origins[index]]
+            elif origins[index] == OOV:
+                missing.append(word)
+        unused = int((self.origins == UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
+        return Coverage(found, missing, sources, self.derived, self.suggestions, unused)
+
+    @plain_errors
+    def save(self, path: StrPath) -> None:
+        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
+        from ..store import save
+
+        save(self, path)
+
+    @classmethod
+    @plain_errors
+    def load(cls, path: StrPath) -> EmbeddingMatrix:
+        """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
+        from ..store import load
+
+        return load(path, cls._from_stored)
+
+    @classmethod
+    def _from_stored(cls, matrix: npt.ArrayLike, fields: dict[str, Any]) -> EmbeddingMatrix:
+        if not fields:
+            matrix = np.asarray(matrix)
+            return cls(matrix, {}, padding_row=0 if len(matrix) and not matrix[0].any() else None)
+        derived = {word: Derivation(how, tuple(words)) for word, (how, words) in fields.pop("derived").items()}
+        damage = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields.pop("damage")]
+        return cls(matrix, fields.pop("word_index"), derived=derived, damage=damage, **fields)
+
+    @plain_errors
+    def write_report(self, path: StrPath, *, counts: Counts | None = None, title: str | None = None) -> None:
+        """Write the coverage as one self-contained HTML page with pictures.
+
+        Args:
+            path: .html file to write.
+            counts: how often each word occurs, as for `Coverage.weighted_rate`.
+            title: heading of the page.
+
+        Raises:
+            ImportError: the libraries that draw are not installed.
+        """
+        from ..reports.report import write_report
+
+        write_report(self, path, counts=counts, title=title)
+
+    @plain_errors
+    def export_projector(self, folder: StrPath, *, counts: Counts | None = None, limit: int | None = 10_000) -> None:
+        """Write `tensors.tsv`, `metadata.tsv` and `projector_config.pbtxt`, for TensorBoard's embedding projector.
+
+        Args:
+            folder: where to; made if it is not there.
+            counts: how often each word occurs: the most frequent come first, and the labels tell it.
+            limit: how many words, in the order of counts or ids; None for all.
+        """
+        from ..reports.projector import export
+
+        export(self, folder, counts=counts, limit=limit)
+
+    def __repr__(self) -> str:
+        rows, dim = self.matrix.shape
+        return (
+            f"EmbeddingMatrix({rows} × {dim}, {self.matrix.dtype}, padding_row={self.padding_row}, {self.coverage!r})"
+        )
+
+
+def _label(source: Label) -> str:
+    name, fallback = source
+    return f"{name} ({fallback})" if fallback else name

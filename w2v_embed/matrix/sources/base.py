@@ -1,0 +1,78 @@
+"""What sources of this package have in common, beside the `Source` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...readers.damage import DamageReport
+
+if TYPE_CHECKING:
+    from ..._types import Bools, Floats, Ids
+    from ...readers.ngrams import NGrams
+
+
+class BaseSource:
+    """A source that says which words it has and lends rows, and so fills a matrix.
+
+    A user's own source may have `report`, `ngrams()` and `close()`, too, and `word_keys()`: list of int64 arrays, the keys (see
+    `readers.scan.keys`) of all words that it can lend, which spares asking it for each with `has`.
+
+    Attributes:
+        name, dim: see `Source`.
+        report: the `DamageReport` of what was wrong.
+        has_ngrams: whether `ngrams()` makes rows for other words.
+        held: words whose rows are kept for `lend`, so that later sources need not keep theirs.
+    """
+
+    has_ngrams: bool = False
+    held: Collection[str] = ()
+
+    def __init__(self, name: str, dim: int, report: DamageReport) -> None:
+        self.name: str = name
+        self.dim: int = dim
+        self.report: DamageReport = report
+
+    def fill(
+        self,
+        words: Sequence[str],
+        matrix: Floats,
+        places: Ids,
+        candidates: Callable[[Sequence[str]], Collection[str]] | None = None,
+    ) -> Bools:
+        """Write the rows of those of `words` that it has into `matrix`, see `Source`."""
+        found = np.zeros(len(words), np.bool_)
+        for numbers, rows in self._rows_of(words):
+            matrix[places[numbers]] = rows
+            found[numbers] = True
+        return found
+
+    def has(self, words: Sequence[str]) -> Bools:
+        """Which of `words` it can lend, see `Source`."""
+        raise NotImplementedError
+
+    def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
+        """The rows of those of `words` that it has, see `Source`."""
+        raise NotImplementedError
+
+    def _rows_of(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
+        """As `lend`, for rows that are asked for once."""
+        return self.lend(words)
+
+    def ngrams(self) -> NGrams | None:
+        """What makes rows for words that it does not have."""
+        return None
+
+    def close(self) -> None:
+        """It is needed no more."""
+
+    def _finite(self, words, numbers, rows):
+        """(numbers, rows) without the rows that are not finite, which are reported."""
+        good = np.isfinite(rows).all(axis=1)
+        if good.all():
+            return numbers, rows
+        for k in numbers[~good].tolist():
+            self.report.add("not finite", "expected finite numbers in its vector", f"word {words[k]!r}")
+        return numbers[good], rows[good]

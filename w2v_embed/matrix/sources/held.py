@@ -1,0 +1,39 @@
+"""Rows that lie in memory, by their words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...readers.damage import DamageReport
+from ..blocks import blocks_of
+from .base import BaseSource
+
+if TYPE_CHECKING:
+    from ..._types import Bools, Floats, Ids
+
+
+class HeldRows(BaseSource):
+    """Rows in memory.
+
+    Args:
+        name: of the source.
+        row_of: dict word → its row.
+        rows: array `(rows, dim)`.
+        report: the `DamageReport` for rows that are not finite.
+    """
+
+    def __init__(self, name: str, row_of: Mapping[str, int], rows: Floats, report: DamageReport) -> None:
+        super().__init__(name, rows.shape[1], report)
+        self._row_of, self._rows = row_of, rows
+
+    def has(self, words: Sequence[str]) -> Bools:
+        return np.fromiter((word in self._row_of for word in words), np.bool_, len(words))
+
+    def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
+        rows = np.fromiter((self._row_of.get(word, -1) for word in words), np.int64, len(words))
+        numbers = np.flatnonzero(rows >= 0)
+        for some in blocks_of(len(numbers), self.dim):
+            yield self._finite(words, numbers[some], self._rows[rows[numbers[some]]])

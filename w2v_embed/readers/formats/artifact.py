@@ -1,0 +1,69 @@
+"""What `EmbeddingMatrix.save` writes, as a source of vectors; `store` has the layout.
+
+    .safetensors  u64 length of a JSON header, the header, rows × dim floats
+    .npz          a zip archive of matrix.npy and metadata.npy, neither compressed
+
+Its words are those that had a vector of their own when it was built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..tables import table_of
+from .base import Beginning, Format, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ..._types import Floats
+
+
+class _Artifact(Format):
+    def open(self, file: Beginning) -> Layout:
+        from ...store import read_vectors
+
+        path, packed = file.path, file.source.compression
+        if packed:
+            raise ValueError(
+                f"{path} is a {self.name} file packed with {packed}, which only word2vec's formats and fastText's may be. "
+                "Unpack it first."
+            )
+        words, ids, rows = read_vectors(path, self.name, file.source.file)
+        if not words:
+            raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
+        return table_of(words, rows, ids)
+
+
+class Safetensors(_Artifact):
+    """A matrix as .safetensors, in which word i has the id i where `convert` writes it."""
+
+    name: str = "safetensors"
+    suffixes: tuple[str, ...] = (".safetensors",)
+
+    def recognises(self, head: bytes) -> bool:
+        return head[4:9] == b"\0\0\0\0{"
+
+    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+        from ...parts import FIRST_SOURCE
+        from ...store import checksum_of, metadata_of, safetensors_header
+
+        shape = len(words), dim
+        word_index = {word: k for k, word in enumerate(words)}
+        metadata = metadata_of(word_index, [FIRST_SOURCE] * len(words), [(source, None)], None)
+        metadata["checksum"] = checksum_of(metadata, shape, np.float32, crc)
+        return safetensors_header(shape, np.float32, metadata)
+
+    def rows(self, words: Sequence[str], vectors: Floats) -> bytes:
+        return np.asarray(vectors, "<f4").tobytes()
+
+
+class Npz(_Artifact):
+    """A matrix as .npz."""
+
+    name: str = "npz"
+
+    def recognises(self, head: bytes) -> bool:
+        return head.startswith(b"PK\3\4")  # `Source` lets no other zip archive pass

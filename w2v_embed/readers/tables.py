@@ -1,0 +1,136 @@
+"""Vectors that come as a table with its words, not as a stream: fastText's .bin, gensim's own files, and our artifacts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from .blocks import Block
+from .damage import Damage, Damages
+from .formats.base import Layout
+from .ngrams import NGrams
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._types import Floats, Ids
+
+_ROWS = 4096  # a block
+
+
+class Rows(Protocol):
+    """What gives rows when it is sliced: an array, or one that is still in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice, /) -> Floats: ...
+
+
+class TableReader:
+    """A table → blocks, as the other readers give them.
+
+    Args:
+        words: list of str, in the order of the rows.
+        rows: what gives rows when it is sliced; its `shape` is (rows, dim).
+        wanted: list of the words that are looked for, or None for all.
+        ids: for each word its row in the file, ascending; None where row i is that of word i.
+        count: how many rows the file has, where `rows` are those of `words` alone.
+        odd: dict row in the file → the `Damage` that it has.
+        kv: the object that the table was taken from, or None: gensim's, or `FastTextVectors`.
+    """
+
+    unit: str = "row"
+    has_bytes: bool = False  # places are told without the byte
+    first_record: int = 1
+    least_bytes: int = 4
+
+    def __init__(
+        self,
+        words: list[str],
+        rows: Rows,
+        wanted: Sequence[str] | None,
+        ids: Sequence[int] | Ids | None = None,
+        *,
+        count: int | None = None,
+        odd: dict[int, Damage] | None = None,
+        kv: Any = None,
+    ) -> None:
+        self.words: list[str] = words
+        self.rows: Rows = rows
+        self.kv: Any = kv
+        self.dim: int = int(rows.shape[1])
+        self.ids: Ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
+        self._target_of = None if wanted is None else {word: k for k, word in enumerate(wanted)}
+        self._next, self._odd = 0, odd or {}
+        self._count, self._alone = (rows.shape[0], False) if count is None else (count, True)
+
+    def scratch(self) -> _Span:
+        """Nothing: the rows lie there already."""
+        return _Span()
+
+    def fill(self, span: _Span) -> bool:
+        """The next rows."""
+        span.begin, span.stop = self._next, min(self._next + _ROWS, self._count)
+        self._next = span.stop
+        return span.stop > span.begin
+
+    def read(self, span: _Span) -> Block:
+        """The block of these rows."""
+        first, last = np.searchsorted(self.ids, (span.begin, span.stop))
+        names = self.words[first:last]
+        targets = np.zeros(len(names), np.int64)
+        keep = np.arange(len(names))
+        if self._target_of is not None:
+            targets = np.array([self._target_of.get(name, -1) for name in names], np.int64)
+            keep = np.flatnonzero(targets >= 0)
+        where = (self.ids[first:last] - span.begin)[keep]
+        with np.errstate(over="ignore"):
+            if self._alone:
+                rows = self.rows[first:last][keep].astype(np.float32)
+            else:
+                rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
+        finite = np.asarray(np.isfinite(rows).all(axis=1))
+        damage = Damages()
+        for row, wrong in self._odd.items():
+            if span.begin <= row < span.stop:
+                damage.add(replace(wrong, record=row - span.begin))
+        good = []
+        for k, name in enumerate(keep.tolist()):
+            if not finite[k]:
+                message = (
+                    f"expected finite numbers in the vector of {names[name]!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
+                )
+                damage.add(Damage("not finite", message, int(where[k])))
+            elif names[name] == "":
+                damage.add(Damage("empty word", "expected a word, got ''", int(where[k])))
+            else:
+                good.append(k)
+        words = None if self._target_of is not None else [names[keep[k]] for k in good]
+        where = where[good]
+        return Block(
+            span.begin,
+            span.stop - span.begin,
+            0,
+            where,
+            np.zeros_like(where),
+            targets[keep][good],
+            words,
+            rows[good],
+            damage,
+        )
+
+
+class _Span:
+    begin = stop = 0
+
+
+def table_of(words: list[str], rows: Rows, ids: Sequence[int] | None = None, *, kv: Any = None) -> Layout:
+    """The layout of a file whose words and rows are there; see `TableReader`."""
+    return Layout(
+        int(rows.shape[1]),
+        table=lambda wanted: TableReader(words, rows, wanted, ids, kv=kv),
+        ngrams=NGrams.of(kv) is not None,
+    )
