@@ -98,6 +98,12 @@ EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
 
+# The layers: which rows are trained, how rows get into a layer, what is done with positions.
+TrainRows: TypeAlias = Literal["all", "oov"]
+Via: TypeAlias = Literal["weights", "constant"]
+PositionMode: TypeAlias = Literal["expand", "add", "concat"]
+RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
+
 # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
 # unknown, of an encoder.
 Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
@@ -112,6 +118,16 @@ class Tallies(Protocol):
 
 # How often each word occurs: word → count, or a file of counts or of text.
 Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
+
+
+class SupportsArray(Protocol):
+    """Whatever NumPy makes an array of: an `EmbeddingMatrix`, and every kind of array."""
+
+    def __array__(self) -> npt.NDArray[Any]: ...
+
+
+# Rows (rows, dim); Keras' own layers take a list of one array.
+Table: TypeAlias = "SupportsArray | Sequence[SupportsArray | Sequence[float]]"
 
 
 @runtime_checkable
