@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Bools: TypeAlias = npt.NDArray[np.bool_]
     Bytes: TypeAlias = npt.NDArray[np.uint8]
 
+    Dtype: TypeAlias = "DtypeName | np.dtype[np.floating[Any]] | type[np.floating[Any]]"
+
     class Report(Protocol):
         """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
 
