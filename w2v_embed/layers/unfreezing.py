@@ -82,6 +82,10 @@ class UnfreezeEmbedding(keras.callbacks.Callback):
     def get_config(self) -> Config:
         return {name: getattr(self, name) for name in ("epoch", "train_rows", "layer", "learning_rate")}
 
+    @classmethod
+    def from_config(cls, config: Config) -> UnfreezeEmbedding:
+        return cls(**config)
+
     def _layers(self) -> list[PretrainedEmbedding]:
         layers = [layer for layer in pretrained_layers(self.model) if self.layer is None or layer.name == self.layer]
         if not layers:
