@@ -137,6 +137,8 @@ class Source(Protocol):
     It is asked once to `fill` the rows of the words that are wanted; then, for words that it does not have, fallbacks ask which
     other words it has (`has`), and for the rows of some of these (`lend`). Making a source reads no whole file.
 
+    What it says is checked. It may have `close()`, `report`, `ngrams()` and `word_keys()`, too: see docs/coverage.md.
+
     Attributes:
         name: as coverage and provenance call it.
         dim: numbers a word.
