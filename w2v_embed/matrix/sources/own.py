@@ -16,7 +16,7 @@ from ..blocks import blocks_of
 from .base import BaseSource
 
 if TYPE_CHECKING:
-    from ..._types import Bools, Floats, Ids, Source
+    from ..._types import Bools, Floats, Ids, OnError, Source
     from ...readers.ngrams import NGrams
 
 
@@ -29,7 +29,7 @@ class OwnSource(BaseSource):
         on_error: as for `build_matrix`.
     """
 
-    def __init__(self, source: Source, on_error: str) -> None:
+    def __init__(self, source: Source, on_error: OnError) -> None:
         kind = type(source).__name__
         if not isinstance(source.name, str) or not source.name:
             raise ValueError(f"{kind}.name must be a text that is not empty, received {quoted(source.name)}")
