@@ -41,7 +41,7 @@ def lock(file: int) -> bool:
             import msvcrt
 
             os.lseek(file, 1 << 62, os.SEEK_SET)  # far behind the content: what is locked can be read by nobody else
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
             os.lseek(file, 0, os.SEEK_SET)
     except (BlockingIOError, PermissionError):
         return False
