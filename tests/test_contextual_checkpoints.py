@@ -124,7 +124,7 @@ def test_a_missing_shard(folder):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "expected JSON, got Expecting property name"),
+        ("{", r"line 1: not JSON \(Expecting property name"),
         ("{}", "expected JSON with a `weight_map` of tensor to file, got None"),
         ('{"weight_map": {"a": 1}}', r"expected JSON with a `weight_map` .* got {'a': 1}"),
         ('{"weight_map": {"a": "../x.safetensors"}}', "got '../x.safetensors'"),
@@ -133,7 +133,7 @@ def test_a_missing_shard(folder):
 def test_a_broken_index(folder, text, words):
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"model\.safetensors\.index\.json: .*{words}"):
+    with pytest.raises(ValueError, match=rf"model\.safetensors\.index\.json.*{words}"):
         load(folder)
 
 
@@ -337,7 +337,7 @@ def test_a_cut_safetensors_file(folder, keep):
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        (b"no JSON!", r"model\.safetensors: the header: expected JSON, got Expecting value"),
+        (b"no JSON!", r"model\.safetensors: the header, line 1: not JSON \(Expecting value"),
         (b'{"a": {"dtype": "F8", "shape": [1], "data_offsets": [0, 1]}}', "tensor 'a' has dtype 'F8'; known are F64"),
         (
             b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
@@ -398,27 +398,33 @@ def test_no_weights_and_no_configuration(folder):
 @pytest.mark.parametrize("text", ["{", "", "[]", "\x00"])
 def test_a_broken_configuration(folder, text):
     (folder / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=r"config\.json: expected (a )?JSON"):
+    with pytest.raises(ValueError, match=r"config\.json(, line 1: not JSON|: expected a JSON object)"):
         load(folder)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"hidden_act": "swish"}, r"hidden_act 'swish' \(.*config\.json: hidden_act\) is unknown; known are 'gelu', "),
-        ({"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key' is not supported"),
-        ({"is_decoder": True}, "is_decoder = True is not supported; known are None, False"),
-        ({"model_type": "roberta"}, "model_type 'roberta' is not supported; known are 'bert', 'nezha', 'xlnet'"),
+        (
+            {"hidden_act": "swish"},
+            r'hidden_act \(.*config\.json: hidden_act\) must be "gelu", .* or "relu", received .swish.',
+        ),
+        (
+            {"position_embedding_type": "relative_key"},
+            "position_embedding_type must be None or 'absolute', received 'relative_key'",
+        ),
+        ({"is_decoder": True}, "is_decoder must be None or False, received True"),
+        ({"model_type": "roberta"}, 'model_type must be "bert", "nezha" or "xlnet", received \'roberta\''),
         ({"vocab_size": "absent"}, r"config\.json has no vocab_size"),
         ({"hidden_size": "absent"}, r"config\.json has no hidden_size"),
-        ({"num_hidden_layers": "3"}, "num_hidden_layers should be of type int, got '3'"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers should be 1 or more, got 0"),
-        ({"num_attention_heads": 5}, "hidden_size 32 is no multiple of num_attention_heads 5"),
-        ({"layer_norm_eps": "small"}, "layer_norm_eps should be of type float, got 'small'"),
-        ({"vocab_size": 52}, r"'embeddings\.word_embeddings\.weight' should have shape \(52, 32\).* has \(51, 32\)"),
+        ({"num_hidden_layers": "3"}, "num_hidden_layers must be of type int, received '3'"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers must be from 1 to 16,777,216, received 0"),
+        ({"num_attention_heads": 5}, "hidden_size must be a multiple of num_attention_heads, 5, received 32"),
+        ({"layer_norm_eps": "small"}, "layer_norm_eps must be of type float, received 'small'"),
+        ({"vocab_size": 52}, r"'embeddings\.word_embeddings\.weight' must have shape \(52, 32\).* of shape \(51, 32\)"),
         ({"num_hidden_layers": 4}, r"no tensor 'encoder\.layer\.3\.attention\.self\.query\.weight'"),
         ({"num_hidden_layers": 2}, r"tensor 'encoder\.layer\.2\.\S+' belongs to the encoder and has no place"),
-        ({"intermediate_size": 63}, r"'encoder\.layer\.0\.intermediate\.dense\.weight' should have shape \(63, 32\)"),
+        ({"intermediate_size": 63}, r"'encoder\.layer\.0\.intermediate\.dense\.weight' must have shape \(63, 32\)"),
         ({"model_type": "nezha"}, r"'embeddings\.position_embeddings\.weight' belongs to the encoder"),
     ],
 )
@@ -431,12 +437,12 @@ def test_settings_that_do_not_fit(folder, settings, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"bi_data": True}, "bi_data = True is not supported"),
-        ({"same_length": True}, "same_length = True is not supported"),
-        ({"reuse_len": 3}, "reuse_len = 3 is not supported; known are None, 0, -1"),
-        ({"attn_type": "both"}, r"attention_type \(.*config\.json: attn_type\) must be one of 'bi', 'uni', got 'both'"),
-        ({"ff_activation": "mish"}, r"hidden_act 'mish' \(.*ff_activation\) is unknown"),
-        ({"clamp_len": "far"}, "clamp_len should be of type int, got 'far'"),
+        ({"bi_data": True}, "bi_data must be None or False, received True"),
+        ({"same_length": True}, "same_length must be None or False, received True"),
+        ({"reuse_len": 3}, "reuse_len must be None or 0 or -1, received 3"),
+        ({"attn_type": "both"}, r"attention_type \(.*config\.json: attn_type\) must be .bi. or .uni., received 'both'"),
+        ({"ff_activation": "mish"}, r"hidden_act \(.*config\.json: ff_activation\) must be .*, received 'mish'"),
+        ({"clamp_len": "far"}, "clamp_len must be of type int, received 'far'"),
         ({"vocab_size": "absent"}, "has no vocab_size"),
     ],
 )
@@ -451,24 +457,34 @@ def test_shared_biases_are_checked_against_untie_r(tmp_path):
     folder = Path(shutil.copytree(REFERENCE / "keras_xlnet_empty", tmp_path / "model"))
     config = json.loads((folder / "xlnet_config.json").read_text())
     (folder / "xlnet_config.json").write_text(json.dumps({**config, "untie_r": True}))
-    with pytest.raises(ValueError, match=r"'model/transformer/r_w_bias' should have shape \(2, 2, 3\).* has \(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"'model/transformer/r_w_bias' must have shape \(2, 2, 3\).* of shape \(2, 3\)"
+    ):
         load(folder)
 
 
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"hidden_act": "elu"}, r"hidden_act 'elu' \(the argument\) is unknown"),
-        ({"attention_type": "uni"}, "attention_type='uni' is for XLNet; .* of type bert"),
-        ({"max_relative_position": 8}, "max_relative_position=8 is for NEZHA; .* a BERT"),
+        ({"hidden_act": "elu"}, r"hidden_act \(the argument\) must be .*, received 'elu'"),
+        (
+            {"attention_type": "uni"},
+            "attention_type must be None for BERT, as .*config.json says, received 'uni': it is for XLNet",
+        ),
+        (
+            {"max_relative_position": 8},
+            "max_relative_position must be None for BERT, as .*config.json says, received 8: it is for NEZHA",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit(folder, keywords, words):
     with pytest.raises(ValueError, match=words):
         load(folder, **keywords)
-    with pytest.raises(ValueError, match=r"max_relative_position=8 is for NEZHA; .* XLNet"):
+    with pytest.raises(
+        ValueError, match=r"max_relative_position must be None for XLNet, as .* received 8: it is for NEZHA"
+    ):
         load(REFERENCE / "xlnet_hf", max_relative_position=8)
-    with pytest.raises(ValueError, match="max_relative_position should be 1 or more, got -3"):
+    with pytest.raises(ValueError, match="max_relative_position must be from 1 to 16,777,216, received -3"):
         load(REFERENCE / "nezha_hf", max_relative_position=-3)
 
 

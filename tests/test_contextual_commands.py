@@ -44,11 +44,11 @@ def test_encode_passes_its_options_on(texts, tmp_path, capsys):
 
 
 def test_what_another_run_writes_is_not_called_ours(texts, tmp_path, capsys, monkeypatch):
-    def taken(file, part):
-        part.write_bytes(b"rows of another run")
+    def taken(file):
+        (tmp_path / "v.npy.part").write_bytes(b"rows of another run")
         return False
 
-    monkeypatch.setattr(stream, "_lock", taken)
+    monkeypatch.setattr(stream, "lock", taken)
     assert main(["encode", BERT, texts, "-o", str(tmp_path / "v.npy")]) == 1
     told = capsys.readouterr().err
     assert "v.npy.part is being written by another run" in told
@@ -76,7 +76,7 @@ def test_similar_whitens(texts, capsys):
     [
         (["encode", BERT, "absent.txt", "-o", "v.npy"], "absent.txt: No such file or directory"),
         (["encode", "absent/model", "TEXTS", "-o", "v.npy"], "absent/model is neither a folder nor the prefix"),
-        (["similar", BERT, "king", "TEXTS", "--whiten", "5"], "5 columns need more than 5 vectors"),
+        (["similar", BERT, "king", "TEXTS", "--whiten", "5"], "vectors must be more than 5, as many as columns"),
     ],
 )
 def test_mistakes_are_told(arguments, words, texts, tmp_path, monkeypatch, capsys):

@@ -14,7 +14,7 @@ import pytest
 from keras import ops
 
 from w2v_embed import build_matrix, embedding_layer
-from w2v_embed.contextual import ContextualEncoder, cosine, fit_pca, fit_whitening, stream
+from w2v_embed.contextual import ContextualEncoder, cosine, fit_pca, fit_whitening, keras_bert_layers, stream
 from w2v_embed.contextual.batching import windows
 
 pytestmark = pytest.mark.keras
@@ -116,14 +116,20 @@ def test_numbering_of_keras_bert(bert):
     texts = TEXTS[:2]
     for number, index in ((1, 0), (4, 3), (3, -2)):
         np.testing.assert_array_equal(
-            bert.encode(texts, keras_bert_layers=[number]), bert.encode(texts, layers=index), err_msg=str(number)
+            bert.encode(texts, layers=keras_bert_layers(number)), bert.encode(texts, layers=index), err_msg=str(number)
         )
     np.testing.assert_array_equal(
-        bert.encode(texts, keras_bert_layers=[4, 1], merge="concat"), bert.encode(texts, layers=[3, 0], merge="concat")
+        bert.encode(texts, layers=keras_bert_layers([4, 1]), merge="concat"),
+        bert.encode(texts, layers=[3, 0], merge="concat"),
     )
-    for number in (0, 5, -1):
-        with pytest.raises(ValueError, match=f"keras_bert_layers should be whole numbers from 1 to 4, got {number}"):
-            bert.encode(texts, keras_bert_layers=[number])
+    assert keras_bert_layers(np.arange(1, 4)) == [0, 1, 2]
+    for number in (0, -1, True, 1.0, "1"):
+        with pytest.raises(ValueError, match=f"numbers must be a whole number from 1 on, received {number!r}"):
+            keras_bert_layers([number])
+    with pytest.raises(ValueError, match="numbers must be a number or a list of numbers, received an empty list"):
+        keras_bert_layers([])
+    with pytest.raises(ValueError, match="layers must be a whole number from -4 to 3, received 4"):
+        bert.encode(texts, layers=keras_bert_layers([5]))
 
 
 def test_order_and_batches_do_not_matter(encoder):
@@ -213,23 +219,23 @@ def test_texts_need_a_vocabulary(tmp_path, bert):
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"layers": 4}, "layers should be whole numbers from -4 to 3, got 4"),
-        ({"layers": [-5]}, "layers should be whole numbers from -4 to 3, got -5"),
-        ({"layers": [1.0]}, r"layers should be whole numbers from -4 to 3, got 1\.0"),
-        ({"layers": True}, "layers should be whole numbers from -4 to 3, got True"),
-        ({"layers": []}, "layers is empty"),
+        ({"layers": 4}, "layers must be a whole number from -4 to 3, received 4"),
+        ({"layers": [-5]}, "layers must be a whole number from -4 to 3, received -5"),
+        ({"layers": [1.0]}, r"layers must be a whole number from -4 to 3, received 1\.0"),
+        ({"layers": True}, "layers must be a whole number from -4 to 3, received True"),
+        ({"layers": []}, "layers must be a number or a list of numbers, received an empty list"),
         (
             {"merge": "add"},
-            "merge should be one of sum, mean, concat, last, first_last, or a weight a layer, got 'add'",
+            'merge must be "sum", "mean", "concat", "last", "first_last" or a weight for each layer, received .add.',
         ),
-        ({"merge": [1.0, 2.0]}, r"one finite weight for each of 1 layers, got \[1\.0, 2\.0\]"),
-        ({"pooling": "average"}, "pooling should be one of mean, max, mean_max, cls, idf, got 'average'"),
-        ({"pooling": "idf"}, "pooling 'idf' and idf= go together, got pooling='idf' and idf=None"),
-        ({"pooling": "idf", "idf": [1.0]}, r"idf should hold 51 finite weights, .* got shape \(1,\)"),
-        ({"batch_size": 0}, "batch_size should be a whole number, 1 or more, got 0"),
-        ({"max_length": 2}, "max_length should be more than the 2 special tokens, got 2"),
-        ({"max_length": 41}, "max_length is 41, the model's max_position_embeddings is 40"),
-        ({"stride": 39}, "stride should be from 1 to 38, the tokens of a window, got 39"),
+        ({"merge": [1.0, 2.0]}, r"one finite weight for each of 1 layers, received \[1\.0, 2\.0\]"),
+        ({"pooling": "average"}, 'pooling must be "mean", "max", "mean_max", "cls" or "idf", received .average.'),
+        ({"pooling": "idf"}, 'idf must be an array with pooling "idf", received None'),
+        ({"pooling": "idf", "idf": [1.0]}, r"idf must have 51 finite weights, .* received shape \(1,\)"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 on, received 0"),
+        ({"max_length": 2}, "max_length must be None or a whole number from 3 to 40, received 2"),
+        ({"max_length": 41}, "max_length must be None or a whole number from 3 to 40, received 41"),
+        ({"stride": 39}, "stride must be None or a whole number from 1 to 38, received 39"),
     ],
 )
 def test_wrong_arguments_are_named(bert, keywords, words):
@@ -238,16 +244,18 @@ def test_wrong_arguments_are_named(bert, keywords, words):
 
 
 def test_wrong_texts_are_named(bert, xlnet):
-    with pytest.raises(TypeError, match="texts should be an iterable of strings, got 'king': wrap a single text"):
+    with pytest.raises(
+        TypeError, match="texts must be an iterable of strings, received 'king'. Put a single text into a list"
+    ):
         bert.encode("king")
-    with pytest.raises(TypeError, match=r"progress should be True, None or a function of .*got 3"):
+    with pytest.raises(TypeError, match=r"progress must be None, True or a callable .*received 3"):
         bert.encode(["king"], progress=3)
     for encoder in (bert, xlnet):
-        with pytest.raises(TypeError, match="text 1 should be a string, got None"):
+        with pytest.raises(TypeError, match="text 1 must be a string, received None"):
             encoder.encode(["king", None])
         with pytest.raises(ValueError, match="text 1 cannot be written as UTF-8"):
             encoder.encode(["king", "\ud800"])
-    with pytest.raises(ValueError, match="stride=5 needs max_length"):
+    with pytest.raises(ValueError, match="stride must be None without max_length, received 5"):
         xlnet.encode(["king"], stride=5)
 
 
@@ -265,7 +273,7 @@ def test_output_goes_to_a_file(bert, tmp_path):
 
 
 def test_a_broken_run_goes_on(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr("w2v_embed.contextual.encoder._BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr("w2v_embed.contextual.inputs._BATCHES_AT_ONCE", 1)
     texts = TEXTS * 3
     file = tmp_path / "v.npy"
 
@@ -291,7 +299,7 @@ def test_a_broken_run_goes_on(bert, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["case", "configuration", "idf"])
 def test_a_run_with_another_tokenizer_is_refused(tmp_path, monkeypatch, change):
-    monkeypatch.setattr("w2v_embed.contextual.encoder._BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr("w2v_embed.contextual.inputs._BATCHES_AT_ONCE", 1)
     folder = Path(shutil.copytree(REFERENCE / "bert_hf", tmp_path / "bert"))
     options = {"output": tmp_path / "v.npy", "batch_size": 2}
     idf = np.ones(51)
@@ -316,7 +324,7 @@ def test_a_run_with_another_tokenizer_is_refused(tmp_path, monkeypatch, change):
 
 
 def test_a_part_that_lost_rows_is_refused(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr("w2v_embed.contextual.encoder._BATCHES_AT_ONCE", 1)
+    monkeypatch.setattr("w2v_embed.contextual.inputs._BATCHES_AT_ONCE", 1)
 
     def broken():
         yield from TEXTS[:4]
@@ -329,13 +337,10 @@ def test_a_part_that_lost_rows_is_refused(bert, tmp_path, monkeypatch):
         bert.encode(TEXTS, output=tmp_path / "v.npy")
 
 
-# Keras takes seconds to import and the writer needs none of it, so the process that dies loads the writer alone.
 KILLED = """
-import importlib.util, os, signal, sys
-spec = importlib.util.spec_from_file_location("stream", sys.argv[1])
-stream = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stream)
-writer = stream.NpyWriter(sys.argv[2], 2, {"layers": (1, 2)})
+import os, signal, sys
+from w2v_embed.contextual import stream
+writer = stream.NpyWriter(sys.argv[1], 2, {"layers": (1, 2)})
 writer.write(["a", "b"], [[1, 2], [3, 4]])
 writer.write(["c"], [[5, 6]])
 writer._file.write(b"half a row")
@@ -346,7 +351,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_killed_process_leaves_what_it_wrote(tmp_path):
     file = tmp_path / "v.npy"
-    died = subprocess.run([sys.executable, "-c", KILLED, stream.__file__, str(file)], timeout=60)
+    died = subprocess.run([sys.executable, "-c", KILLED, str(file)], timeout=60)
     assert died.returncode == -signal.SIGKILL
     with stream.NpyWriter(file, 2, {"layers": (1, 2)}) as writer:
         assert writer.rows == 3
@@ -395,11 +400,13 @@ def test_words_of_chinese(bert):
 
 
 def test_words_wrongly_given_are_named(bert):
-    with pytest.raises(TypeError, match="lists should be an iterable of lists of words, got the string 'king queen'"):
+    with pytest.raises(
+        TypeError, match="lists must be an iterable of lists of words, received the string 'king queen'"
+    ):
         bert.encode_words("king queen")
-    with pytest.raises(TypeError, match="expected a list of words, got the string 'king queen'"):
+    with pytest.raises(TypeError, match="words must be a list of words, received the string 'king queen'"):
         bert.encode_words(["king queen"])
-    with pytest.raises(TypeError, match="expected a list of words, got the string 'king'"):
+    with pytest.raises(TypeError, match="words must be a list of words, received the string 'king'"):
         bert.vectors_for("king")
 
 
@@ -448,10 +455,10 @@ def test_a_source_with_choices(bert):
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"mode": "static"}, "mode should be one of forward, table, got 'static'"),
-        ({"mode": "table", "layers": -1}, "mode 'table' reads the input table, it has no layers"),
-        ({"pca": 0}, "pca should be None or a whole number of columns, 1 or more, got 0"),
-        ({"pca": 33}, "pca should be at most 32, the width of the vectors, got 33"),
+        ({"mode": "static"}, 'mode must be "forward" or "table", received .static.'),
+        ({"mode": "table", "layers": -1}, 'mode "table" reads the input table: it has no layers'),
+        ({"pca": 0}, "pca must be None or a whole number from 1 to 32, received 0"),
+        ({"pca": 33}, "pca must be None or a whole number from 1 to 32, received 33"),
     ],
 )
 def test_wrong_choices_of_a_source_are_named(bert, keywords, words):
@@ -488,13 +495,15 @@ def test_whitening_spreads_the_cosines(bert):
 def test_wrong_vectors_for_a_fit_are_named():
     rows = np.random.default_rng(0).normal(size=(5, 8))
     for fit in (fit_pca, fit_whitening):
-        with pytest.raises(ValueError, match="5 columns need more than 5 vectors to be fitted to, got 5"):
+        with pytest.raises(ValueError, match="vectors must be more than 5, as many as columns .*, received 5"):
             fit(rows, 5)
-        with pytest.raises(ValueError, match=r"dim should be a whole number from 1 to 8, the width .* got 9"):
+        with pytest.raises(ValueError, match=r"dim must be a whole number from 1 to 8, received 9"):
             fit(rows, 9)
-        with pytest.raises(ValueError, match=r"vectors should have shape \(n, width\), got \(8,\)"):
+        with pytest.raises(ValueError, match=r"vectors must have shape \(n, width\), received \(8,\)"):
             fit(rows[0], 1)
-        with pytest.raises(ValueError, match="vary in 1 directions only: pass dim=1 or less, got 2"):
+        with pytest.raises(
+            ValueError, match="dim must be 1 at most, received 2: the vectors vary in so many directions only"
+        ):
             fit(np.outer(np.arange(9.0), np.ones(3)), 2)
     np.testing.assert_array_equal(cosine(np.zeros((1, 3)), np.ones((2, 3))), np.zeros((1, 2)))
 
@@ -527,7 +536,7 @@ def test_an_encoder_feeds_an_embedding_layer(bert, choices):
 def test_the_documentation_runs(tmp_path, monkeypatch):
     text = (Path(__file__).parent.parent / "docs" / "contextual.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     monkeypatch.chdir(tmp_path)
     Path("model").symlink_to(REFERENCE / "bert_hf")
     Path("corpus.txt").write_text("".join(text + "\n" for text in TEXTS), "utf-8")

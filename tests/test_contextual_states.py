@@ -13,7 +13,7 @@ import pytest
 from w2v_embed import contextual
 from w2v_embed.contextual import ContextualEncoder
 from w2v_embed.contextual.backend import compiled, overlapped, to_tensors
-from w2v_embed.contextual.families.models import _dense
+from w2v_embed.contextual.families.blocks import dense
 
 pytestmark = pytest.mark.keras
 
@@ -163,17 +163,29 @@ def test_hidden_act_overrules_and_google_means_tanh():
 @pytest.mark.parametrize(
     ("inputs", "error", "words"),
     [
-        (([1, 2, 3],), ValueError, r"input_ids should have shape \(batch, length\), got \(3,\)"),
-        (([[1, 2], [3]],), ValueError, "input_ids should be rows of one length"),
-        (([[1.5, 2.0]],), TypeError, "input_ids should be whole numbers, got an array of type float64"),
-        (([[1, 51]],), ValueError, r"input_ids at \(0, 1\) is 51, expected 0 to 50"),
-        (([[1, 10**12]],), ValueError, "is 1000000000000, expected 0 to 50"),
-        (([[-1, 5]],), ValueError, r"input_ids at \(0, 0\) is -1"),
-        (([[1, 2]], [[1, 2]]), ValueError, r"attention_mask at \(0, 1\) is 2, expected 0 to 1"),
-        (([[1, 2]], [[1]]), ValueError, r"attention_mask has shape \(1, 1\), input_ids \(1, 2\)"),
-        (([[1, 2]], None, [[0, 2]]), ValueError, r"token_type_ids at \(0, 1\) is 2, expected 0 to 1"),
-        (([[1] * 41],), ValueError, "input_ids have 41 positions, the model's max_position_embeddings is 40"),
-        (([[1, 2]], None, None, np.zeros((3, 1, 2, 32))), ValueError, "mems are for XLNet.* type bert"),
+        (([1, 2, 3],), ValueError, r"input_ids must have shape \(batch, length\), received \(3,\)"),
+        (([[1, 2], [3]],), ValueError, "input_ids must be rows of one length"),
+        (([[1.5, 2.0]],), TypeError, "input_ids must be whole numbers, received an array of type float64"),
+        (([[1, 51]],), ValueError, r"input_ids must be from 0 to 50, received 51 at \(0, 1\)"),
+        (([[1, 10**12]],), ValueError, "from 0 to 50, received 1000000000000 at"),
+        (([[-1, 5]],), ValueError, r"input_ids must be .*, received -1 at \(0, 0\)"),
+        (([[1, 2]], [[1, 2]]), ValueError, r"attention_mask must be from 0 to 1, received 2 at \(0, 1\)"),
+        (
+            ([[1, 2]], [[1]]),
+            ValueError,
+            r"attention_mask must have the shape of input_ids, \(1, 2\), received \(1, 1\)",
+        ),
+        (([[1, 2]], None, [[0, 2]]), ValueError, r"token_type_ids must be from 0 to 1, received 2 at \(0, 1\)"),
+        (
+            ([[1] * 41],),
+            ValueError,
+            r"input_ids must have 40 positions at most, .*\(max_position_embeddings\), received 41",
+        ),
+        (
+            ([[1, 2]], None, None, np.zeros((3, 1, 2, 32))),
+            ValueError,
+            "mems must be None for BERT, which has no memory",
+        ),
     ],
 )
 def test_wrong_inputs_are_named(inputs, error, words):
@@ -184,9 +196,9 @@ def test_wrong_inputs_are_named(inputs, error, words):
 
 def test_wrong_mems_are_named():
     encoder, _, (ids, mask, types) = load("xlnet_hf")
-    with pytest.raises(ValueError, match=r"\(3, 3, any, 32\), got \(2, 3, 6, 32\)"):
+    with pytest.raises(ValueError, match=r"\(3, 3, any, 32\), received \(2, 3, 6, 32\)"):
         encoder.hidden_states(ids, mask, types, np.zeros((2, 3, 6, 32)))
-    with pytest.raises(ValueError, match=r"mem_len .* got None"):
+    with pytest.raises(ValueError, match=r"mem_len must be a whole number from 1 on, received None"):
         ContextualEncoder.from_pretrained(REFERENCE / "xlnet_google").next_mems(np.zeros((4, 1, 2, 32)))
 
 
@@ -220,7 +232,7 @@ def test_products_with_and_without_bias(activation, shape):
     x, kernel, bias = (rng.normal(size=size).astype("float32") for size in (shape, (4, 5), (5,)))
     tensors = to_tensors({"x": x, "kernel": kernel, "bias": bias})
     for with_bias in (False, True):
-        y = _dense(tensors["x"], tensors["kernel"], tensors["bias"] if with_bias else None, activation)
+        y = dense(tensors["x"], tensors["kernel"], tensors["bias"] if with_bias else None, activation)
         expected = ACTIVATIONS[activation](x.astype(float) @ kernel + (bias if with_bias else 0))
         np.testing.assert_allclose(keras.ops.convert_to_numpy(y), expected, atol=2e-6)
 

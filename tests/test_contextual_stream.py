@@ -41,12 +41,10 @@ def resumed(path, *numbers):
 # One writer at a time
 
 OTHER = """
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("stream", sys.argv[1])
-stream = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stream)
+import sys
+from w2v_embed.contextual import stream
 try:
-    writer = stream.NpyWriter(sys.argv[2], 2, {"a": 1})
+    writer = stream.NpyWriter(sys.argv[1], 2, {"a": 1})
 except ValueError as error:
     sys.exit(str(error))
 writer.write(["a"], [[1, 1]])
@@ -57,7 +55,7 @@ sys.stdin.read()
 
 
 def other_process(path):
-    command = [sys.executable, "-c", OTHER, stream.__file__, str(path)]
+    command = [sys.executable, "-c", OTHER, str(path)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -104,17 +102,17 @@ def test_the_end_of_a_run_leaves_the_part_of_the_next_alone(tmp_path):
 
 def test_a_file_that_was_renamed_before_it_was_locked_is_opened_again(tmp_path, monkeypatch):
     file = tmp_path / "v.npy"
-    lock, tried = stream._lock, []
+    lock, tried, part = stream.lock, [], tmp_path / "v.npy.part"
 
-    def late(opened, part):
+    def late(opened):
         tried.append(part)
         if len(tried) < 3:
             os.replace(part, file)
             if len(tried) == 2:
                 part.write_bytes(b"of a third run")
-        return lock(opened, part)
+        return lock(opened)
 
-    monkeypatch.setattr(stream, "_lock", late)
+    monkeypatch.setattr(stream, "lock", late)
     with NpyWriter(file, 2, {"a": 1}) as writer:
         writer.write(["a"], rows(1))
         writer.finish()
@@ -244,13 +242,12 @@ def test_a_state_without_its_part_is_forgotten_before_rows_are_written(tmp_path)
 # A kill between any two lines of the writer. The process that is killed is forked by one that has loaded little.
 
 KILLED = """
-import importlib.util, json, os, shutil, signal, sys
+import json, os, shutil, signal, sys
 import numpy as np
+from w2v_embed import output
+from w2v_embed.contextual import stream
 
-source, folder, old = sys.argv[1], sys.argv[2], sys.argv[3] == "old"
-spec = importlib.util.spec_from_file_location("stream", source)
-stream = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(stream)
+sources, folder, old = (stream.__file__, output.__file__), sys.argv[1], sys.argv[2] == "old"
 os.fsync = lambda file: None  # it is for a machine that loses its power, and a kill takes nothing that was written
 path = os.path.join(folder, "v.npy")
 texts, rows = ["a", "b", "c"], np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -277,7 +274,7 @@ def killed_at(line):
     left = line
     def trace(frame, event, argument):
         nonlocal left
-        if frame.f_code.co_filename != source:
+        if frame.f_code.co_filename not in sources:
             return None
         if event == "line":
             left -= 1
@@ -314,7 +311,7 @@ print(line, "lines")
 @pytest.mark.parametrize("old", ["old", "none"])
 def test_a_kill_at_any_line_leaves_the_old_file_or_the_new(tmp_path, old):
     (tmp_path / "folder").mkdir()
-    command = [sys.executable, "-c", KILLED, stream.__file__, str(tmp_path / "folder"), old]
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "folder"), old]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout.split()[0]) > 100

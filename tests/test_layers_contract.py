@@ -1,9 +1,12 @@
 """Every layer through the one contract (layer_contract.py)."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
+import w2v_embed.layers as keras_layers
 from tests.layer_contract import Case, check_h5, check_layer, check_saved
 from w2v_embed.layers import (
     EmbeddingSimilarity,
@@ -16,6 +19,7 @@ from w2v_embed.layers import (
     SinusoidalPositionEmbedding,
     TokenEmbedding,
 )
+from w2v_embed.layers.backend import Backend, backend
 from w2v_embed.layers.bert import AddToFirst
 
 pytestmark = pytest.mark.keras
@@ -137,3 +141,38 @@ def test_keras_cannot_load_a_mask_out_of_h5(tmp_path):
     keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x)).save(tmp_path / "model.h5")
     with pytest.raises(ValueError, match="Unknown layer: 'NotEqual'"):
         keras.saving.load_model(tmp_path / "model.h5")
+
+
+def test_one_file_alone_asks_which_backend_runs():
+    files = Path(keras_layers.__file__).parent.glob("*.py")
+    words = (
+        "keras.backend.backend(",
+        "import tensorflow",
+        "import jax",
+        "from jax",
+        "import torch",
+        "keras.distribution",
+    )
+    asking = {file.name for file in files if any(word in file.read_text(encoding="utf-8") for word in words)}
+    assert asking == {"backend.py"}
+    # Each of the three has what it needs, and another one gets what Keras does everywhere.
+    assert type(backend).__name__.lower() == f"_{keras.backend.backend()}"
+
+
+def test_what_keras_does_everywhere_is_enough_to_fill_and_read_a_table():
+    plain, table = Backend(), np.eye(3, 2, dtype="float32")
+    variable = keras.Variable(np.zeros((3, 2), "float32"))
+    assert not plain.built_full()
+    assert not plain.writes_rows(variable)
+    copy = plain.own_copy(table, "float32")
+    assert not np.shares_memory(copy, table)
+    variable.assign(copy)
+    ids = plain.check_range(np.array([2, 0]), 3, "words")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(plain.take_rows(variable, ids)), table[[2, 0]])
+    with pytest.raises(
+        ValueError, match="ids must be from 0 to 2, the rows of layer 'words', received ids from -1 to 3"
+    ):
+        plain.check_range(np.array([-1, 3]), 3, "words")
+    assert plain.split(table) == (None, table)
+    assert plain.joined(table, None, copy) is copy
+    assert not plain.update_rows(table, variable, variable, variable, None)

@@ -73,7 +73,7 @@ def test_the_mask_comes_from_the_layer_before_and_ends_here():
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match=r"mask of shape \(batch, time\). Received: shape=\(4, 5, 1\)"):
+    with pytest.raises(ValueError, match=r"mask must have the shape \(batch, time\), received shape \(4, 5, 1\)"):
         MaskedMeanPooling()(X, mask=MASK[..., None])
     with pytest.raises(ValueError, match="expected ndim=3, found ndim=2"):
         MaskedMeanPooling()(X[0])

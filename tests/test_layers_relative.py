@@ -89,17 +89,17 @@ def test_embedding_starts_at_zero_and_takes_keras_initializers_by_position():
 
 
 def test_embedding_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"`input_dim` must be a positive integer. Received: input_dim=0"):
+    with pytest.raises(ValueError, match=r"input_dim must be a whole number from 1 on, received 0"):
         RelativePositionEmbedding(0, 4)
-    with pytest.raises(ValueError, match=r"`output_dim` must be a positive integer. Received: output_dim=None"):
+    with pytest.raises(ValueError, match=r"output_dim must be a whole number from 1 on, received None"):
         RelativePositionEmbedding(5, None)
-    with pytest.raises(ValueError, match=r"list of two tensors. Received: shape \(2, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"list of two tensors, received shape \(2, 3, 4\)"):
         RelativePositionEmbedding(5, 4)(np.zeros((2, 3, 4), "float32"))
     built = RelativePositionEmbedding(5, 4)
     built([np.zeros((2, 3)), np.zeros((2, 3))])
-    with pytest.raises(ValueError, match=r"list of two tensors. Received: shape \(2, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"list of two tensors, received shape \(2, 3, 4\)"):
         built(np.zeros((2, 3, 4), "float32"))
-    with pytest.raises(ValueError, match=r"a batch and a length. Received: shapes \(3,\) and \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"a batch and a length, received shapes \(3,\) and \(2, 3\)"):
         RelativePositionEmbedding(5, 4)([np.zeros(3), np.zeros((2, 3))])
 
 
@@ -184,15 +184,15 @@ def test_the_sinusoid_is_no_weight_and_the_learned_table_is_trained(rng):
 
 def test_attention_refuses_what_does_not_fit():
     for name in ("num_heads", "key_dim", "max_distance"):
-        with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received: {name}=0"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number from 1 on, received 0"):
             RelativeSelfAttention(**{"num_heads": 2, "key_dim": 4, name: 0})
-    with pytest.raises(ValueError, match=r"must be one of 'sinusoid', 'learned'. Received: positions='t5'"):
+    with pytest.raises(ValueError, match=r'positions must be "sinusoid" or "learned", received .t5.'):
         RelativeSelfAttention(2, 4, positions="t5")
-    with pytest.raises(ValueError, match=r"`output_dim` must be even.* Received: 3"):
+    with pytest.raises(ValueError, match=r"key_dim must be even.* received 3"):
         RelativeSelfAttention(2, 3)(np.zeros((1, 2, 6), "float32"))
-    with pytest.raises(ValueError, match=r"\(batch, length, features\).* Received: shape \(2, 6\)"):
+    with pytest.raises(ValueError, match=r"\(batch, length, features\).* received shape \(2, 6\)"):
         RelativeSelfAttention(2, 4)(np.zeros((2, 6), "float32"))
-    with pytest.raises(ValueError, match=r"Received: shape \(None, 3, None\)"):
+    with pytest.raises(ValueError, match=r"received shape \(None, 3, None\)"):
         RelativeSelfAttention(2, 4)(keras.Input((3, None)))
 
 

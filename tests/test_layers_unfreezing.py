@@ -1,5 +1,6 @@
 """UnfreezeEmbedding takes effect at its epoch and keeps the optimizer's state; decay is warned of."""
 
+import json
 import warnings
 
 import numpy as np
@@ -148,9 +149,17 @@ def test_training_goes_on_past_the_epoch(table):
 
 
 def test_wrong_arguments_are_named(table):
-    with pytest.raises(ValueError, match=r"epoch must be an integer from 0 on. Received: epoch=-1"):
+    with pytest.raises(ValueError, match=r"epoch must be a whole number from 0 on, received -1"):
         UnfreezeEmbedding(-1)
-    with pytest.raises(ValueError, match="Received: train_rows='found'"):
+    with pytest.raises(ValueError, match=r"epoch must be a whole number from 0 on, received True"):
+        UnfreezeEmbedding(True)
+    with pytest.raises(ValueError, match="train_rows must be .all. or .oov., received 'found'"):
         UnfreezeEmbedding(1, "found")
-    with pytest.raises(ValueError, match="has no PretrainedEmbedding called 'wrods'"):
+    with pytest.raises(ValueError, match="layer must be the name of a PretrainedEmbedding.*received 'wrods'"):
         fit(model_of(table), 1, UnfreezeEmbedding(0, layer="wrods"))
+
+
+def test_it_can_be_made_again_from_its_configuration():
+    callback = UnfreezeEmbedding(np.int64(2), "oov", layer="words", learning_rate=1e-4)
+    again = keras.saving.deserialize_keras_object(json.loads(json.dumps(keras.saving.serialize_keras_object(callback))))
+    assert (again.epoch, again.train_rows, again.layer, again.learning_rate) == (2, "oov", "words", 1e-4)

@@ -99,8 +99,10 @@ def test_words_and_limit(hot, tmp_path):
         load_vectors(path, words=["nobody", "none"])
     with pytest.raises(ValueError, match="words is empty"):
         load_vectors(path, words=[])
-    with pytest.raises(ValueError, match=r"limit must be .*received 0"):
-        load_vectors(path, limit=0)
+    for wrong in (0, True, 1.5, "ten"):
+        with pytest.raises(ValueError, match=rf"limit must be None or a whole number from 1 on, received .?{wrong}"):
+            load_vectors(path, limit=wrong)
+    assert len(load_vectors(path, limit=np.int64(2))) == 2
     with pytest.raises(TypeError, match="received the single str 'word3'"):
         load_vectors(path, words="word3")
 

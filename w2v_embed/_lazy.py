@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # as in typing, for which `import w2v_embed` need not wait
+TYPE_CHECKING = False  # typing's own would have to be loaded
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Bools: TypeAlias = npt.NDArray[np.bool_]
     Bytes: TypeAlias = npt.NDArray[np.uint8]
 
+    Dtype: TypeAlias = "DtypeName | np.dtype[np.floating[Any]] | type[np.floating[Any]]"
+
     class Report(Protocol):
         """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
 
@@ -92,6 +94,15 @@ FallbackName: TypeAlias = Literal[
 Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
+EncoderMode: TypeAlias = Literal["forward", "table"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+AttentionType: TypeAlias = Literal["bi", "uni"]
+
+# The layers: which rows are trained, how rows get into a layer, what is done with positions.
+TrainRows: TypeAlias = Literal["all", "oov"]
+Via: TypeAlias = Literal["weights", "constant"]
+PositionMode: TypeAlias = Literal["expand", "add", "concat"]
+RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
 
 # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
 # unknown, of an encoder.
@@ -107,6 +118,16 @@ class Tallies(Protocol):
 
 # How often each word occurs: word → count, or a file of counts or of text.
 Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
+
+
+class SupportsArray(Protocol):
+    """Whatever NumPy makes an array of: an `EmbeddingMatrix`, and every kind of array."""
+
+    def __array__(self) -> npt.NDArray[Any]: ...
+
+
+# Rows (rows, dim); Keras' own layers take a list of one array.
+Table: TypeAlias = "SupportsArray | Sequence[SupportsArray | Sequence[float]]"
 
 
 @runtime_checkable

@@ -28,6 +28,26 @@ _SUFFIX = ".w2v.tmp"
 _NAME = 40  # characters of the output's name in that of the temporary file, which may not be longer than 255 bytes
 
 
+def lock(file: int) -> bool:
+    """Lock an open file (its descriptor) until it is closed or the process ends; returns whether nobody else has.
+
+    Raises:
+        OSError: the file system knows no locks.
+    """
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            os.lseek(file, 1 << 62, os.SEEK_SET)  # far behind the content: what is locked can be read by nobody else
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            os.lseek(file, 0, os.SEEK_SET)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
 class BusyError(ValueError):
     """Somebody else is writing to an output: what changes there is not ours."""
 
@@ -88,9 +108,10 @@ def _create(target, path):
         old = os.stat(target) if target.exists() else None
         number = _named(path, os.open, temporary, flags, 0o600 if old else 0o666)  # less the umask
         if fcntl:
+            held = True
             with suppress(OSError):  # some network file systems know no locks
-                fcntl.flock(number, fcntl.LOCK_EX)
-            if not os.fstat(number).st_nlink:  # somebody swept it up before it was locked
+                held = lock(number)
+            if not held or not os.fstat(number).st_nlink:  # somebody sweeps it up
                 os.close(number)
                 continue
         if old and hasattr(os, "fchown"):
@@ -115,8 +136,8 @@ def _remove_unless_held(path):
         return
     number = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
+        if lock(number):
+            os.unlink(path)
     finally:
         os.close(number)
 

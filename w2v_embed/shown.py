@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import re
+import reprlib
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +19,33 @@ _UNSAFE = re.compile(
 )
 _LONGEST = 80  # characters of a word
 _MOST_BITS = 256  # of a number
+
+
+class _Short(reprlib.Repr):
+    """`repr` of what may have parts: two levels of them, the first few of each, and no more work than that."""
+
+    def repr_int(self, x, level):
+        return f"{x!r}" if x.bit_length() <= _MOST_BITS else f"<int of {x.bit_length()} bits>"
+
+    def repr_str(self, x, level):
+        return repr(x) if len(x) <= _LONGEST else f"{x[:_LONGEST]!r}… ({len(x):,} characters)"
+
+    def repr_bytes(self, x, level):
+        return repr(x[:_LONGEST])
+
+    def repr_instance(self, x, level):
+        if isinstance(x, int):  # True, an enumeration
+            return self.repr_int(x, level)
+        if isinstance(x, (tuple, list, dict, set)):  # a class of its own, whose parts nobody has counted
+            return f"<{type(x).__name__}>"
+        try:
+            return repr(x)
+        except ValueError:  # a number that Python refuses to print
+            return f"<{type(x).__name__}>"
+
+
+_short = _Short()
+_short.maxlevel, _short.maxlist, _short.maxtuple, _short.maxdict = 2, 8, 8, 8
 
 
 def shown(text: object, keep: str = "") -> str:
@@ -44,14 +72,7 @@ def quoted(value: object) -> str:
     >>> quoted("a\x1b"), quoted(7), quoted(10**5000)
     ("'a\\\\x1b'", '7', '<int of 16610 bits>')
     """
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return f"<int of {value.bit_length()} bits>"
-    if isinstance(value, str) and len(value) > _LONGEST:
-        return f"{value[:_LONGEST]!r}… ({len(value):,} characters)"
-    try:
-        text = repr(value)
-    except ValueError:  # such a number inside
-        text = f"<{type(value).__name__}>"
+    text = _short.repr(value)
     return shown(text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…")
 
 

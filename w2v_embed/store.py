@@ -12,7 +12,6 @@ A file is opened once for all that is read of it: should another take its place 
 from __future__ import annotations
 
 import json
-import operator
 import os
 import zipfile
 from functools import partial
@@ -23,6 +22,7 @@ import numpy as np
 
 from .output import check_writable, write_atomically
 from .parts import check_told, checked, exact_words
+from .safetensors import DTYPES, read_head
 from .shown import json_text
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
         damage=[vars(report) for report in em.damage],
     )
     metadata.update(extra or {})
-    values = memoryview(matrix).cast("B") if matrix.size else b""
+    values = matrix.data.cast("B") if matrix.size else b""
     if suffix != ".npy":
         metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(values))
 
@@ -270,31 +270,29 @@ def _load_npz(file):
 
 def _open_safetensors(file):
     """As `_load_npz`, but the rows are read when they are asked for."""
+
+    def read(offset, length):
+        data = bytearray(length)
+        file.seek(offset)
+        _fill(file, memoryview(data))
+        return data
+
     size = os.fstat(file.fileno()).st_size
-    file.seek(0)
-    length = int.from_bytes(_read_bytes(file, 8), "little")
-    if length > min(size - 8, _LONGEST_HEADER):
-        raise ValueError(f"its header says that it is {length} bytes long, the whole file has {size}")
-    header = json.loads(bytes(_read_bytes(file, length)))
-    tensor = header["matrix"]
-    dtype = np.dtype({name: dtype for dtype, name in _SAFETENSORS_NAMES.items()}[tensor["dtype"]])
-    rows = _FileRows(file, 8 + length, tuple(map(operator.index, tensor["shape"])), dtype)
-    if min(rows.shape) < 0 or 8 + length + rows.nbytes != size or tensor["data_offsets"] != [0, rows.nbytes]:
+    start, places, metadata = read_head(read, size, longest=_LONGEST_HEADER, most=1)
+    place = places["matrix"]
+    if place.dtype not in _SAFETENSORS_NAMES.values() or len(place.shape) != 2:
+        raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
+    if (place.begin, place.end) != (start, size):
         raise ValueError(
-            f"its header says {rows.shape[0]} × {rows.shape[1]} numbers at {tensor['data_offsets']}, the file has "
-            f"{size - 8 - length} bytes for them"
+            f"its header says {' × '.join(map(str, place.shape))} numbers in the bytes {place.begin} to {place.end}, the "
+            f"file has room for them in those from {start} to {size}"
         )
-    return rows, header.get("__metadata__", {}), dtype
+    dtype = np.dtype(DTYPES[place.dtype])
+    return _FileRows(file, place.begin, place.shape, dtype), metadata, dtype
 
 
 # name of a format → how it is read
 _READERS = {"npz": _load_npz, "safetensors": _open_safetensors}
-
-
-def _read_bytes(file, size):
-    data = bytearray(size)
-    _fill(file, memoryview(data))
-    return data
 
 
 def _fill(file, view):

@@ -86,19 +86,33 @@ def read_json(path: StrPath, *, encoding: str = "utf-8", label: str = "id") -> A
     return parse_json(read_text(path, encoding), str(path), label)
 
 
-def parse_json(text: str, origin: str, label: str = "id") -> Any:
-    """What a JSON text holds, no key in an object twice; `origin` is its name in messages."""
+def json_object(text: str, origin: str) -> dict[str, Any]:
+    """The object that a JSON text is, a dict: what describes a model, or a file. `origin` is its name in messages."""
+    content = parse_json(text, origin, "value", "key")
+    if not isinstance(content, dict):
+        raise ValueError(f"{origin}: expected a JSON object, got a {type(content).__name__}")
+    return content
+
+
+def parse_json(text: str, origin: str, label: str = "id", key: str = "word") -> Any:
+    """What a JSON text holds, no key in an object twice.
+
+    Args:
+        origin: how messages call the text.
+        label, key: how they call the values of its objects, and what these belong to.
+    """
+
     repeated: list[tuple[str, tuple[object, object]]] = []
 
     def once_each(pairs):
         content = dict(pairs)
         if len(content) < len(pairs) and not repeated:
             seen = {}
-            for key, value in pairs:
-                if key in seen:
-                    repeated.append((key, (seen[key], value)))
+            for name, value in pairs:
+                if name in seen:
+                    repeated.append((name, (seen[name], value)))
                     break
-                seen[key] = value
+                seen[name] = value
         return content
 
     try:
@@ -106,26 +120,29 @@ def parse_json(text: str, origin: str, label: str = "id") -> Any:
     except json.JSONDecodeError as error:
         raise ValueError(f"{origin}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
     except RecursionError:
-        raise ValueError(
-            f"{origin}: lists or objects nested too deeply; expected word -> {label}, or a list of words"
-        ) from None
+        raise ValueError(f"{origin}: lists or objects nested too deeply; expected a {label} for each {key}") from None
     except ValueError as error:  # a number that Python refuses to read
         raise ValueError(f"{origin}: not JSON that can be read ({error})") from error
-    for key, values in repeated:
-        refuse_repeated(origin, key, values, _lines_of(text, key), label)
+    for name, values in repeated:
+        refuse_repeated(origin, name, values, _lines_of(text, name), label, key)
     return content
 
 
 def refuse_repeated(
-    origin: str, word: str, values: Sequence[object], lines: Sequence[int] | None = None, label: str = "id"
+    origin: str,
+    word: str,
+    values: Sequence[object],
+    lines: Sequence[int] | None = None,
+    label: str = "id",
+    key: str = "word",
 ) -> NoReturn:
-    """Raise that a word stands in a file twice."""
+    """Raise that a word (a key) stands in a file twice."""
     if lines:
         told = ", ".join(f"line {line} with the {label} {quoted(value)}" for line, value in zip(lines, values))
     else:
         told = f"with the {label}s {' and '.join(map(quoted, values))}"
     raise ValueError(
-        f"{origin}: the word {quoted(word)} stands there twice: {told}. Remove one of them: a word has one {label}."
+        f"{origin}: the {key} {quoted(word)} stands there twice: {told}. Remove one of them: a {key} has one {label}."
     )
 
 

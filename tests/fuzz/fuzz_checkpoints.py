@@ -13,7 +13,6 @@ import sys
 import tempfile
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 _FOLDER = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
 _ALLOWED = (ValueError, FileNotFoundError)
@@ -195,7 +194,8 @@ class _Anything(int):
 
 
 def _configuration(folder, data):
-    from w2v_embed.contextual.families.config import EncoderConfig, read_config
+    from w2v_embed.contextual.families import EncoderConfig
+    from w2v_embed.contextual.families.config import read_config
 
     (folder / "config.json").write_bytes(data)
     for layout in ("huggingface", "google"):
@@ -204,10 +204,10 @@ def _configuration(folder, data):
             raise BrokenError(f"{config}")
 
 
-def _tokenizer(folder, model_type="bert"):
-    from w2v_embed.contextual.tokenizers import read_tokenizer
+def _tokenizer(folder, kind="WordPieceTokenizer"):
+    from w2v_embed.contextual import tokenizers
 
-    tokenizer = read_tokenizer(folder, SimpleNamespace(model_type=model_type, vocab_size=len(WORDS)))
+    tokenizer = tokenizers.read_tokenizer(getattr(tokenizers, kind), folder, len(WORDS))
     special = [*tokenizer.head, *tokenizer.tail, tokenizer.pad_id, tokenizer.unknown_id]
     for ids in [*tokenizer.pieces(TEXTS), special]:
         if not all(0 <= id_ < len(WORDS) for id_ in ids):
@@ -232,7 +232,7 @@ def _tokenizer_config(folder, data):
 
 def _spiece(folder, data):
     (folder / "spiece.model").write_bytes(data)
-    _tokenizer(folder, "xlnet")
+    _tokenizer(folder, "SentencePieceTokenizer")
 
 
 def _shards(folder, data):
@@ -350,7 +350,9 @@ def one(data):
 def main():
     import atheris
 
-    with atheris.instrument_imports(include=["w2v_embed.contextual"]):
+    with atheris.instrument_imports(
+        include=[f"w2v_embed.{name}" for name in ("contextual", "safetensors", "texts", "shown")]
+    ):
         from w2v_embed.contextual import checkpoints, stream, tokenizers  # noqa: F401
         from w2v_embed.contextual.families import config  # noqa: F401
 

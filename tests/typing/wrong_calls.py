@@ -33,7 +33,7 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     load_vectors("v", limit="ten")  # error: arg-type
     load_vectors("v", limits=10)  # error: call-arg
     load_vectors(3.5)  # error: arg-type
-    load_vectors("v", 10)  # error: call-arg
+    load_vectors("v", {"the"})  # error: call-arg
     load_vectors("v", format="txt")  # error: arg-type
     load_vectors("v", on_error="ignore")  # error: arg-type
     load_vectors("v", progress=3)  # error: arg-type

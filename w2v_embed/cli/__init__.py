@@ -3,14 +3,19 @@
 Exit codes: 0 done, 1 bad input, 2 bad usage, 130 interrupted.
 """
 
+from __future__ import annotations
+
 import sys
 
 # Nothing else is loaded here: while NumPy is, Ctrl-C must already be answered in one line.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    pressed = []
+    pressed: list[int] = []
     try:
         if argv is None:  # the process is ours
             _note_interrupts(pressed)

@@ -103,9 +103,8 @@ def add_reading(command: Parser) -> None:
 
 def reading(args: Args) -> dict[str, Any]:
     """What `add_reading` took, as arguments of a function."""
-    # TODO after the merge: all of them, always
-    more = {name: value for name, value in (("format", args.format), ("trust", args.trust)) if value}
-    return {"encoding": args.encoding, "on_error": args.on_error, "progress": progress(args), **more}
+    given = {name: getattr(args, name) for name in ("encoding", "on_error", "format", "trust")}
+    return {**given, "progress": progress(args)}
 
 
 def progress(args: Args) -> bool:

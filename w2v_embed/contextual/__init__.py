@@ -1,11 +1,14 @@
 """Vectors in context: trained BERT, NEZHA and XLNet models in, word and sentence vectors out."""
 
+from __future__ import annotations
+
 from .._lazy import lazily
 
 # Imported when first asked for: the command line lists its commands without waiting for Keras.
 _HOMES = {
     "ContextualEncoder": ".encoder",
     "Projection": ".pooling",
+    "keras_bert_layers": ".pooling",
     "cosine": ".pooling",
     "fit_pca": ".pooling",
     "fit_whitening": ".pooling",

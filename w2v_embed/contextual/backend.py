@@ -1,23 +1,35 @@
 """The one place where the encoders import Keras and ask which backend runs: how functions are compiled, for which shapes, and
 how many batches are computed at once."""
 
+from __future__ import annotations
+
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 try:
     import keras
     from keras import ops
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {error}. Install them: "
+        f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {_error}. Install them: "
         "pip install 'w2v-embed[contextual]' and one of 'w2v-embed[tensorflow]', 'w2v-embed[jax]' and 'w2v-embed[torch]'; "
         "the environment variable KERAS_BACKEND names the one that is used."
-    ) from error
+    ) from _error
 
 
-def compiled(function):
+Tensor: TypeAlias = Any  # of whichever backend runs
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return `function` of tensors (nested in dicts and tuples), compiled by the backend; it computes no gradients."""
     name = keras.backend.backend()
     if name == "jax":
@@ -36,12 +48,12 @@ def compiled(function):
     raise ValueError(f"the encoders run on the Keras backends tensorflow, jax and torch, not on {name!r}.")
 
 
-def compiles_each_shape():
+def compiles_each_shape() -> bool:
     """Whether a new shape costs a compilation, so that batches had better come in few shapes."""
     return keras.backend.backend() == "jax"
 
 
-def fuses_gelu():
+def fuses_gelu() -> bool:
     """Whether GELU is one pass over memory; TensorFlow makes five, which is a fifteenth of an encoder's time."""
     return keras.backend.backend() != "tensorflow"
 
@@ -50,7 +62,7 @@ _FUSED = {None: ("none", ""), "gelu": ("gelu", "none"), "gelu_new": ("gelu", "ta
 _FUSED["gelu_pytorch_tanh"] = _FUSED["gelu_new"]
 
 
-def fused_dense(x, kernel, bias, activation):
+def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str | None) -> Tensor | None:
     """Return `activation(x @ kernel + bias)` in one pass over memory, or None where the backend has nothing for that.
 
     torch has on processors: oneDNN's product, which torch's compiler uses, and which is a fifth faster than its eager one.
@@ -69,7 +81,7 @@ def _on_processor(weight):
     return "cpu" in str(weight.device).lower()
 
 
-def overlapped(function, items, weight):
+def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor) -> Iterator[_R]:
     """Yield `function(item)` for each item in turn; two are computed at any time where `weight` lies on a CPU.
 
     What one batch leaves idle, between its products of matrices and where a library uses one core, serves the other.
@@ -79,7 +91,7 @@ def overlapped(function, items, weight):
         yield from map(function, items)
         return
     with _two_workers() as pool:
-        running = deque()
+        running: deque[Future[_R]] = deque()
         try:
             for item in items:
                 running.append(pool.submit(function, item))
@@ -108,6 +120,6 @@ def _two_workers():
         torch.set_num_threads(threads)  # for threads that are made later; this one never changed
 
 
-def to_tensors(arrays):
+def to_tensors(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, Tensor]:
     """Return a dict of float32 arrays as tensors of the backend."""
     return {name: ops.convert_to_tensor(array, "float32") for name, array in arrays.items()}

@@ -1,11 +1,21 @@
 """Ids of texts → batches of few padded tokens: windows over long texts, rows of like length together."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..checks import whole
+from ..shown import quoted
 from .backend import compiles_each_shape
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .tokenizers import Tokenizer
 
 
 class Window(NamedTuple):
@@ -26,14 +36,36 @@ class Window(NamedTuple):
 class Batch(NamedTuple):
     """Rows for the model `(B, T)`, and for each row its window and the column of its first id."""
 
-    input_ids: np.ndarray
-    attention_mask: np.ndarray
-    token_type_ids: np.ndarray
-    windows: list
-    columns: np.ndarray
+    input_ids: npt.NDArray[np.int32]
+    attention_mask: npt.NDArray[np.int32]
+    token_type_ids: npt.NDArray[np.int32]
+    windows: list[Window]
+    columns: npt.NDArray[np.int64]
 
 
-def windows(text, length, room, stride):
+def checked_room(
+    max_length: int | None, stride: int | None, special: int, usual: int | None, longest: int | None
+) -> int | None:
+    """Return how many ids a text may have beside its special tokens, None if any.
+
+    Args:
+        max_length, stride: as `ContextualEncoder.encode` takes them.
+        special: how many special tokens a text gets.
+        usual: `max_length` where it is None.
+        longest: what the model can see at once; None = any number.
+    """
+    length = usual if max_length is None else whole("max_length", max_length, special + 1, longest, or_none=True)
+    room = None if length is None else length - special
+    if stride is not None:
+        if room is None:
+            raise ValueError(
+                f"stride must be None without max_length, received {quoted(stride)}: this model takes texts of any length."
+            )
+        whole("stride", stride, 1, room, or_none=True)
+    return room
+
+
+def windows(text: int, length: int, room: int | None, stride: int | None) -> list[Window]:
     """Return the windows of one text of `length` ids where the model has room for `room` (None: for any number).
 
     Args:
@@ -50,7 +82,9 @@ def windows(text, length, room, stride):
     return [Window(text, s, s + room, borders[i], borders[i + 1], i == 0, i == last) for i, s in enumerate(starts)]
 
 
-def batches(ids, all_windows, tokenizer, batch_size, longest):
+def batches(
+    ids: Sequence[list[int]], all_windows: list[Window], tokenizer: Tokenizer, batch_size: int, longest: int | None
+) -> Iterator[Batch]:
     """Yield a `Batch` for each `batch_size` windows, longest first: one that is too large for memory fails at once.
 
     Args:
@@ -82,7 +116,7 @@ def _batch(ids, rows, tokenizer, batch_size, longest):
     return Batch(input_ids, mask, types, rows, columns)
 
 
-def padded_shape(rows, length, batch_size, longest):
+def padded_shape(rows: int, length: int, batch_size: int, longest: int | None) -> tuple[int, int]:
     """Return the height and length of a batch: as it is, or a bit more where each new shape costs a compilation."""
     if not compiles_each_shape():
         return rows, length

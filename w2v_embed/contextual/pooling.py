@@ -1,11 +1,25 @@
 """Hidden states → vectors, in NumPy: layers merged into one, tokens pooled into one, vectors made comparable."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-MERGES = ("sum", "mean", "concat", "last", "first_last")
-POOLINGS = ("mean", "max", "mean_max", "cls", "idf")
+from .._types import MergeName, PoolingName
+from ..checks import one_of, whole
+from ..shown import quoted
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .batching import Batch
+    from .tokenizers import Tokenizer
+
+MERGES: Final[tuple[str, ...]] = get_args(MergeName)
+POOLINGS: Final[tuple[str, ...]] = get_args(PoolingName)
 
 
 @dataclass(frozen=True)
@@ -21,39 +35,29 @@ class LayerMerge:
     merge: str | tuple[float, ...]
 
     @classmethod
-    def checked(cls, layers, merge, num_layers, keras_bert_layers=None):
+    def checked(cls, layers: int | Iterable[int], merge: str | Sequence[float], num_layers: int) -> LayerMerge:
         """Check `layers` and `merge` as `ContextualEncoder.encode` takes them."""
-        if keras_bert_layers is not None:
-            name, first, last = "keras_bert_layers", 1, num_layers + 1
-            layers = keras_bert_layers
-        else:
-            name, first, last = "layers", -num_layers - 1, num_layers
-        several = [layers] if isinstance(layers, int | np.integer) else list(layers)
-        if not several:
-            raise ValueError(f"{name} is empty: expected a number or a list of numbers from {first} to {last}.")
-        for layer in several:
-            if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not first <= layer <= last:
-                raise ValueError(f"{name} should be whole numbers from {first} to {last}, got {layer!r}.")
-        if keras_bert_layers is not None:
-            several = [layer - 1 for layer in several]
-        indices = tuple(int(layer) % (num_layers + 1) for layer in several)
+        indices = tuple(
+            layer % (num_layers + 1) for layer in _whole_numbers("layers", layers, -num_layers - 1, num_layers)
+        )
         if isinstance(merge, str):
-            if merge not in MERGES:
-                raise ValueError(f"merge should be one of {', '.join(MERGES)}, or a weight a layer, got {merge!r}.")
-            return cls(indices, merge)
+            return cls(indices, one_of("merge", merge, MERGES, or_else="a weight for each layer"))
         weights = np.asarray(merge, np.float64)
         if weights.shape != (len(indices),) or not np.isfinite(weights).all():
-            raise ValueError(f"merge should hold one finite weight for each of {len(indices)} layers, got {merge!r}.")
+            raise ValueError(
+                f"merge must have one finite weight for each of {len(indices)} layers, received {quoted(merge)}."
+            )
         return cls(indices, tuple(weights.tolist()))
 
     @property
-    def parts(self):
+    def parts(self) -> int:
         """How many times wider than a hidden state the result is."""
         return len(self.indices) if self.merge == "concat" else 1
 
-    def __call__(self, states):
+    def __call__(self, states: Mapping[int, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
         """Merge `{index: (B, T, H)}` into `(B, T, parts · H)`."""
-        picked = [states[index] for index in self.indices]
+        merge: Any = self.merge
+        picked: list[Any] = [states[index] for index in self.indices]
         if self.merge == "concat":
             return np.concatenate(picked, axis=-1)
         if self.merge == "last":
@@ -63,7 +67,26 @@ class LayerMerge:
         if self.merge in ("sum", "mean"):
             total = picked[0] if len(picked) == 1 else np.add.reduce(picked)
             return total / np.float32(len(picked)) if self.merge == "mean" else total
-        return sum(np.float32(weight) * state for weight, state in zip(self.merge, picked))
+        return sum(np.float32(weight) * state for weight, state in zip(merge, picked))
+
+
+def keras_bert_layers(numbers: int | Iterable[int]) -> list[int]:
+    """Translate keras-bert's numbers of outputs into `layers`: there 1 is the embeddings, and 13 the last layer of twelve.
+
+    Args:
+        numbers: a number or several, from 1 on.
+
+    >>> keras_bert_layers([12, 13])
+    [11, 12]
+    """
+    return [number - 1 for number in _whole_numbers("numbers", numbers, 1, None)]
+
+
+def _whole_numbers(name: str, numbers: int | Iterable[int], least: int, most: int | None) -> list[int]:
+    several = list(numbers) if isinstance(numbers, Iterable) else [numbers]
+    if not several:
+        raise ValueError(f"{name} must be a number or a list of numbers, received an empty list.")
+    return [whole(name, number, least, most) for number in several]
 
 
 class Pooler:
@@ -77,20 +100,29 @@ class Pooler:
         idf: a weight for each id, for pooling "idf".
     """
 
-    def __init__(self, count, width, pooling, tokenizer, *, special_tokens, idf):
+    def __init__(
+        self,
+        count: int,
+        width: int,
+        pooling: str,
+        tokenizer: Tokenizer,
+        *,
+        special_tokens: bool,
+        idf: npt.NDArray[np.float32] | None,
+    ) -> None:
         self._pooling, self._tokenizer, self._special, self._idf = pooling, tokenizer, special_tokens, idf
         self._total = np.zeros((count, width), np.float32)
         self._weight = np.zeros((count, 1), np.float32)
         self._largest = np.full((count, width), -np.inf, np.float32) if "max" in pooling else None
 
-    def add(self, batch, x):
+    def add(self, batch: Batch, x: npt.NDArray[np.float32]) -> None:
         """Add the windows of a batch: x `(B, T, width)`."""
         x = x[: len(batch.windows)]
         texts = np.array([window.text for window in batch.windows])
         counted = self._counted(batch, x.shape[1])
         if self._pooling == "max":
             weights = None
-        elif self._pooling == "idf":
+        elif self._idf is not None:
             weights = counted * self._idf[batch.input_ids[: len(texts)]]
         else:
             weights = counted.astype(np.float32)
@@ -120,7 +152,7 @@ class Pooler:
                 counted[row, end : end + after] = window.last
         return counted
 
-    def vectors(self):
+    def vectors(self) -> npt.NDArray[np.float32]:
         """Return float32 `(count, width)`, twice as wide for "mean_max"; zeros for a text without tokens."""
         mean = np.divide(self._total, self._weight, out=np.zeros_like(self._total), where=self._weight > 0)
         if self._largest is None:
@@ -129,19 +161,35 @@ class Pooler:
         return largest if self._pooling == "max" else np.concatenate([mean, largest], axis=1)
 
 
+def checked_idf(idf: npt.ArrayLike | None, pooling: str, vocab_size: int) -> npt.NDArray[np.float32] | None:
+    """Return the weights of pooling "idf", a finite one for each id."""
+    if (idf is None) != (pooling != "idf"):
+        told = 'an array with pooling "idf"' if idf is None else f'None with pooling "{pooling}"'
+        raise ValueError(f"idf must be {told}, received {quoted(idf)}.")
+    if idf is None:
+        return None
+    weights = np.asarray(idf, np.float32)
+    if weights.shape != (vocab_size,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"idf must have {vocab_size} finite weights, one for each id and none negative, received shape "
+            f"{weights.shape}: encoder.idf(texts) makes them."
+        )
+    return weights
+
+
 @dataclass(frozen=True)
 class Projection:
     """A linear map that was fitted to vectors: `(vectors - mean) @ matrix`. Made by `fit_whitening` or `fit_pca`."""
 
-    mean: np.ndarray
-    matrix: np.ndarray
+    mean: npt.NDArray[np.float64]
+    matrix: npt.NDArray[np.float64]
 
-    def __call__(self, vectors):
+    def __call__(self, vectors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Map `(n, dim)` to `(n, new dim)`, float32."""
         return ((np.asarray(vectors, np.float64) - self.mean) @ self.matrix).astype(np.float32)
 
 
-def fit_whitening(vectors, dim=None):
+def fit_whitening(vectors: npt.ArrayLike, dim: int | None = None) -> Projection:
     """Fit the map after which vectors have mean zero, unit variance and no correlation: cosines spread out again.
 
     Args:
@@ -163,7 +211,7 @@ def fit_whitening(vectors, dim=None):
     return Projection(mean, axes / np.sqrt(variances))
 
 
-def fit_pca(vectors, dim):
+def fit_pca(vectors: npt.ArrayLike, dim: int) -> Projection:
     """Fit the projection on the `dim` directions of largest variance; arguments and result as `fit_whitening`."""
     mean, axes, _ = _principal_axes(vectors, dim)
     return Projection(mean, axes)
@@ -172,30 +220,30 @@ def fit_pca(vectors, dim):
 def _principal_axes(vectors, dim):
     vectors = np.asarray(vectors, np.float64)
     if vectors.ndim != 2:
-        raise ValueError(f"vectors should have shape (n, width), got {vectors.shape}.")
+        raise ValueError(f"vectors must have shape (n, width), received {vectors.shape}.")
     count, width = vectors.shape
-    dim = width if dim is None else dim
-    if type(dim) is not int or not 1 <= dim <= width:
-        raise ValueError(f"dim should be a whole number from 1 to {width}, the width of the vectors, got {dim!r}.")
+    dim = width if dim is None else whole("dim", dim, 1, width)
     if count <= dim:
-        raise ValueError(f"{dim} columns need more than {dim} vectors to be fitted to, got {count}.")
+        raise ValueError(
+            f"vectors must be more than {dim}, as many as columns that are fitted to them, received {count}."
+        )
     mean = vectors.mean(axis=0)
     variances, axes = np.linalg.eigh(np.cov(vectors.T, bias=True).reshape(width, width))
     variances, axes = variances[::-1][:dim], axes[:, ::-1][:, :dim]
     if variances[-1] <= 1e-12 * variances[0]:
         usable = int((variances > 1e-12 * variances[0]).sum())
-        raise ValueError(f"the vectors vary in {usable} directions only: pass dim={usable} or less, got {dim}.")
+        raise ValueError(f"dim must be {usable} at most, received {dim}: the vectors vary in so many directions only.")
     # The sign of an axis is arbitrary: its largest entry is made positive, so that every machine gets the same map.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(dim)])
     return mean, axes, variances
 
 
-def cosine(a, b):
+def cosine(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return the cosines of the rows of `a` with those of `b`, `(len(a), len(b))`; 0 where a vector is zero.
 
     >>> cosine([[1.0, 0.0]], [[2.0, 0.0], [0.0, 3.0], [0.0, 0.0]]).tolist()
     [[1.0, 0.0, 0.0]]
     """
-    a, b = (np.asarray(rows, np.float32) for rows in (a, b))
-    a, b = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) for rows in (a, b))
-    return a @ b.T
+    both: list[Any] = [np.asarray(rows, np.float32) for rows in (a, b)]
+    first, second = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) for rows in both)
+    return first @ second.T

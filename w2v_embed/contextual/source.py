@@ -1,10 +1,23 @@
 """An encoder as a source of word vectors for `build_matrix`: static vectors out of a model in context."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, get_args
+
 import numpy as np
 
-from .pooling import fit_pca
+from .._types import EncoderMode
+from ..checks import one_of, whole
+from .pooling import Projection, fit_pca
 
-MODES = ("forward", "table")
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._types import Bools
+    from .encoder import ContextualEncoder
+
+MODES: Final[tuple[str, ...]] = get_args(EncoderMode)
 
 
 class EncoderSource:
@@ -17,23 +30,24 @@ class EncoderSource:
         pca: how many columns to keep by principal component analysis; None = all, untouched. It is fitted to the found
             words of the first call, of which there must be more than `pca`: ask for all words at once.
         options: of `encode_words` (layers, merge, …), for mode "forward".
+
+    Attributes:
+        vector_size: numbers a word.
     """
 
-    def __init__(self, encoder, mode, pca, options):
-        if mode not in MODES:
-            raise ValueError(f"mode should be one of {', '.join(MODES)}, got {mode!r}.")
-        if mode == "table" and options:
-            raise ValueError(f"mode 'table' reads the input table, it has no {', '.join(options)}.")
-        if pca is not None and (type(pca) is not int or pca < 1):
-            raise ValueError(f"pca should be None or a whole number of columns, 1 or more, got {pca!r}.")
-        self._encoder, self._mode, self._pca, self._options = encoder, mode, pca, options
-        self._projection = None
-        full = encoder.vector_size if mode == "table" else encoder.vectors_for([], **options)[0].shape[1]
-        if pca is not None and pca > full:
-            raise ValueError(f"pca should be at most {full}, the width of the vectors, got {pca}.")
-        self.vector_size = full if pca is None else pca
+    vector_size: int
 
-    def vectors_for(self, words):
+    def __init__(self, encoder: ContextualEncoder, mode: str, pca: int | None, options: Mapping[str, Any]) -> None:
+        one_of("mode", mode, MODES)
+        if mode == "table" and options:
+            raise ValueError(f'mode "table" reads the input table: it has no {", ".join(options)}.')
+        self._encoder, self._mode, self._options = encoder, mode, options
+        self._projection: Projection | None = None
+        full = encoder.vector_size if mode == "table" else encoder.vectors_for([], **options)[0].shape[1]
+        self._pca = None if pca is None else whole("pca", pca, 1, full, or_none=True)
+        self.vector_size = full if self._pca is None else self._pca
+
+    def vectors_for(self, words: Iterable[str]) -> tuple[npt.NDArray[np.float32], Bools]:
         """Return `(rows, found)`: float32 `(len(words), vector_size)`, zeros where not found, and bool `(len(words),)`.
 
         A word is found if it has pieces and none of them is the unknown token.

@@ -6,21 +6,26 @@ is replaced after the rows have been written, and removed before a part is begun
 are not there. `PATH` itself is only ever replaced by a whole file.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 import shutil
 import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..output import BusyError, check_writable
+from ..output import BusyError, check_writable, fcntl, lock
 from ..shown import logger
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from .._types import StrPath
 
 _LARGEST_STATE = 1 << 20
 _READ_AT_ONCE = 1 << 20
@@ -36,13 +41,18 @@ class NpyWriter:
         width: of a row.
         settings: what the vectors depend on, a dict for JSON.
 
+    Attributes:
+        rows: that are safe.
+
     Raises:
         ValueError: if another run writes to this path, what an earlier one left is damaged or of other settings, or `path` is
             a pipe or a device.
         IsADirectoryError, FileNotFoundError, PermissionError: if no file can be made at `path`.
     """
 
-    def __init__(self, path, width, settings):
+    rows: int
+
+    def __init__(self, path: StrPath, width: int, settings: Mapping[str, Any]) -> None:
         self._path = check_writable(path)
         self._width = width
         self._settings = json.loads(json.dumps({**settings, "width": width}))
@@ -94,7 +104,7 @@ class NpyWriter:
             crc = zlib.crc32(data, crc)
         return crc
 
-    def skip(self, texts):
+    def skip(self, texts: Iterable[str]) -> None:
         """Take note of the texts whose rows an earlier run wrote; they must be the same."""
         for text in texts:
             self._note(text)
@@ -104,7 +114,7 @@ class NpyWriter:
                 "Delete it to begin anew."
             )
 
-    def write(self, texts, vectors):
+    def write(self, texts: Iterable[str], vectors: npt.ArrayLike) -> None:
         """Append the rows of some texts."""
         for text in texts:
             self._note(text)
@@ -112,7 +122,7 @@ class NpyWriter:
         self._file.write(data)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows, self._crc = self.rows + len(data), zlib.crc32(data, self._crc)
+        self.rows, self._crc = self.rows + len(data), zlib.crc32(data.data, self._crc)
         state = {"rows": self.rows, "texts": self._texts.hex(), "crc": self._crc, "settings": self._settings}
         with self._new_state.open("w", encoding="utf-8") as file:
             json.dump({**state, "check": _check(state)}, file)
@@ -123,7 +133,7 @@ class NpyWriter:
     def _note(self, text):
         self._texts = hashlib.blake2b(self._texts + str(text).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
-    def finish(self):
+    def finish(self) -> Path:
         """Complete the file, give it its name and return that."""
         self._file.seek(0)
         self._file.write(_header(self.rows, self._width))
@@ -140,10 +150,10 @@ class NpyWriter:
         self._file.close()
         return self._path
 
-    def __enter__(self):
+    def __enter__(self) -> NpyWriter:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if not self._finished and self.rows == 0:
             self._part.unlink(missing_ok=True)  # without a row to go on from; the lock is still held
         self._file.close()
@@ -154,7 +164,7 @@ def _opened_alone(part):
     while True:
         file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:
-            if not _lock(file, part):
+            if not _locked(file, part):
                 raise BusyError(
                     f"{part} is being written by another run: wait for it to end, or pass another output. "
                     "(The system takes the lock back when a run ends or dies; no file needs to be deleted.)"
@@ -170,22 +180,13 @@ def _opened_alone(part):
         file.close()
 
 
-def _lock(file, part):
-    """Lock a file until it is closed or the process ends; returns whether nobody else has."""
+def _locked(file, part):
+    """Whether nobody else has the lock of a file, and we have it now."""
     try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            file.seek(1 << 62)  # far behind the rows: what is locked can be read by nobody else
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            file.seek(0)
-    except (BlockingIOError, PermissionError):
-        return False
+        return lock(file.fileno())
     except OSError as error:  # a file system that knows no locks
         logger.warning("%s cannot be locked (%s): start no second run that writes to it", part, error)
-    return True
+        return True
 
 
 def _check(state):

@@ -1,25 +1,73 @@
-"""Text → ids, as the model was trained: WordPiece for BERT and NEZHA, sentencepiece for XLNet.
+"""Text → ids, as the model was trained: WordPiece for BERT and NEZHA, sentencepiece for XLNet."""
 
-Both tokenizers have the same face: `pieces(texts)` gives the ids of each text without special tokens; a model sees them
-between the ids of `head` and `tail`, whose segments are `tail_types`, and rows are padded with `pad_id` of segment
-`pad_type`, on the left if `pads_left`. `fingerprint` tells it from others.
-"""
+from __future__ import annotations
 
 import hashlib
 import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from .files import VOCABULARY_LIMIT, checked, read_json, read_small, read_text, shown
+from ..shown import quoted
+from .files import VOCABULARY_LIMIT, checked, read_json, read_small, read_text
+
+if TYPE_CHECKING:
+    from .._types import StrPath
 
 _LARGEST_ID = (1 << 31) - 1
 
 
-def read_tokenizer(folder, config, *, do_lower_case=None):
+class Tokenizer(ABC):
+    """What all tokenizers have in common. A model sees the ids of a text between those of `head` and `tail`.
+
+    Args:
+        folder: where its vocabulary lies.
+        options: what tokenizer_config.json says (see `_options`).
+
+    Attributes:
+        file: the vocabulary, for messages.
+        size: how many words it has; their ids are smaller.
+        unknown_id: stands for what it cannot spell.
+        head, tail: ids of special tokens before and behind a text.
+        tail_types: segments of the tail.
+        pad_id, pad_type: with which rows are padded, id and segment.
+        pads_left: whether they are padded on the left.
+        fingerprint: differs between tokenizers that cut texts differently.
+    """
+
+    file: Path
+    size: int
+    unknown_id: int
+    head: list[int]
+    tail: list[int]
+    tail_types: list[int]
+    pad_id: int
+    pad_type: int
+    pads_left: ClassVar[bool] = False
+
+    @abstractmethod
+    def __init__(self, folder: Path, options: dict[str, Any]) -> None: ...
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str: ...
+
+    @abstractmethod
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text, without special tokens."""
+
+
+_Kind = TypeVar("_Kind", bound=Tokenizer)
+
+
+def read_tokenizer(kind: type[_Kind], folder: StrPath, vocab_size: int, *, do_lower_case: bool | None = None) -> _Kind:
     """Make the tokenizer that belongs to an encoder.
 
     Args:
+        kind: its class.
         folder: with vocab.txt or tokenizer.json (BERT, NEZHA) or spiece.model (XLNet), and maybe tokenizer_config.json.
-        config: an `EncoderConfig`.
+        vocab_size: of the model.
         do_lower_case: None = what tokenizer_config.json says, else True for WordPiece and False for XLNet, the
             defaults of Hugging Face.
 
@@ -32,17 +80,16 @@ def read_tokenizer(folder, config, *, do_lower_case=None):
     options = _options(folder / "tokenizer_config.json")
     if do_lower_case is not None:
         options["do_lower_case"] = checked("the argument", "do_lower_case", do_lower_case, bool)
-    kind = SentencePieceTokenizer if config.model_type == "xlnet" else WordPieceTokenizer
     tokenizer = kind(folder, options)
-    if tokenizer.size > config.vocab_size:
+    if tokenizer.size > vocab_size:
         raise ValueError(
-            f"{tokenizer.file} has {tokenizer.size} words, the model's vocab_size is {config.vocab_size}: "
+            f"{tokenizer.file} has {tokenizer.size} words, the model's vocab_size is {vocab_size}: "
             "it belongs to another model."
         )
     return tokenizer
 
 
-class WordPieceTokenizer:
+class WordPieceTokenizer(Tokenizer):
     """Splits at spaces, punctuation and Chinese characters, then into the longest known pieces.
 
     Args:
@@ -51,11 +98,10 @@ class WordPieceTokenizer:
             tokens and added_tokens_decoder.
     """
 
-    pads_left = False
-
-    def __init__(self, folder, options):
+    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
         try:
-            from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+            from tokenizers import AddedToken, models, normalizers, pre_tokenizers
+            from tokenizers import Tokenizer as Pipeline
         except ImportError as error:
             raise ImportError(
                 "texts for BERT and NEZHA need tokenizers: pip install 'w2v-embed[contextual]'"
@@ -68,15 +114,13 @@ class WordPieceTokenizer:
         for key in ("unk", "cls", "sep"):
             if special[key] not in vocabulary and special[key] not in added:
                 raise ValueError(
-                    f"{self.file} has no {shown(special[key])}, which texts need: is it a vocabulary of BERT?"
+                    f"{self.file} has no {quoted(special[key])}, which texts need: is it a vocabulary of BERT?"
                 )
         vocabulary.update({content: id_ for content, (id_, _) in added.items()})
-        self.size = max(vocabulary.values()) + 1
+        self.size: int = max(vocabulary.values()) + 1
         lowercase = options.get("do_lower_case", _lowercase(folder / "tokenizer.json", saved))
 
-        self._tokenizer = Tokenizer(
-            models.WordPiece(vocabulary, unk_token=special["unk"], max_input_chars_per_word=100)
-        )
+        self._tokenizer = Pipeline(models.WordPiece(vocabulary, unk_token=special["unk"], max_input_chars_per_word=100))
         self._tokenizer.normalizer = normalizers.BertNormalizer(
             clean_text=True,
             handle_chinese_chars=options.get("tokenize_chinese_chars", True),
@@ -90,17 +134,19 @@ class WordPieceTokenizer:
             if content not in special.values():
                 self._tokenizer.add_tokens([AddedToken(content, **flags)])
 
-        self.unknown_id = vocabulary[special["unk"]]
-        self.head, self.tail, self.tail_types = [vocabulary[special["cls"]]], [vocabulary[special["sep"]]], [0]
-        self.pad_id, self.pad_type = vocabulary.get(special["pad"], 0), 0
+        self.unknown_id: int = vocabulary[special["unk"]]
+        self.head: list[int] = [vocabulary[special["cls"]]]
+        self.tail: list[int] = [vocabulary[special["sep"]]]
+        self.tail_types: list[int] = [0]
+        self.pad_id: int = vocabulary.get(special["pad"], 0)
+        self.pad_type: int = 0
 
     @property
-    def fingerprint(self):
-        """Differs between tokenizers that cut texts differently."""
+    def fingerprint(self) -> str:
         return _digest(self._tokenizer.to_str().encode("utf-8"))
 
     def _vocabulary(self, folder, saved):
-        self.file = folder / "vocab.txt"
+        self.file: Path = folder / "vocab.txt"
         if self.file.is_file():
             # Split at line feeds only: vocabularies hold other characters that Python counts as the end of a line.
             words = read_text(self.file, VOCABULARY_LIMIT).split("\n")
@@ -118,8 +164,7 @@ class WordPieceTokenizer:
             _check_token(self.file, word, id_)
         return vocabulary
 
-    def pieces(self, texts):
-        """Return the ids of each text, without special tokens."""
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
         try:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError:
@@ -128,7 +173,7 @@ class WordPieceTokenizer:
         return [encoding.ids for encoding in encodings]
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(Tokenizer):
     """XLNet's pieces: `▁` begins a word; a comma after a digit is a piece of its own.
 
     Args:
@@ -138,8 +183,8 @@ class SentencePieceTokenizer:
 
     pads_left = True
 
-    def __init__(self, folder, options):
-        self.file = folder / "spiece.model"
+    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
+        self.file: Path = folder / "spiece.model"
         if not self.file.is_file():
             raise FileNotFoundError(
                 f"{self.file} is missing: hidden_states works without it, texts and words need the model's pieces."
@@ -157,16 +202,18 @@ class SentencePieceTokenizer:
         self._lower = options.get("do_lower_case", False)
         self._keep_accents = options.get("keep_accents", False)
         self._remove_space = options.get("remove_space", True)
-        self.size, self.unknown_id = self._processor.get_piece_size(), self._processor.unk_id()
+        self.size: int = self._processor.get_piece_size()
+        self.unknown_id: int = self._processor.unk_id()
         if not 0 <= self.unknown_id < self.size:
             raise ValueError(f"{self.file} has no piece for what is unknown, which texts need: is it damaged?")
-        sep, cls, pad = (self._id(piece) for piece in ("<sep>", "<cls>", "<pad>"))
-        self.head, self.tail, self.tail_types = [], [sep, cls], [0, 2]
-        self.pad_id, self.pad_type = pad, 3
+        self.head: list[int] = []
+        self.tail: list[int] = [self._id(piece) for piece in ("<sep>", "<cls>")]
+        self.tail_types: list[int] = [0, 2]
+        self.pad_id: int = self._id("<pad>")
+        self.pad_type: int = 3
 
     @property
-    def fingerprint(self):
-        """Differs between tokenizers that cut texts differently."""
+    def fingerprint(self) -> str:
         cleaning = bytes([self._lower, self._keep_accents, self._remove_space])
         return _digest(cleaning + self._processor.serialized_model_proto())
 
@@ -176,8 +223,7 @@ class SentencePieceTokenizer:
             raise ValueError(f"{self.file} has no {piece!r}, which texts need: is it the model of an XLNet?")
         return id_
 
-    def pieces(self, texts):
-        """Return the ids of each text, without special tokens."""
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
         _refuse_what_is_no_text(texts)
         try:
             rows = self._processor.encode([self._cleaned(text) for text in texts], out_type=str)
@@ -219,7 +265,7 @@ def _options(path):
     options["added_tokens"] = {}
     for id_, token in added.items():
         if not (id_.isascii() and id_.isdigit() and len(id_) <= 10):
-            raise ValueError(f"{path}: added_tokens_decoder has the id {shown(id_)}, expected a whole number.")
+            raise ValueError(f"{path}: added_tokens_decoder has the id {quoted(id_)}, expected a whole number.")
         content, flags = _token(path, token)
         _check_token(path, content, int(id_))
         options["added_tokens"][content] = int(id_), flags
@@ -258,7 +304,7 @@ def _lowercase(path, saved):
 def _check_token(path, word, id_):
     _check_text(path, "a word", word)
     if type(id_) is not int or not 0 <= id_ <= _LARGEST_ID:
-        raise ValueError(f"{path}: {shown(word)} has the id {shown(id_)}, expected 0 to {_LARGEST_ID:,}.")
+        raise ValueError(f"{path}: {quoted(word)} has the id {quoted(id_)}, expected 0 to {_LARGEST_ID:,}.")
 
 
 def _check_text(path, key, text):
@@ -266,7 +312,7 @@ def _check_text(path, key, text):
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise ValueError(f"{path}: {key} is {shown(text)}, which cannot be written as UTF-8 ({error}).") from error
+            raise ValueError(f"{path}: {key} is {quoted(text)}, which cannot be written as UTF-8 ({error}).") from error
     return text
 
 
@@ -277,7 +323,7 @@ def _digest(data):
 def _refuse_what_is_no_text(texts):
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"text {i} should be a string, got {text!r}.")
+            raise TypeError(f"text {i} must be a string, received {quoted(text)}.")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -1,13 +1,15 @@
 """Keras 3 layers. Importing this package registers them, so that `.keras` files load without `custom_objects`."""
 
+from __future__ import annotations
+
 try:
     import keras  # noqa: F401
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"The layers of w2v_embed need Keras 3 and one of its backends, and importing Keras failed: {error}. "
+        f"The layers of w2v_embed need Keras 3 and one of its backends, and importing Keras failed: {_error}. "
         "Install one: pip install 'w2v-embed[tensorflow]', pip install 'w2v-embed[jax]' or "
         "pip install 'w2v-embed[torch]'; the environment variable KERAS_BACKEND names the one that is used."
-    ) from error
+    ) from _error
 
 from .bert import bert_embedding
 from .embedding import embedding_layer

@@ -1,32 +1,42 @@
 """The embeddings at the entrance of a BERT: token + segment + position."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 
-from .arguments import pretrained_rows
 from .position import PositionEmbedding
+from .table import pretrained_rows
 from .token import TokenEmbedding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._types import Table
+    from .backend import Tensor
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
 class AddToFirst(keras.layers.Add):
     """The sum of its inputs with the mask of the first. Keras' `Add` drops the mask where any input has none."""
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Tensor = None) -> Tensor:
         return None if mask is None else mask[0]
 
 
 def bert_embedding(
-    inputs,
-    token_num,
-    pos_num,
-    embed_dim,
-    dropout_rate=0.1,
-    trainable=True,
-    layer_norm=False,
+    inputs: Sequence[Tensor],
+    token_num: int,
+    pos_num: int,
+    embed_dim: int,
+    dropout_rate: float = 0.1,
+    trainable: bool = True,
+    layer_norm: bool = False,
     *,
-    vectors=None,
-    name="Embedding",
-):
+    vectors: Table | None = None,
+    name: str = "Embedding",
+) -> tuple[Tensor, Tensor]:
     """Token + segment + position, with the mask `tokens ≠ 0`; then, where wanted, LayerNormalization and Dropout.
 
     Args:
@@ -63,10 +73,10 @@ def bert_embedding(
     """
     if not isinstance(inputs, (list, tuple)) or len(inputs) < 2:
         count = f"{len(inputs)} of them" if isinstance(inputs, (list, tuple)) else type(inputs).__name__
-        raise ValueError(f"`inputs` must be a list of token ids and segment ids. Received: {count}")
+        raise ValueError(f"inputs must be a list of token ids and segment ids, received {count}")
     rows = None if vectors is None else pretrained_rows(vectors)
     if rows is not None and len(rows) != token_num:
-        raise ValueError(f"`vectors` must have token_num={token_num} rows. Received: shape {rows.shape}")
+        raise ValueError(f"vectors must have token_num={token_num} rows, received shape {rows.shape}")
     width = embed_dim if rows is None else rows.shape[1]
 
     tokens, table = TokenEmbedding(

@@ -1,11 +1,31 @@
 """A plain `keras.layers.Embedding` that holds pretrained vectors."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
 import keras
 
+from .._types import Via
+from ..checks import one_of
+from .arguments import masks_zero, refuse_fillers
 from .table import assign_rows, build_with, read_table
 
+if TYPE_CHECKING:
+    from .._types import Table
+    from .arguments import Dtype
 
-def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, name=None, dtype=None, **kwargs):
+
+def embedding_layer(
+    vectors: Table,
+    *,
+    trainable: bool = False,
+    via: Via = "weights",
+    mask_zero: bool | None = None,
+    name: str | None = None,
+    dtype: Dtype = None,
+    **kwargs: Any,
+) -> keras.layers.Embedding:
     """A `keras.layers.Embedding` that holds these vectors from the start.
 
     The layer is Keras' own class, so a model with it is saved, loaded and exported in processes that
@@ -42,20 +62,14 @@ def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, 
     >>> print(np.asarray(layer(np.array([[2, 0]]))).tolist())
     [[[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]]
     """
-    for taken in ("weights", "embeddings_initializer"):
-        if taken in kwargs:
-            raise TypeError(f"embedding_layer() fills the table with its vectors, so it takes no {taken!r}.")
+    refuse_fillers("embedding_layer()", kwargs, trainable)
+    one_of("via", via, get_args(Via))
     table = read_table(vectors, dtype, kwargs.pop("input_dim", None), kwargs.pop("output_dim", None))
     lora_rank, lora_alpha = kwargs.pop("lora_rank", None), kwargs.pop("lora_alpha", None)
-    if lora_rank and not trainable:
-        raise ValueError(f"LoRA trains two small factors beside the table: lora_rank={lora_rank} needs trainable=True.")
-    if mask_zero is None:
-        mask_zero = getattr(vectors, "padding_row", None) == 0
-
     layer = keras.layers.Embedding(
         *table.shape,
         embeddings_initializer="zeros",
-        mask_zero=mask_zero,
+        mask_zero=masks_zero(mask_zero, vectors),
         trainable=trainable,
         name=name,
         dtype=dtype,
@@ -64,10 +78,8 @@ def embedding_layer(vectors, *, trainable=False, via="weights", mask_zero=None, 
     if via == "weights":
         layer.build(None)
         assign_rows(layer.embeddings, table)
-    elif via == "constant":
-        build_with(layer, table)
     else:
-        raise ValueError(f"via must be 'weights' or 'constant'. Received: via={via!r}")
+        build_with(layer, table)
     if lora_rank:
         layer.enable_lora(lora_rank, lora_alpha=lora_alpha)
     return layer

@@ -1,14 +1,20 @@
 """Adam that touches only the rows of a table that a batch has used."""
 
+from __future__ import annotations
+
 import weakref
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
 
-from .table import end_copy_on_read
+from .backend import backend
 
-# Rows that JAX updates together.
-_BLOCK_ROWS = 1024
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .backend import Gradient, Tensor, Variable
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
@@ -44,140 +50,57 @@ class RowSparseAdam(keras.optimizers.Adam):
     Reference: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
     """
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | Callable[..., Any] = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
         for dense in ("weight_decay", "use_ema", "gradient_accumulation_steps", "amsgrad"):
             if kwargs.get(dense):
                 raise ValueError(
-                    f"RowSparseAdam does not take {dense}, which changes rows that a batch has not used. "
-                    f"Received: {dense}={kwargs[dense]!r}"
+                    f"{dense} must be left out of RowSparseAdam, for it changes rows that a batch has not used, received "
+                    f"{kwargs[dense]!r}"
                 )
         super().__init__(learning_rate, beta_1, beta_2, epsilon, **kwargs)
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Variable]) -> None:
         super().build(variables)
         for variable in variables:
             if getattr(variable, "holds_vectors", False):
                 # The lookup on torch reads this. It ends with the optimizer: not all of Keras' take sparse gradients.
                 variable.row_sparse_for = weakref.ref(self)
 
-    def _clip_gradients(self, grads):
+    def _clip_gradients(self, grads: Sequence[Gradient]) -> list[Gradient]:
         # Once duplicates are summed, clipping the values alone is exact: absent rows add nothing to a norm.
-        grads = [_summed(gradient) for gradient in grads]
-        clipped = super()._clip_gradients([_values(gradient) for gradient in grads])
-        return [_with_values(gradient, values) for gradient, values in zip(grads, clipped)]
+        parts = [backend.split(gradient) for gradient in grads]
+        clipped = super()._clip_gradients([values for _, values in parts])
+        return [backend.joined(*each) for each in zip(grads, (rows for rows, _ in parts), clipped)]
 
-    def update_step(self, gradient, variable, learning_rate):
-        if _is_sparse(gradient):
-            self._update_rows(gradient, variable, learning_rate)
-        elif not getattr(variable, "holds_vectors", False):
+    def update_step(self, gradient: Gradient, variable: Variable, learning_rate: Tensor) -> None:
+        if not (backend.is_sparse(gradient) or getattr(variable, "holds_vectors", False)):
             super().update_step(gradient, variable, learning_rate)
-        elif keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
-            self._update_seen_rows(gradient, variable, learning_rate)
-        else:
-            self._update_dense(gradient, variable, learning_rate)
-
-    def _update_rows(self, gradient, variable, learning_rate):
+            return
         index = self._get_variable_index(variable)
-        m, v = self._momentums[index].value, self._velocities[index].value
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
+        m, v = self._momentums[index], self._velocities[index]
 
-            rows, g = gradient.indices, tf.cast(gradient.values, variable.dtype)
-            m_rows, v_rows, change = self._adam(g, tf.gather(m, rows), tf.gather(v, rows), learning_rate)
-            m.scatter_update(tf.IndexedSlices(m_rows, rows))
-            v.scatter_update(tf.IndexedSlices(v_rows, rows))
-            variable.scatter_sub(tf.IndexedSlices(change, rows))
-            end_copy_on_read(m, v, variable)
-        else:
-            rows, g = gradient.indices()[0], gradient.values()
-            m[rows], v[rows], change = self._adam(g, m[rows], v[rows], learning_rate)
-            variable.value.index_add_(0, rows, change, alpha=-1)
+        def adam(g: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return self._adam(g, m, v, learning_rate)
 
-    def _update_seen_rows(self, gradient, variable, learning_rate):
-        """JAX: the gradient is dense, but it is read once, and the table and its moments only where it is not zero."""
-        import jax
-        from jax import numpy as jnp
-
-        # The largest value and not any(): that one writes a table of bools first.
-        seen = jnp.max(jnp.abs(gradient), axis=-1) != 0
-        blocks = -(-len(seen) // _BLOCK_ROWS)
-        # Behind the rows that were seen stands a number that is no row: it reads zeros, and is never written.
-        rows = jnp.nonzero(seen, size=blocks * _BLOCK_ROWS, fill_value=len(seen))[0]
-
-        def update(block, values):
-            w, m, v = values
-            at = jax.lax.dynamic_slice_in_dim(rows, block * _BLOCK_ROWS, _BLOCK_ROWS)
-            g, m_rows, v_rows = (x.at[at].get(mode="fill", fill_value=0) for x in (gradient, m, v))
-            m_rows, v_rows, change = self._adam(g, m_rows, v_rows, learning_rate)
-            w, m, v = (
-                w.at[at].add(-change, mode="drop"),
-                m.at[at].set(m_rows, mode="drop"),
-                v.at[at].set(v_rows, mode="drop"),
-            )
-            return w, m, v
-
-        index = self._get_variable_index(variable)
-        variables = variable, self._momentums[index], self._velocities[index]
-        used = -(-jnp.count_nonzero(seen) // _BLOCK_ROWS)
-        values = jax.lax.fori_loop(0, used, update, tuple(each.value for each in variables))
-        for each, value in zip(variables, values):
-            self.assign(each, value)
-
-    def _update_dense(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index].value, self._velocities[index].value
+        if backend.update_rows(gradient, variable, m, v, adam):
+            return
         seen = ops.any(ops.not_equal(gradient, 0), axis=-1, keepdims=True)
-        m_new, v_new, change = self._adam(gradient, m, v, learning_rate)
-        self.assign(self._momentums[index], ops.where(seen, m_new, m))
-        self.assign(self._velocities[index], ops.where(seen, v_new, v))
+        m_new, v_new, change = adam(gradient, m.value, v.value)
+        self.assign(m, ops.where(seen, m_new, m.value))
+        self.assign(v, ops.where(seen, v_new, v.value))
         self.assign_sub(variable, ops.where(seen, change, ops.zeros_like(change)))
 
-    def _adam(self, g, m, v, learning_rate):
+    def _adam(self, g: Tensor, m: Tensor, v: Tensor, learning_rate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The new moments and what is to be taken from the variable, from Adam's formula."""
         t = ops.cast(self.iterations + 1, m.dtype)
         correction = ops.sqrt(1 - ops.power(self.beta_2, t)) / (1 - ops.power(self.beta_1, t))
         m = m + (g - m) * (1 - self.beta_1)
         v = v + (ops.square(g) - v) * (1 - self.beta_2)
         return m, v, m * (ops.cast(learning_rate, m.dtype) * correction) / (ops.sqrt(v) + self.epsilon)
-
-
-def _is_sparse(gradient):
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return isinstance(gradient, tf.IndexedSlices)
-    return backend == "torch" and gradient.is_sparse
-
-
-def _summed(gradient):
-    """The same gradient with each row once, where it is sparse."""
-    if not _is_sparse(gradient):
-        return gradient
-    if keras.backend.backend() == "torch":
-        return gradient.coalesce()
-    import tensorflow as tf
-
-    rows, place = tf.unique(gradient.indices)
-    values = tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
-    return tf.IndexedSlices(values, rows, gradient.dense_shape)
-
-
-def _values(gradient):
-    if not _is_sparse(gradient):
-        return gradient
-    return gradient.values() if keras.backend.backend() == "torch" else gradient.values
-
-
-def _with_values(gradient, values):
-    if not _is_sparse(gradient):
-        return values
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.sparse_coo_tensor(
-            gradient.indices(), values, gradient.shape, check_invariants=False, is_coalesced=True
-        )
-    import tensorflow as tf
-
-    return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)

@@ -1,7 +1,17 @@
 """The mean over time that counts only what the mask lets through."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 from keras import ops
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .arguments import Shape
+    from .backend import Tensor
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
@@ -28,25 +38,23 @@ class MaskedMeanPooling(keras.layers.Layer):
     [[3.]]
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor, mask: Tensor = None) -> Tensor:
         x = ops.cast(inputs, "float32")
         mask = ops.ones(ops.shape(x)[:2]) if mask is None else ops.convert_to_tensor(mask)
         if len(mask.shape) != 2:
-            raise ValueError(
-                f"MaskedMeanPooling expects a mask of shape (batch, time). Received: shape={tuple(mask.shape)}"
-            )
+            raise ValueError(f"mask must have the shape (batch, time), received shape {tuple(mask.shape)}")
         weights = ops.cast(mask, "float32")[..., None]
         # Times zero is not enough: a masked NaN would stay NaN, and so would its gradient.
         total = ops.sum(ops.where(weights != 0, x, 0.0) * weights, axis=1)
         return ops.cast(total / (ops.sum(weights, axis=1) + 1e-9), self.compute_dtype)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])

@@ -1,13 +1,23 @@
 """Embeddings of absolute positions: a learned table, and the sinusoid."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
 import keras
 import numpy as np
 from keras import ops
 
-from .arguments import one_of, positive_int, pretrained_rows
-from .sinusoid import sinusoid_table
+from .._types import PositionMode
+from ..checks import whole
+from ..sinusoid import sinusoid_table
+from .arguments import even, mode_of
+from .table import pretrained_rows
 
-MODES = ("expand", "add", "concat")
+if TYPE_CHECKING:
+    from .._types import Table
+    from .arguments import Config, Named, Shape
+    from .backend import Tensor, Variable
 
 
 class _PositionLayer(keras.layers.Layer):
@@ -17,14 +27,16 @@ class _PositionLayer(keras.layers.Layer):
     positions `0 … length − 1`.
     """
 
-    def __init__(self, mode, **kwargs):
+    output_dim: Any  # int, or None in add mode
+
+    def __init__(self, mode: PositionMode, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.mode = one_of("mode", mode, MODES)
+        self.mode: str = mode_of("mode", mode, get_args(PositionMode))
         self.supports_masking = True
         # Positions are ids: as bfloat16, 257 would become 256.
         self.autocast = mode != "expand"
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         self.compute_output_shape(inputs.shape)
         if self.mode == "expand":
             return ops.cast(self._of_ids(inputs), self.compute_dtype)
@@ -35,19 +47,19 @@ class _PositionLayer(keras.layers.Layer):
         embeddings = ops.broadcast_to(embeddings, (batch, length, self.output_dim))
         return ops.concatenate([inputs, embeddings], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         if self.mode == "expand":
             return (*input_shape, self.output_dim)
         if len(input_shape) != 3 or input_shape[-1] is None:
             raise ValueError(
-                f'mode="{self.mode}" takes (batch, length, features) with a known number of features. '
-                f"Received: shape {tuple(input_shape)}"
+                f'inputs with mode="{self.mode}" must be (batch, length, features) with a known number of features, '
+                f"received shape {tuple(input_shape)}"
             )
         if self.mode == "add":
             if self.output_dim not in (None, input_shape[-1]):
                 raise ValueError(
-                    f'mode="add" needs as many features as `output_dim`. '
-                    f"Received: {input_shape[-1]} features, output_dim={self.output_dim}"
+                    f'output_dim with mode="add" must be the number of features, {input_shape[-1]}, '
+                    f"received {self.output_dim}"
                 )
             return tuple(input_shape)
         return (*input_shape[:-1], input_shape[-1] + self.output_dim)
@@ -107,29 +119,29 @@ class PositionEmbedding(_PositionLayer):
 
     def __init__(
         self,
-        input_dim,
-        output_dim,
-        mode="expand",
-        embeddings_initializer="uniform",
-        mask_zero=False,
+        input_dim: int,
+        output_dim: int,
+        mode: PositionMode = "expand",
+        embeddings_initializer: Named = "uniform",
+        mask_zero: bool = False,
         *,
-        embeddings_regularizer=None,
-        embeddings_constraint=None,
-        weights=None,
-        **kwargs,
-    ):
+        embeddings_regularizer: Named = None,
+        embeddings_constraint: Named = None,
+        weights: Table | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(mode, **kwargs)
-        self.input_dim = positive_int("input_dim", input_dim)
-        self.output_dim = positive_int("output_dim", output_dim)
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.input_dim: int = whole("input_dim", input_dim)
+        self.output_dim: int = whole("output_dim", output_dim)
+        self.embeddings_initializer: Any = keras.initializers.get(embeddings_initializer)
         if not isinstance(mask_zero, bool):
             raise ValueError(
-                "`mask_zero` must be True (position 0 is padding) or False. In keras-pos-embd it was the id of "
-                f"padding; here give such positions the id 0. Received: mask_zero={mask_zero!r}"
+                f"mask_zero must be True (position 0 is padding) or False, received {mask_zero!r}. In keras-pos-embd it was "
+                "the id of padding; here give such positions the id 0."
             )
-        self.mask_zero = mask_zero
-        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
+        self.mask_zero: bool = mask_zero
+        self.embeddings_regularizer: Any = keras.regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint: Any = keras.constraints.get(embeddings_constraint)
         self._table_shape = (2 * self.input_dim + 1 if self.mode == "expand" else self.input_dim, self.output_dim)
         self._rows = None if weights is None else np.array(self._fitting(pretrained_rows(weights)))
 
@@ -137,17 +149,17 @@ class PositionEmbedding(_PositionLayer):
         count, width = rows.shape
         if width != self.output_dim or count > self._table_shape[0]:
             raise ValueError(
-                f"`weights` must fit into the table {self._table_shape}: at most as many rows, and as many columns. "
-                f"Received: shape {rows.shape}"
+                f"weights must fit into the table {self._table_shape}, at most as many rows, and as many columns, "
+                f"received shape {rows.shape}"
             )
         if self.mode == "expand" and count % 2 == 0:
             raise ValueError(
-                "`weights` must have an odd number of rows in expand mode, with position 0 in the middle. "
-                f"Received: shape {rows.shape}"
+                "weights must have an odd number of rows in expand mode, with position 0 in the middle, "
+                f"received shape {rows.shape}"
             )
         return rows
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         # The layer's own copy lives until the table is made of it.
         rows, self._rows = self._rows, None
 
@@ -158,7 +170,7 @@ class PositionEmbedding(_PositionLayer):
             start = (shape[0] - len(rows)) // 2 if self.mode == "expand" else 0
             return ops.slice_update(table, (start, 0), ops.convert_to_tensor(rows, dtype=dtype))
 
-        self.embeddings = self.add_weight(
+        self.embeddings: Variable = self.add_weight(
             shape=self._table_shape,
             initializer=initialize,
             regularizer=self.embeddings_regularizer,
@@ -177,21 +189,21 @@ class PositionEmbedding(_PositionLayer):
         # `slice`, not `[:length]`: where TensorFlow knows the length only at run time, it refuses one past the table.
         return ops.slice(ops.convert_to_tensor(self.embeddings), (0, 0), (length, self.output_dim))
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> Tensor:
         if self.mode != "expand":
             return mask
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         output_shape = super().compute_output_shape(input_shape)
         if self.mode != "expand" and input_shape[1] is not None and input_shape[1] > self.input_dim:
             raise ValueError(
-                f"The input has {input_shape[1]} positions, the table has input_dim={self.input_dim}. Cut the input, "
-                "or make a larger table (`weights=` takes the rows of the shorter one)."
+                f"inputs must have at most input_dim={self.input_dim} positions, received {input_shape[1]}. Cut them, "
+                "or make a larger table (weights= takes the rows of the shorter one)."
             )
         return output_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "input_dim": self.input_dim,
@@ -239,16 +251,14 @@ class SinusoidalPositionEmbedding(_PositionLayer):
     Reference: Vaswani et al., 2017, https://arxiv.org/abs/1706.03762
     """
 
-    def __init__(self, mode="add", output_dim=None, **kwargs):
+    def __init__(self, mode: PositionMode = "add", output_dim: int | None = None, **kwargs: Any) -> None:
         super().__init__(mode, **kwargs)
         if output_dim is None and self.mode != "add":
-            raise ValueError(f'mode="{self.mode}" needs `output_dim`, an even number. Received: output_dim=None')
-        self.output_dim = output_dim if output_dim is None else positive_int("output_dim", output_dim)
-        if output_dim is not None and self.output_dim % 2:
-            raise ValueError(f"`output_dim` must be even. Received: output_dim={output_dim}")
+            raise ValueError(f'output_dim must be an even number with mode="{self.mode}", received None')
+        self.output_dim: int | None = None if output_dim is None else even("output_dim", output_dim)
 
-    def build(self, input_shape):
-        width = self.output_dim or self.compute_output_shape(input_shape)[-1]
+    def build(self, input_shape: Shape) -> None:
+        width: Any = self.output_dim or self.compute_output_shape(input_shape)[-1]
         # One small table for each base-256 digit of a position, from float64: an angle of a large position never
         # exists in float32.
         self._digit_tables = tuple(sinusoid_table(np.arange(256) * 256**power, width) for power in range(4))
@@ -271,13 +281,13 @@ class SinusoidalPositionEmbedding(_PositionLayer):
     def _of_length(self, length):
         return self._of_ids(ops.arange(length, dtype="int32"))
 
-    def compute_output_shape(self, input_shape):
-        output_shape = super().compute_output_shape(input_shape)
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        output_shape: Any = super().compute_output_shape(input_shape)
         if output_shape[-1] % 2 and self.mode == "add":
             raise ValueError(
-                f"The number of features must be even. Received: {output_shape[-1]} in {tuple(input_shape)}"
+                f"the number of features must be even, received {output_shape[-1]} in {tuple(input_shape)}"
             )
         return output_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "mode": self.mode, "output_dim": self.output_dim}

@@ -1,23 +1,32 @@
 """An Embedding for pretrained vectors: padding that stays zero, and training of only the rows that were not found."""
 
-import hashlib
+from __future__ import annotations
+
 import logging
-import warnings
+from typing import TYPE_CHECKING, Any, get_args
 
 import keras
 import numpy as np
 
-from .lookup import check_range, dense, take_rows
-from .table import assign_rows, build_with, read_table
+from .._types import TrainRows
+from ..checks import one_of, whole
+from ._table_files import Refillable, table_sha256
+from .arguments import dense, masks_zero, refuse_fillers
+from .backend import backend
+from .table import blocks_of, build_with, read_table
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-# Rows handled together where a whole second table would be needed otherwise.
-_BLOCK_ROWS = 8192
+    from .._types import Table
+    from .arguments import Config
+    from .backend import Tensor
+
+_log = logging.getLogger(__name__)
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
-class PretrainedEmbedding(keras.layers.Embedding):
+class PretrainedEmbedding(Refillable):
     """Pretrained vectors as a layer that keeps three promises which `keras.layers.Embedding` does not give.
 
     - The padding row is exactly zero for ever, whatever the optimizer, its decay, or a missing mask: its
@@ -66,86 +75,60 @@ class PretrainedEmbedding(keras.layers.Embedding):
     [(1, 2)]
     """
 
-    # The variables of train_rows="oov", while there are any.
-    oov_embeddings = None
-    oov_ids = None
-
     def __init__(
         self,
-        vectors=None,
+        vectors: Table | None = None,
         *,
-        trainable=False,
-        train_rows="all",
-        mask_zero=None,
-        oov_rows=None,
-        padding_row=None,
-        check_ids=False,
-        save_table=True,
-        pad_rows_to=None,
-        input_dim=None,
-        output_dim=None,
-        **kwargs,
-    ):
-        for taken in ("weights", "embeddings_initializer"):
-            if taken in kwargs:
-                raise TypeError(f"PretrainedEmbedding fills the table with its vectors, so it takes no {taken!r}.")
+        trainable: bool = False,
+        train_rows: TrainRows = "all",
+        mask_zero: bool | None = None,
+        oov_rows: npt.ArrayLike | None = None,
+        padding_row: int | None = None,
+        check_ids: bool = False,
+        save_table: bool = True,
+        pad_rows_to: int | None = None,
+        input_dim: int | None = None,
+        output_dim: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_fillers("PretrainedEmbedding", kwargs, trainable or vectors is None)
         if padding_row not in (None, 0):
-            raise ValueError(f"padding_row must be None or 0. Received: padding_row={padding_row!r}")
-        if pad_rows_to is not None and not (isinstance(pad_rows_to, int) and pad_rows_to > 0):
-            raise ValueError(f"pad_rows_to must be a positive integer. Received: pad_rows_to={pad_rows_to!r}")
-        _check_train_rows(train_rows)
-        if vectors is not None and kwargs.get("lora_rank") and not trainable:
-            raise ValueError(
-                "LoRA trains two small factors beside the table, so it needs trainable=True. "
-                f"Received: lora_rank={kwargs['lora_rank']!r}, trainable={trainable!r}"
-            )
-
-        if vectors is None:
-            if input_dim is None or output_dim is None:
-                raise ValueError(
-                    "PretrainedEmbedding needs vectors: an EmbeddingMatrix or an array of shape (rows, dim). Received: "
-                    "vectors=None. A layer of zeros to load weights into also needs input_dim and output_dim."
-                )
-            table = None
-        else:
-            table = read_table(vectors, kwargs.get("dtype"), input_dim, output_dim)
-            if pad_rows_to:
-                table = _padded(table, pad_rows_to)
+            raise ValueError(f"padding_row must be None or 0, received {padding_row!r}")
+        if pad_rows_to is not None:
+            pad_rows_to = whole("pad_rows_to", pad_rows_to, or_none=True)
+        one_of("train_rows", train_rows, get_args(TrainRows))
+        table = None
+        if vectors is not None:
+            table = read_table(vectors, kwargs.get("dtype"), input_dim, output_dim, pad_rows_to)
             input_dim, output_dim = table.shape
-            if padding_row is None:
-                padding_row = getattr(vectors, "padding_row", 0 if mask_zero and not table[0].any() else None)
-            if mask_zero is None:
-                mask_zero = getattr(vectors, "padding_row", None) == 0
-            if padding_row == 0 and table[0].any():
-                raise ValueError(f"Row 0 is the padding row and must be zero. Received: row 0 starts {table[0][:4]}")
-            if oov_rows is None:
-                oov_rows = getattr(vectors, "oov_rows", None)
+            padding_row = _padding_row_of(vectors, table, padding_row, mask_zero)
+            oov_rows = getattr(vectors, "oov_rows", None) if oov_rows is None else oov_rows
+        elif input_dim is None or output_dim is None:
+            raise ValueError(
+                "vectors must be an EmbeddingMatrix or an array (rows, dim), or input_dim and output_dim for a layer of zeros "
+                "to load weights into, received None"
+            )
         super().__init__(
             input_dim,
             output_dim,
             embeddings_initializer="zeros",
-            mask_zero=bool(mask_zero),
+            mask_zero=masks_zero(mask_zero, vectors),
             trainable=trainable,
+            oov_rows=oov_rows,
+            padding_row=padding_row,
+            train_rows="all" if vectors is not None else train_rows,
+            save_table=save_table,
+            pad_rows_to=pad_rows_to,
+            waits=vectors is None,
             **kwargs,
         )
-        self._train_rows = "all" if vectors is not None else train_rows
-        self.padding_row = padding_row
-        self.check_ids = check_ids
-        self.save_table = save_table
-        self.pad_rows_to = pad_rows_to
-        self.vectors_sha256 = None
-        self._oov_ids = None if oov_rows is None else _checked_ids(oov_rows, input_dim, padding_row)
-        self._trained = False
-        # What a layer without vectors still lacks; loading and reload_vectors() take it off again.
-        self._lacks = set() if vectors is not None else {"table", "oov"}
-        if keras.backend.backend() == "tensorflow" and check_ids:
-            self.supports_jit = False  # XLA drops assertions
-
+        self.check_ids: bool = check_ids
+        self.supports_jit &= not (check_ids and backend.xla_drops_assertions)
         if table is not None:
             if train_rows == "oov" and self._oov_ids is None:
                 raise ValueError(
-                    f"train_rows='oov' needs the ids of the rows to train, and {type(vectors).__name__} does not know "
-                    "them: pass oov_rows=, or the EmbeddingMatrix that build_matrix() returns."
+                    "oov_rows must be the ids of the rows to train with train_rows='oov', received None, and "
+                    f"{type(vectors).__name__} does not know them. The EmbeddingMatrix that build_matrix() returns does."
                 )
             if not save_table:
                 self.vectors_sha256 = table_sha256(table, self.variable_dtype)
@@ -153,198 +136,73 @@ class PretrainedEmbedding(keras.layers.Embedding):
             self.train_rows = train_rows  # takes the OOV rows out of the table that is there now
             self._warn_regularizer()
 
-    def build(self, input_shape=None):
-        if self.built:
-            return
-        super().build(input_shape)
-        self._embeddings.holds_vectors = True  # RowSparseAdam knows its tables by this
-        if self._train_rows == "oov":
-            self._split()
-        self._apply_trainable()
-
-    # -- which rows are trained -----------------------------------------------------------------------------------
-
-    @property
-    def train_rows(self):
-        """ "all" or "oov". After a change the model must be compiled again, or use `UnfreezeEmbedding`."""
-        return self._train_rows
-
-    @train_rows.setter
-    def train_rows(self, value):
-        _check_train_rows(value)
-        if value == self._train_rows:
-            return
-        if value == "oov" and self._oov_ids is None:
-            raise ValueError(
-                f"Layer {self.name!r} does not know which rows are OOV, so train_rows cannot become 'oov': "
-                "build it from an EmbeddingMatrix or pass oov_rows=."
-            )
-        if value == "oov" and (self.lora_enabled or self.quantization_mode):
-            raise ValueError(f"Layer {self.name!r} has LoRA or integers in its table, so train_rows stays 'all'.")
-        self._train_rows = value
-        if self.built:
-            self._tracker.unlock()
-            if value == "oov":
-                self._split()
-            else:
-                self._merge()
-            self._tracker.lock()
-            self._apply_trainable()
-            self._warn_stale("train_rows")
-
-    @property
-    def trainable(self):
-        """Whether training changes the rows that `train_rows` names."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value):
-        changed = bool(value) != self._trainable
-        keras.layers.Embedding.trainable.fset(self, value)
-        self._apply_trainable()
-        if changed:
-            self._warn_stale("trainable")
-            self._warn_regularizer()
-
-    @property
-    def oov_rows(self):
-        """The ids of the rows that `train_rows="oov"` trains, sorted; None where they are not known."""
-        if self.oov_ids is not None:
-            return keras.ops.convert_to_numpy(self.oov_ids)
-        return self._oov_ids
-
-    def _split(self):
-        """Give the OOV rows a variable of their own, and keep the table from being trained."""
-        count = len(self._oov_ids)
-        if not count:
-            log.warning("Layer %r has no OOV rows, so train_rows='oov' trains nothing.", self.name)
-            return
-        self.oov_embeddings = self.add_weight(
-            name="oov_embeddings",
-            shape=(count, self.output_dim),
-            initializer="zeros",
-            regularizer=self.embeddings_regularizer,
-            constraint=self.embeddings_constraint,
-        )
-        self.oov_ids = self.add_weight(
-            name="oov_ids", shape=(count,), initializer="zeros", dtype="int32", trainable=False
-        )
-        self.oov_ids.assign(self._oov_ids)
-        self.oov_embeddings.assign(keras.ops.take(self._embeddings, self._oov_ids, axis=0))
-
-    def _merge(self):
-        """Put the trained OOV rows back into the table."""
-        if self.oov_embeddings is None:
-            return
-        self._oov_ids = self.oov_rows
-        self._embeddings.assign(self.embeddings)
-        del self.oov_embeddings, self.oov_ids
-
-    def _apply_trainable(self):
-        # Keras' own setter would also thaw a table beside which only the OOV rows or a LoRA shall change.
-        if self.built:
-            whole = self._train_rows == "all" and not self.lora_enabled and not self.quantization_mode
-            self._embeddings.trainable = self._trainable and whole
-
-    def _warn_stale(self, what):
-        if self._trained:
-            self._trained = False
-            warnings.warn(
-                f"{what} of layer {self.name!r} was changed after a training step. Call model.compile() again, or the "
-                "optimizer goes on with the old set of variables; the callback UnfreezeEmbedding does it during fit().",
-                stacklevel=3,
-            )
-
-    def _warn_regularizer(self):
-        if self.built and self.trainable and self._train_rows == "all" and self.embeddings_regularizer is not None:
-            warnings.warn(
-                f"embeddings_regularizer moves every row of layer {self.name!r} in every step, also those of words "
-                "never seen in training: they leave the place that pretraining gave them.",
-                stacklevel=3,
-            )
-
-    # -- the forward pass -----------------------------------------------------------------------------------------
-
-    @property
-    def embeddings(self):
-        """The table `(input_dim, output_dim)` as used: its variable, unless OOV rows or LoRA are beside it."""
-        table = super().embeddings
-        if self.oov_embeddings is None:
-            return table
-        return keras.ops.scatter_update(table, self.oov_ids[:, None], self.oov_embeddings)
-
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self._note_call(training)
         ids = self._checked(inputs)
         # The loss scaling that float16 needs cannot read sparse gradients.
-        rows = take_rows(self._embeddings, ids, sparse=self.compute_dtype != "float16")
+        rows = backend.take_rows(self._embeddings, ids, sparse=self.compute_dtype != "float16")
         if self.lora_enabled:
-            factors = keras.ops.matmul(take_rows(self.lora_embeddings_a, ids), self.lora_embeddings_b)
+            factors = keras.ops.matmul(backend.take_rows(self.lora_embeddings_a, ids), self.lora_embeddings_b)
             rows = keras.ops.add(rows, (self.lora_alpha / self.lora_rank) * factors)
         if self.oov_embeddings is not None:
             oov_ids = keras.ops.cast(self.oov_ids, ids.dtype)
             place = keras.ops.searchsorted(oov_ids, keras.ops.reshape(ids, (-1,)))
             place = keras.ops.minimum(keras.ops.reshape(place, keras.ops.shape(ids)), len(self._oov_ids) - 1)
             is_oov = keras.ops.equal(keras.ops.take(oov_ids, place, axis=0), ids)
-            rows = keras.ops.where(is_oov[..., None], take_rows(self.oov_embeddings, place), rows)
+            rows = keras.ops.where(is_oov[..., None], backend.take_rows(self.oov_embeddings, place), rows)
         if self.padding_row is not None:
             # A product would let NaN and infinity through, in both directions.
             rows = keras.ops.where(keras.ops.equal(ids, 0)[..., None], keras.ops.zeros_like(rows), rows)
         return keras.ops.cast(rows, self.compute_dtype)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> Tensor:
         return super().compute_mask(dense(inputs), mask)
 
-    def quantized_call(self, inputs, training=None):
+    def quantized_call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         self._note_call(training)
         return super().quantized_call(self._checked(inputs))
 
-    def _note_call(self, training):
+    def _note_call(self, training: bool | None) -> None:
         self._trained = self._trained or bool(training)
-        if "table" in self._lacks and not self.save_table:
-            raise ValueError(
-                f"Layer {self.name!r} was saved without its table. Give it back with "
-                f"reload_vectors(model, vectors); their SHA-256 must be {self.vectors_sha256}."
-            )
+        self._refuse_missing_table()
 
-    def _checked(self, inputs):
+    def _checked(self, inputs: Tensor) -> Tensor:
         ids = dense(inputs)
         if keras.backend.standardize_dtype(ids.dtype) not in ("int32", "int64"):
             ids = keras.ops.cast(ids, "int32")
-        return check_range(ids, self.input_dim, self.name) if self.check_ids else ids
+        return backend.check_range(ids, self.input_dim, self.name) if self.check_ids else ids
 
-    def enable_lora(self, rank, lora_alpha=None, **kwargs):
+    def enable_lora(self, rank: int, lora_alpha: int | float | None = None, **kwargs: Any) -> None:
         """Train factors `(input_dim, rank)` and `(rank, output_dim)` beside the table, as Keras' Embedding does."""
-        if self._train_rows == "oov":
-            raise ValueError(f"LoRA reaches every row, and layer {self.name!r} has train_rows='oov'.")
+        self._refuse_oov("LoRA, which reaches every row")
         super().enable_lora(rank, lora_alpha=lora_alpha or self.lora_alpha, **kwargs)
         if self.padding_row is not None:
             factor = np.array(keras.ops.convert_to_numpy(self.lora_embeddings_a))
             factor[0] = 0
             self.lora_embeddings_a.assign(factor)
 
-    def quantize(self, mode=None, type_check=True, **kwargs):
+    def quantize(self, mode: str | None = None, type_check: bool = True, **kwargs: Any) -> None:
         """Round the frozen table to "int8" or "int4".
 
         The largest error of a value is logged, and kept as `quantization_error`.
         """
         if self.trainable:
-            raise ValueError(f"Only a frozen table is quantized. Set trainable=False on layer {self.name!r} first.")
-        if self._train_rows == "oov":
-            raise ValueError(f"Layer {self.name!r} has train_rows='oov'. Set train_rows='all' before quantize().")
+            raise ValueError(f"trainable must be False before layer {self.name!r} is quantized, received True")
+        self._refuse_oov("quantize()")
         exact = keras.ops.convert_to_numpy(self._embeddings)
         super().quantize(mode, type_check=False, **kwargs)
         errors = [
             np.abs(keras.ops.convert_to_numpy(self(np.arange(start, start + len(block)))) - block).max()
-            for start in range(0, self.input_dim, _BLOCK_ROWS)
-            for block in [exact[start : start + _BLOCK_ROWS]]
+            for start, block in blocks_of(exact)
         ]
-        self.quantization_error = float(max(errors))
-        log.info("Layer %r is %s now; the largest error of a value is %.3g.", self.name, mode, self.quantization_error)
+        self.quantization_error: float = float(max(errors))
+        _log.info("Layer %r is %s now; the largest error of a value is %.3g.", self.name, mode, self.quantization_error)
 
-    # -- configuration and files ----------------------------------------------------------------------------------
+    def _refuse_oov(self, what: str) -> None:
+        if self._train_rows == "oov":
+            raise ValueError(f"train_rows must be \"all\" in layer {self.name!r} for {what}, received 'oov'")
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = super().get_config()
         del config["embeddings_initializer"]
         return {
@@ -352,7 +210,7 @@ class PretrainedEmbedding(keras.layers.Embedding):
             "vectors": None,
             "train_rows": self.train_rows,
             "oov_rows": None,
-            "oov_count": None if self._train_rows == "all" else len(self.oov_rows),
+            "oov_count": None if self._train_rows == "all" else len(self._oov_ids),
             "padding_row": self.padding_row,
             "check_ids": self.check_ids,
             "save_table": self.save_table,
@@ -361,7 +219,7 @@ class PretrainedEmbedding(keras.layers.Embedding):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> PretrainedEmbedding:
         config = dict(config)
         count, sha256 = config.pop("oov_count"), config.pop("vectors_sha256")
         layer = super().from_config(config)
@@ -370,117 +228,21 @@ class PretrainedEmbedding(keras.layers.Embedding):
         layer.vectors_sha256 = sha256
         return layer
 
-    def save_own_variables(self, store):
-        if not self.built:
-            return
-        if self.save_table:
-            super().save_own_variables(store)
-        elif "table" not in self._lacks:
-            self._refuse_changed_table()
-        if self.oov_rows is not None:
-            store["oov_rows"] = self.oov_rows
-        if self.oov_embeddings is not None:
-            store["oov_embeddings"] = self.oov_embeddings
 
-    def load_own_variables(self, store):
-        names = list(store.keys())
-        table = {name: store[name] for name in names if name.isdigit()}
-        if table:
-            self._load_table(table)
-            self._lacks.discard("table")
-        elif self.save_table:
-            raise ValueError(f"The file holds no table for layer {self.name!r}, and save_table is True.")
-        if "oov_rows" in names:
-            self._load_oov_ids(np.asarray(store["oov_rows"]))
-        if "oov_embeddings" in names:
-            if self.oov_embeddings is None:
-                raise ValueError(
-                    f"The file holds trained OOV rows, and layer {self.name!r} has train_rows='all'. "
-                    "Set train_rows='oov' before loading, and 'all' again afterwards."
-                )
-            self.oov_embeddings.assign(store["oov_embeddings"])
-            self._lacks.discard("oov")
-        elif self.oov_embeddings is not None and table:
-            self.oov_embeddings.assign(keras.ops.take(self._embeddings, self.oov_rows, axis=0))
-            self._lacks.discard("oov")
-
-    def _load_table(self, table):
-        if self.quantization_mode or self.lora_enabled:
-            super().load_own_variables(table)
-            return
-        shape = tuple(table["0"].shape)
-        if len(table) != 1 or shape != (self.input_dim, self.output_dim):
-            raise ValueError(
-                f"Layer {self.name!r} expects one table of shape {(self.input_dim, self.output_dim)}. "
-                f"Received {len(table)} arrays, the first of shape {shape}."
-            )
-        self._embeddings.assign(table["0"])
-
-    def _load_oov_ids(self, ids):
-        if self.oov_ids is not None:
-            if len(ids) != len(self._oov_ids):
-                raise ValueError(f"Layer {self.name!r} has {len(self._oov_ids)} OOV rows. Received {len(ids)}.")
-            self.oov_ids.assign(ids)
-        self._oov_ids = ids
-
-    def set_weights(self, weights):
-        super().set_weights(weights)
-        self._lacks.clear()
-
-    def reload(self, vectors):
-        """Fill the layer with `vectors` again, after checking that they are the ones it was saved with.
-
-        The trained OOV rows of a model that was saved without its table stay; in every other case
-        the OOV rows start from `vectors` again, too.
-
-        Args:
-            vectors: `EmbeddingMatrix`, or array-like of shape `(rows, dim)`.
-
-        Raises:
-            ValueError: the shape, the SHA-256 or the number of OOV rows differs.
-        """
-        table = read_table(vectors, self.variable_dtype)
-        if self.pad_rows_to:
-            table = _padded(table, self.pad_rows_to)
-        if table.shape != (self.input_dim, self.output_dim):
-            raise ValueError(
-                f"Layer {self.name!r} has a table of shape {(self.input_dim, self.output_dim)}. "
-                f"Received vectors of shape {table.shape}."
-            )
-        received = self.vectors_sha256 and table_sha256(table, self.variable_dtype)
-        if received != self.vectors_sha256:
-            raise ValueError(
-                f"Layer {self.name!r} was saved with vectors of SHA-256 {self.vectors_sha256}. Received: {received}."
-            )
-        # An .h5 file brings the trained rows, too, but Keras does not tell the layer so.
-        if (
-            not self.save_table
-            and self.oov_embeddings is not None
-            and np.any(keras.ops.convert_to_numpy(self.oov_embeddings))
-        ):
-            self._lacks.discard("oov")
-        fresh_oov = self.oov_embeddings is not None and self._lacks != {"table"}
-        if fresh_oov and getattr(vectors, "oov_rows", None) is not None:
-            self._load_oov_ids(_checked_ids(vectors.oov_rows, self.input_dim, self.padding_row))
-        elif fresh_oov and "oov" in self._lacks:
-            raise ValueError(
-                f"Layer {self.name!r} trains OOV rows: reload it from an EmbeddingMatrix, which knows them."
-            )
-        assign_rows(self._embeddings, table)
-        if fresh_oov:
-            self.oov_embeddings.assign(keras.ops.take(self._embeddings, self.oov_rows, axis=0))
-        self._lacks.clear()
-
-    def _refuse_changed_table(self):
-        table = keras.ops.convert_to_numpy(self._embeddings)
-        if self.vectors_sha256 is None or table_sha256(table, self.variable_dtype) != self.vectors_sha256:
-            raise ValueError(
-                f"Layer {self.name!r} has save_table=False, and its table is no longer the one it was built with: the "
-                "trained rows would be lost. Set save_table=True on it."
-            )
+def _padding_row_of(vectors, table, padding_row, mask_zero):
+    if padding_row is None:
+        padding_row = getattr(vectors, "padding_row", 0 if mask_zero and not table[0].any() else None)
+    if padding_row == 0 and table[0].any():
+        raise ValueError(f"row 0 of vectors must be zero, for it is the padding row, received {table[0][:4]} …")
+    return padding_row
 
 
-def reload_vectors(model, vectors):
+def pretrained_layers(model: keras.Layer) -> list[PretrainedEmbedding]:
+    """Those of a model, or of a layer that contains others."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, PretrainedEmbedding)]
+
+
+def reload_vectors(model: keras.Layer, vectors: Table) -> list[str]:
     """Give a model the vectors that its file or its clone lacks.
 
     Every `PretrainedEmbedding` whose table has the shape of `vectors` is filled. Where the layer knows the
@@ -504,9 +266,8 @@ def reload_vectors(model, vectors):
     >>> reload_vectors(keras.models.clone_model(model), vectors)
     ['words']
     """
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, PretrainedEmbedding)]
     filled, refused = [], []
-    for layer in layers:
+    for layer in pretrained_layers(model):
         try:
             layer.reload(vectors)
             filled.append(layer.name)
@@ -517,30 +278,3 @@ def reload_vectors(model, vectors):
             "No layer of the model took the vectors. " + " ".join(refused or ["It has no PretrainedEmbedding."])
         )
     return filled
-
-
-def table_sha256(table, dtype):
-    """SHA-256 of a table as a layer of this dtype holds it: over dtype, shape, and the values row by row."""
-    digest = hashlib.sha256(f"{dtype} {table.shape[0]} {table.shape[1]} ".encode())
-    for start in range(0, len(table), _BLOCK_ROWS):
-        digest.update(np.ascontiguousarray(table[start : start + _BLOCK_ROWS].astype(dtype)).view(np.uint8))
-    return digest.hexdigest()
-
-
-def _padded(table, multiple):
-    missing = -len(table) % multiple
-    return np.concatenate([table, np.zeros((missing, table.shape[1]), table.dtype)]) if missing else table
-
-
-def _checked_ids(ids, rows, padding_row):
-    ids = np.unique(np.asarray(ids, dtype="int64" if not np.size(ids) else None))
-    if ids.dtype.kind not in "iu" or (ids.size and (ids[0] < 0 or ids[-1] >= rows)):
-        raise ValueError(f"oov_rows must be ids from 0 to {rows - 1}. Received: {ids[:3]} … {ids[-3:]} of {ids.dtype}")
-    if padding_row is not None and padding_row in ids:
-        raise ValueError(f"oov_rows must not hold the padding row, which is never trained. Received: {ids[:6]}")
-    return ids.astype("int32")
-
-
-def _check_train_rows(value):
-    if value not in ("all", "oov"):
-        raise ValueError(f"train_rows must be 'all' or 'oov'. Received: train_rows={value!r}")

@@ -1,11 +1,23 @@
 """Relative positions: the table of clipped distances, and self-attention that uses it in keys and values."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
 import keras
 import numpy as np
 from keras import ops
 
-from .arguments import one_of, pair, positive_int, shapes_of
-from .sinusoid import sinusoid_table
+from .._types import RelativeTable
+from ..checks import whole
+from ..sinusoid import sinusoid_table
+from .arguments import even, mode_of, pair, shapes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .arguments import Config, Named, Shape
+    from .backend import Tensor, Variable
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
@@ -44,41 +56,41 @@ class RelativePositionEmbedding(keras.layers.Layer):
     https://arxiv.org/abs/1909.00204
     """
 
-    def __init__(self, input_dim, output_dim, embeddings_initializer="zeros", **kwargs):
+    def __init__(self, input_dim: int, output_dim: int, embeddings_initializer: Named = "zeros", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.input_dim = positive_int("input_dim", input_dim)
-        self.output_dim = positive_int("output_dim", output_dim)
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.input_dim: int = whole("input_dim", input_dim)
+        self.output_dim: int = whole("output_dim", output_dim)
+        self.embeddings_initializer: Any = keras.initializers.get(embeddings_initializer)
         self.supports_masking = True
         # Only the lengths of the inputs are read, and they may be ids.
         self.autocast = False
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Shape]) -> None:
         self.compute_output_shape(input_shape)
-        self.embeddings = self.add_weight(
+        self.embeddings: Variable = self.add_weight(
             shape=(self.input_dim, self.output_dim),
             initializer=self.embeddings_initializer,
             autocast=False,
             name="embeddings",
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.compute_output_shape(shapes_of(inputs))
         q_length, v_length = (ops.shape(x)[1] for x in inputs)
         m = (self.input_dim - 1) // 2
         ids = ops.clip(_distances(q_length, v_length), -m, m) + m
         return ops.cast(ops.take(self.embeddings, ids, axis=0), self.compute_dtype)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Tensor = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         q, v = pair("[queries (B, Tq, …), values (B, Tv, …)]", input_shape)
         if min(len(q), len(v)) < 2:
-            raise ValueError(f"Queries and values must have a batch and a length. Received: shapes {q} and {v}")
+            raise ValueError(f"queries and values must have a batch and a length, received shapes {q} and {v}")
         return (q[1], v[1], self.output_dim)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "input_dim": self.input_dim,
@@ -136,48 +148,49 @@ class RelativeSelfAttention(keras.layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        max_distance=64,
+        num_heads: int,
+        key_dim: int,
+        max_distance: int = 64,
         *,
-        positions="sinusoid",
-        dropout=0.0,
-        use_bias=True,
-        **kwargs,
-    ):
+        positions: RelativeTable = "sinusoid",
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.num_heads = positive_int("num_heads", num_heads)
-        self.key_dim = positive_int("key_dim", key_dim)
-        self.max_distance = positive_int("max_distance", max_distance)
-        self.positions = one_of("positions", positions, ("sinusoid", "learned"))
-        self.dropout = dropout
-        self.use_bias = use_bias
+        self.num_heads: int = whole("num_heads", num_heads)
+        self.key_dim: int = whole("key_dim", key_dim)
+        self.max_distance: int = whole("max_distance", max_distance)
+        self.positions: str = mode_of("positions", positions, get_args(RelativeTable))
+        self.dropout: float = dropout
+        self.use_bias: bool = use_bias
         self.supports_masking = True
 
         units, dtype = self.num_heads * self.key_dim, self.dtype_policy
-        self.query = keras.layers.Dense(units, use_bias=use_bias, dtype=dtype, name="query")
-        self.key = keras.layers.Dense(units, use_bias=use_bias, dtype=dtype, name="key")
-        self.value = keras.layers.Dense(units, use_bias=use_bias, dtype=dtype, name="value")
-        self.drop = keras.layers.Dropout(dropout, dtype=dtype, name="drop")
+        self.query: keras.layers.Dense = keras.layers.Dense(units, use_bias=use_bias, dtype=dtype, name="query")
+        self.key: keras.layers.Dense = keras.layers.Dense(units, use_bias=use_bias, dtype=dtype, name="key")
+        self.value: keras.layers.Dense = keras.layers.Dense(units, use_bias=use_bias, dtype=dtype, name="value")
+        self.drop: keras.layers.Dropout = keras.layers.Dropout(dropout, dtype=dtype, name="drop")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.compute_output_shape(input_shape)
         for projection in (self.query, self.key, self.value):
             projection.build(input_shape)
         features, units = input_shape[-1], self.num_heads * self.key_dim
-        self.output_projection = keras.layers.Dense(
+        self.output_projection: keras.layers.Dense = keras.layers.Dense(
             features, use_bias=self.use_bias, dtype=self.dtype_policy, name="output_projection"
         )
         self.output_projection.build((*input_shape[:-1], units))
         rows = 2 * self.max_distance + 1
+        self.table: Any  # an array or a variable
         if self.positions == "sinusoid":
-            self.table = sinusoid_table(np.arange(rows), self.key_dim)
+            self.table = sinusoid_table(np.arange(rows), even("key_dim", self.key_dim))
         else:
             self.table = self.add_weight(
                 shape=(rows, self.key_dim), initializer="zeros", autocast=False, name="embeddings"
             )
 
-    def call(self, inputs, mask=None, training=None):
+    def call(self, inputs: Tensor, mask: Tensor = None, training: bool | None = None) -> Tensor:
         self.compute_output_shape(inputs.shape)
         table = ops.cast(ops.convert_to_tensor(self.table), self.compute_dtype)
         q, k, v = (self._split(projection(inputs)) for projection in (self.query, self.key, self.value))
@@ -200,15 +213,15 @@ class RelativeSelfAttention(keras.layers.Layer):
         batch, _, length, _ = ops.shape(x)
         return ops.reshape(ops.swapaxes(x, 1, 2), (batch, length, self.num_heads * self.key_dim))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 3 or input_shape[-1] is None:
             raise ValueError(
-                "The input must be (batch, length, features) with a known number of features. "
-                f"Received: shape {tuple(input_shape)}"
+                "inputs must be (batch, length, features) with a known number of features, "
+                f"received shape {tuple(input_shape)}"
             )
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "num_heads": self.num_heads,
@@ -220,7 +233,7 @@ class RelativeSelfAttention(keras.layers.Layer):
         }
 
 
-def spread_by_distance(buckets):
+def spread_by_distance(buckets: Tensor) -> Tensor:
     """Lay what each query has for each distance at the keys that far away: `(…, T, 2K + 1)` → `(…, T, T)`.
 
     `out[i, j] = buckets[i, clip(j − i, −K, K) + K]`.
@@ -232,7 +245,7 @@ def spread_by_distance(buckets):
     return ops.take(ops.reshape(buckets, (*batch, length * width)), rows * width + columns, axis=-1)
 
 
-def collect_by_distance(values, max_distance):
+def collect_by_distance(values: Tensor, max_distance: int) -> Tensor:
     """Sum what each query has for each key by their distance: `(…, T, T)` → `(…, T, 2K + 1)` with `K = max_distance`.
 
     `out[i, r] = Σ values[i, j]` over the `j` with `clip(j − i, −K, K) + K = r`: the transpose of `spread_by_distance`.

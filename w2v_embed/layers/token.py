@@ -1,11 +1,22 @@
 """The tied pair of a language model: a token embedding that hands out its table, and the head that reads it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
-from .arguments import pair, positive_int, pretrained_rows, shapes_of
-from .lookup import dense
-from .table import build_with
+from ..checks import whole
+from .arguments import dense, pair, shapes_of
+from .table import build_with, pretrained_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._types import Table
+    from .arguments import Config, Named, Shape
+    from .backend import Tensor, Variable
 
 
 @keras.saving.register_keras_serializable(package="w2v_embed")
@@ -50,16 +61,22 @@ class TokenEmbedding(keras.layers.Embedding):
     """
 
     def __init__(
-        self, input_dim, output_dim, mask_zero=False, *, embeddings_initializer="uniform", weights=None, **kwargs
-    ):
-        input_dim, output_dim = positive_int("input_dim", input_dim), positive_int("output_dim", output_dim)
-        if weights is not None:
-            weights = pretrained_rows(weights)
-            if weights.shape != (input_dim, output_dim):
-                raise ValueError(
-                    f"`weights` must have the shape (input_dim, output_dim) = {(input_dim, output_dim)}. "
-                    f"Received: {weights.shape}"
-                )
+        self,
+        input_dim: int,
+        output_dim: int,
+        mask_zero: bool = False,
+        *,
+        embeddings_initializer: Named = "uniform",
+        weights: Table | None = None,
+        **kwargs: Any,
+    ) -> None:
+        input_dim, output_dim = whole("input_dim", input_dim), whole("output_dim", output_dim)
+        rows = None if weights is None else pretrained_rows(weights)
+        if rows is not None and rows.shape != (input_dim, output_dim):
+            raise ValueError(
+                f"weights must have the shape (input_dim, output_dim) = {(input_dim, output_dim)}, "
+                f"received shape {rows.shape}"
+            )
         super().__init__(
             input_dim,
             output_dim,
@@ -67,23 +84,23 @@ class TokenEmbedding(keras.layers.Embedding):
             mask_zero=mask_zero,
             **kwargs,
         )
-        if weights is not None:
-            build_with(self, weights)
+        if rows is not None:
+            build_with(self, rows)
         self.supports_masking = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> list[Tensor]:
         return [super().call(dense(inputs)), ops.cast(self.embeddings, self.compute_dtype)]
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor = None) -> list[Tensor]:
         return [super().compute_mask(dense(inputs), mask), None]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> list[Shape]:
         return [(*input_shape, self.output_dim), (self.input_dim, self.output_dim)]
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Tensor) -> list[keras.KerasTensor]:
         return [keras.KerasTensor(s, dtype=self.compute_dtype) for s in self.compute_output_shape(inputs.shape)]
 
-    def get_config(self):
+    def get_config(self) -> Config:
         # Settings only: the rows themselves are in the saved weights.
         return {**super().get_config(), "weights": None}
 
@@ -128,30 +145,30 @@ class EmbeddingSimilarity(keras.layers.Layer):
 
     def __init__(
         self,
-        use_bias=True,
-        initializer="zeros",
-        regularizer=None,
-        constraint=None,
-        stop_gradient=False,
+        use_bias: bool = True,
+        initializer: Named = "zeros",
+        regularizer: Named = None,
+        constraint: Named = None,
+        stop_gradient: bool = False,
         *,
-        activation="softmax",
-        **kwargs,
-    ):
+        activation: Named = "softmax",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.use_bias = use_bias
-        self.initializer = keras.initializers.get(initializer)
-        self.regularizer = keras.regularizers.get(regularizer)
-        self.constraint = keras.constraints.get(constraint)
-        self.stop_gradient = stop_gradient
-        self.activation = keras.activations.get(activation)
+        self.use_bias: bool = use_bias
+        self.initializer: Any = keras.initializers.get(initializer)
+        self.regularizer: Any = keras.regularizers.get(regularizer)
+        self.constraint: Any = keras.constraints.get(constraint)
+        self.stop_gradient: bool = stop_gradient
+        self.activation: Any = keras.activations.get(activation)
         self.supports_masking = True
         # Inputs that are more exact than the compute dtype stay so until the product is done.
         self.autocast = False
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Shape]) -> None:
         tokens = self.compute_output_shape(input_shape)[-1]
         if self.use_bias:
-            self.bias = self.add_weight(
+            self.bias: Variable = self.add_weight(
                 shape=(tokens,),
                 initializer=self.initializer,
                 regularizer=self.regularizer,
@@ -160,7 +177,7 @@ class EmbeddingSimilarity(keras.layers.Layer):
                 name="bias",
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         self.compute_output_shape(shapes_of(inputs))
         dtype = self._product_dtype
         x, table = (ops.cast(each, dtype) for each in inputs)
@@ -179,25 +196,25 @@ class EmbeddingSimilarity(keras.layers.Layer):
     def _output_dtype(self):
         return self._product_dtype if self.activation is keras.activations.linear else self.compute_dtype
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Tensor = None) -> Tensor:
         return None if mask is None else mask[0]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         x, table = pair("[x (…, d), table (V, d)]", input_shape)
         if len(table) != 2 or table[0] is None or table[1] is None:
-            raise ValueError(f"The second input must be a table (V, d) of known size. Received: shape {table}")
+            raise ValueError(f"the second input must be a table (V, d) of known size, received shape {table}")
         if x[-1] != table[1]:
             raise ValueError(
-                f"`x` and the table must have the same last dimension. Received: {x[-1]} and {table[1]}, "
+                f"x and the table must have the same last dimension, received {x[-1]} and {table[1]}, "
                 f"in the shapes {x} and {table}"
             )
         return (*x[:-1], table[0])
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Sequence[Tensor]) -> keras.KerasTensor:
         shape = self.compute_output_shape(shapes_of(inputs))
         return keras.KerasTensor(shape, dtype=self._output_dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "use_bias": self.use_bias,

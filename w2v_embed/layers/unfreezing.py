@@ -1,16 +1,25 @@
 """Gradual unfreezing during `fit`, and a warning about decay that would undo pretraining."""
 
-import contextlib
+from __future__ import annotations
+
 import logging
 import warnings
+from typing import TYPE_CHECKING, Any, get_args
 
 import keras
 
-from .pretrained import PretrainedEmbedding
+from .._types import TrainRows
+from ..checks import one_of, whole
+from .backend import backend
+from .pretrained import PretrainedEmbedding, pretrained_layers
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .arguments import Config
+
+_log = logging.getLogger(__name__)
 
 
+@keras.saving.register_keras_serializable(package="w2v_embed")
 class UnfreezeEmbedding(keras.callbacks.Callback):
     """Start to train a `PretrainedEmbedding` at a given epoch of `fit`, without compiling by hand.
 
@@ -34,22 +43,25 @@ class UnfreezeEmbedding(keras.callbacks.Callback):
     Reference: Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018.
     """
 
-    def __init__(self, epoch, train_rows="all", layer=None, learning_rate=None):
+    def __init__(
+        self,
+        epoch: int,
+        train_rows: TrainRows = "all",
+        layer: str | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
         super().__init__()
-        if not isinstance(epoch, int) or epoch < 0:
-            raise ValueError(f"epoch must be an integer from 0 on. Received: epoch={epoch!r}")
-        if train_rows not in ("all", "oov"):
-            raise ValueError(f"train_rows must be 'all' or 'oov'. Received: train_rows={train_rows!r}")
-        self.epoch = epoch
-        self.train_rows = train_rows
-        self.layer = layer
-        self.learning_rate = learning_rate
+        one_of("train_rows", train_rows, get_args(TrainRows))
+        self.epoch: int = whole("epoch", epoch, 0)
+        self.train_rows: TrainRows = train_rows
+        self.layer: str | None = layer
+        self.learning_rate: float | None = learning_rate
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._done = False
         self._layers()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._done or epoch < self.epoch:
             return
         self._done = True
@@ -65,17 +77,26 @@ class UnfreezeEmbedding(keras.callbacks.Callback):
             warn_about_decay(self.model)
         if self.learning_rate is not None:
             self.model.optimizer.learning_rate = self.learning_rate
-        log.info("Epoch %d: training %s rows of the embedding.", epoch, self.train_rows)
+        _log.info("Epoch %d: training %s rows of the embedding.", epoch, self.train_rows)
 
-    def _layers(self):
-        layers = [layer for layer in _pretrained_layers(self.model) if self.layer is None or layer.name == self.layer]
+    def get_config(self) -> Config:
+        return {name: getattr(self, name) for name in ("epoch", "train_rows", "layer", "learning_rate")}
+
+    @classmethod
+    def from_config(cls, config: Config) -> UnfreezeEmbedding:
+        return cls(**config)
+
+    def _layers(self) -> list[PretrainedEmbedding]:
+        layers = [layer for layer in pretrained_layers(self.model) if self.layer is None or layer.name == self.layer]
         if not layers:
-            wanted = "" if self.layer is None else f" called {self.layer!r}"
-            raise ValueError(f"UnfreezeEmbedding: the model {self.model.name!r} has no PretrainedEmbedding{wanted}.")
+            raise ValueError(
+                f"layer must be the name of a PretrainedEmbedding of the model {self.model.name!r}, or None where it has "
+                f"one, received {self.layer!r}"
+            )
         return layers
 
 
-def warn_about_decay(model):
+def warn_about_decay(model: keras.Model) -> list[str]:
     """Warn if the optimizer of a compiled model has a weight decay that moves rows which no batch has used.
 
     A weight decay (as in AdamW) shrinks all rows of a trainable table in every step: words that the training data never
@@ -102,7 +123,7 @@ def warn_about_decay(model):
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     concerned = [
         layer
-        for layer in _pretrained_layers(model)
+        for layer in pretrained_layers(model)
         if layer.trainable
         and layer.train_rows == "all"
         and optimizer.weight_decay
@@ -118,15 +139,10 @@ def warn_about_decay(model):
     return [layer.name for layer in concerned]
 
 
-def _pretrained_layers(model):
-    return [layer for layer in model._flatten_layers() if isinstance(layer, PretrainedEmbedding)]
-
-
-def _renew_optimizer(model):
+def _renew_optimizer(model: keras.Model) -> None:
     """Give the model an optimizer for the variables it trains now, which goes on where the old one was."""
     old = model.optimizer
-    scope = model.distribute_strategy.scope() if keras.backend.backend() == "tensorflow" else contextlib.nullcontext()
-    with scope:
+    with backend.scope_of(model):
         new = type(old).from_config(old.get_config())
         for before, after in (
             (old, new),

@@ -24,9 +24,19 @@ from .sources import source_of
 from .sources.base import BaseSource
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from .._types import Fallback, FallbackName, FormatName, Ids, OnError, Oov, Progress, StrPath, Vectors, WordIndex
+    from .._types import (
+        Dtype,
+        Fallback,
+        FallbackName,
+        FormatName,
+        Ids,
+        OnError,
+        Oov,
+        Progress,
+        StrPath,
+        Vectors,
+        WordIndex,
+    )
     from ..parts import Label
 
 _logger = logging.getLogger("w2v_embed")
@@ -42,7 +52,7 @@ def build_matrix(
     fallbacks: Iterable[Fallback] = (),
     suggest: bool = False,
     seed: int = 0,
-    dtype: npt.DTypeLike = "float32",
+    dtype: Dtype = "float32",
     format: FormatName | None = None,
     encoding: str = "utf-8",
     on_error: OnError = "raise",

@@ -25,7 +25,7 @@ from .formats import TABLE
 from .opened import Opened
 
 if TYPE_CHECKING:
-    from .._types import OnError, Progress, StrPath
+    from .._types import FormatName, OnError, Progress, StrPath
     from .damage import DamageReport
     from .formats import Format
 
@@ -37,6 +37,7 @@ def convert(
     source: StrPath,
     target: StrPath,
     *,
+    format: FormatName | None = None,
     encoding: str = "utf-8",
     on_error: OnError = "raise",
     progress: Progress = None,
@@ -48,8 +49,8 @@ def convert(
         source: a path, see `load_vectors`.
         target: a path that ends in .txt or .vec (word2vec text, UTF-8), .bin (word2vec binary), either with .gz, .bz2, .xz,
             .zst or .zip behind it, or in .safetensors (an artifact: word i has id i). It takes its name when it is whole.
-        encoding, on_error, progress, trust: as for `load_vectors`. With "skip" also words that `target` cannot hold are left
-            out: with a space in a binary file, with a newline.
+        format, encoding, on_error, progress, trust: as for `load_vectors`. With "skip" also words that `target` cannot hold are
+            left out: with a space in a binary file, with a newline.
 
     Returns:
         (words written, numbers a word, the `DamageReport`)
@@ -68,7 +69,7 @@ def convert(
 
         def read(sink, file=None):
             """Both times the same file, though its name may belong to another one meanwhile."""
-            with Opened(source, encoding=encoding, on_error=on_error, trust=trust, file=file) as opened:
+            with Opened(source, format, encoding, on_error, trust, file) as opened:
                 if file is None:
                     stack.callback(os.close, file := os.dup(opened.source.fileno()))
                 opened.look_for(None)

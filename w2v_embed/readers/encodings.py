@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
     from .compression import Source
 
+    class Stream(Protocol):
+        """Unpacked bytes, one after another: a `Source`, or what is read through one."""
+
+        path: Path
+
+        @property
+        def damage(self) -> str | None: ...
+
+        def readinto(self, view: memoryview) -> int: ...
+
+
 _PIECE = 1 << 16
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
-
-
-class Stream(Protocol):
-    """Unpacked bytes, one after another: a `Source`, or what is read through one."""
-
-    path: Path
-
-    @property
-    def damage(self) -> str | None: ...
-
-    def readinto(self, view: memoryview) -> int: ...
 
 
 def checked_encoding(encoding: str) -> str:

@@ -12,7 +12,7 @@ from .blocks import first_of_equal
 from .opened import Opened
 
 if TYPE_CHECKING:
-    from .._types import OnError, Progress, StrPath
+    from .._types import FormatName, OnError, Progress, StrPath
 
 _FIRST_WORDS = 10
 _ASKED = 5  # words whose neighbours are looked for
@@ -25,6 +25,7 @@ _EXAMPLES = 5
 def inspect(
     path: StrPath,
     *,
+    format: FormatName | None = None,
     encoding: str = "utf-8",
     on_error: OnError = "skip",
     progress: Progress = None,
@@ -33,7 +34,7 @@ def inspect(
     """Read the whole of `path` and tell what is in it.
 
     Args:
-        path, encoding, progress, trust: as for `load_vectors`.
+        path, format, encoding, progress, trust: as for `load_vectors`.
         on_error: "skip" goes on at what is wrong and counts it; "raise" stops there.
 
     Returns:
@@ -52,7 +53,7 @@ def inspect(
         ('binary', 100, None, {})
     """
     start = time.perf_counter()
-    with Opened(path, encoding=encoding, on_error=on_error, trust=trust) as opened:
+    with Opened(path, format, encoding, on_error=on_error, trust=trust) as opened:
         opened.look_for(None)
         census = _Census()
         opened.run(census, progress)

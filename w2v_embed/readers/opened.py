@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from .damage import Damages
     from .tables import TableReader
 
+    class Sink(Protocol):
+        """Where the blocks of a file go, one after another."""
+
+        @property
+        def count(self) -> int:
+            """How many rows it holds."""
+            ...
+
+        def add(self, block: Block, /) -> tuple[int | None, Damages]:
+            """Take a block → (the record after which nothing more is needed, or None; the words that came before)."""
+            ...
+
+
 HEAD = 1 << 18  # bytes (unpacked) that are looked at to recognise a file
 # Noting where a record lies takes 16 bytes: too much beside records of fewer numbers than these, of which there can be many.
 _LEAST_NUMBERS = 50
-
-
-class Sink(Protocol):
-    """Where the blocks of a file go, one after another."""
-
-    @property
-    def count(self) -> int:
-        """How many rows it holds."""
-        ...
-
-    def add(self, block: Block, /) -> tuple[int | None, Damages]:
-        """Take a block → (the record after which nothing more is needed, or None; what is wrong: words that came before)."""
-        ...
 
 
 class Opened:

@@ -17,23 +17,23 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    class Reader(Protocol):
+        """What is read block by block, by several threads."""
+
+        def scratch(self) -> Any:
+            """One worker's memory."""
+            ...
+
+        def fill(self, scratch: Any, /) -> bool:
+            """Put the next block there, one thread at a time; False where there is none."""
+            ...
+
+        def read(self, scratch: Any, /) -> Any:
+            """What is in the block, many threads at a time."""
+            ...
+
+
 _Result = TypeVar("_Result")
-
-
-class Reader(Protocol):
-    """What is read block by block, by several threads."""
-
-    def scratch(self) -> Any:
-        """One worker's memory."""
-        ...
-
-    def fill(self, scratch: Any, /) -> bool:
-        """Put the next block there, one thread at a time; False where there is none."""
-        ...
-
-    def read(self, scratch: Any, /) -> Any:
-        """What is in the block, many threads at a time."""
-        ...
 
 
 def relay(reader: Reader, commit: Callable[[Any], object], threads: int) -> bool:

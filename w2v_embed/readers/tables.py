@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from .._types import Floats, Ids
 
+    class Rows(Protocol):
+        """What gives rows when it is sliced: an array, or one that is still in a file."""
+
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+
+        def __getitem__(self, rows: slice, /) -> Floats: ...
+
+
 _ROWS = 4096  # a block
-
-
-class Rows(Protocol):
-    """What gives rows when it is sliced: an array, or one that is still in a file."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __getitem__(self, rows: slice, /) -> Floats: ...
 
 
 class TableReader:

@@ -1,13 +1,20 @@
 """Find the weights of a trained model in a folder and read them, whatever wrote them."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..files import read_json, shown
+from ...shown import quoted
+from ..files import read_json
 from .safetensors_file import read_safetensors
-from .stored import MOST_TENSORS
+from .stored import MOST_TENSORS, StoredTensor
 from .tf_checkpoint import read_tf_checkpoint
 from .torch_file import read_torch
+
+if TYPE_CHECKING:
+    from ..._types import StrPath
 
 __all__ = ["read_checkpoint"]
 
@@ -15,7 +22,7 @@ _HUGGINGFACE = {"model.safetensors": read_safetensors, "pytorch_model.bin": read
 _TF_FILE = r"(.+)\.(?:index|data-\d+-of-\d+)"
 
 
-def read_checkpoint(path):
+def read_checkpoint(path: StrPath) -> tuple[str, StrPath, dict[str, StoredTensor]]:
     """Read the names and shapes of all tensors of a trained model.
 
     Args:
@@ -25,7 +32,7 @@ def read_checkpoint(path):
 
     Returns:
         `(layout, file, tensors)`: "huggingface" or "google", whose tensor names differ; the file or prefix that was
-        read, for messages; `{name: StoredTensor}`.
+        read, for messages; the tensors by name.
 
     Raises:
         FileNotFoundError: if there are no weights, or one of several files is missing.
@@ -47,18 +54,18 @@ def read_checkpoint(path):
 def _read_shards(index, read):
     weight_map = read_json(index).get("weight_map")
     if type(weight_map) is not dict or not all(type(shard) is str for shard in weight_map.values()):
-        raise ValueError(f"{index}: expected JSON with a `weight_map` of tensor to file, got {shown(weight_map)}.")
+        raise ValueError(f"{index}: expected JSON with a `weight_map` of tensor to file, got {quoted(weight_map)}.")
     tensors = {}
     for shard in sorted(set(weight_map.values())):
         if Path(shard).name != shard or "\0" in shard:
-            raise ValueError(f"{index}: expected names of files beside it, got {shown(shard)}.")
+            raise ValueError(f"{index}: expected names of files beside it, got {quoted(shard)}.")
         if not (index.parent / shard).is_file():
             raise FileNotFoundError(f"{index.parent / shard} is missing: {index.name} lists it. Download it as well.")
         held = read(index.parent / shard)
         missing = next((name for name, home in weight_map.items() if home == shard and name not in held), None)
         if missing is not None:
             raise ValueError(
-                f"{index.parent / shard} has no tensor {shown(missing)}, which {index.name} says is in it."
+                f"{index.parent / shard} has no tensor {quoted(missing)}, which {index.name} says is in it."
             )
         # What stands in two files is taken from the one that the index names.
         tensors.update({name: tensor for name, tensor in held.items() if weight_map.get(name, shard) == shard})

@@ -7,12 +7,19 @@ are joined at once, again and again, from words of 4 bytes to a whole block.
 Format: RFC 3720, appendix B.4 (polynomial 0x1EDC6F41, bits reflected).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _BLOCK_LEVELS = 18  # 2^18 words, 1 MiB
 
 
-def crc32c(data):
+def crc32c(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int:
     """Return the CRC-32C of bytes or of a uint8 array."""
     data = np.frombuffer(data, np.uint8)
     state = 0xFFFFFFFF
@@ -25,7 +32,7 @@ def crc32c(data):
     return state ^ 0xFFFFFFFF
 
 
-def masked(crc):
+def masked(crc: int) -> int:
     """What TensorFlow writes for a CRC, so that the CRC of data with CRCs in it is no trivial one."""
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

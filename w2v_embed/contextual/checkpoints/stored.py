@@ -4,20 +4,27 @@ A file is opened once, and read at places that were checked against its size: th
 lead elsewhere, and a file that is replaced meanwhile is still the one that was opened.
 """
 
-import math
+from __future__ import annotations
+
 import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..files import LIMIT, shown
+from ..files import LIMIT
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..._types import StrPath
 
 # Of all formats: a model of 100 layers has some thousand, and each costs half a kilobyte before a value is read.
-MOST_TENSORS = 100_000
-_MOST_AXES, _MOST_VALUES = 32, 1 << 48
+MOST_TENSORS: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class StoredTensor:
     """
 
     shape: tuple[int, ...]
-    load: Callable[[], np.ndarray]
+    load: Callable[[], npt.NDArray[Any]]
 
 
 class OpenFile:
@@ -39,66 +46,43 @@ class OpenFile:
     Attributes:
         path: of the file, for messages.
         size: in bytes, when it was opened.
+        stream: the open file.
     """
 
-    def __init__(self, path):
+    path: Path
+    size: int
+    stream: FileIO
+
+    def __init__(self, path: StrPath) -> None:
         self.path = Path(path)
         self.stream = self.path.open("rb", buffering=0)
         weakref.finalize(self, self.stream.close)
         self.size = os.fstat(self.stream.fileno()).st_size
 
-    def read(self, offset, size):
+    def read(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
         """Return `size` bytes from `offset` on, a uint8 array."""
         if offset < 0 or offset + size > self.size:
             raise self.cut(f"bytes {offset} to {offset + size}")
         data, done = np.empty(size, np.uint8), 0
         self.stream.seek(offset)
         while done < size:
-            count = self.stream.readinto(data[done:])
+            count = self.stream.readinto(data[done:].data)
             if not count:
                 raise ValueError(f"{self.path} has become shorter while it was read.")
             done += count
         return data
 
-    def start(self):
+    def start(self) -> bytes:
         """Return the first `LIMIT` bytes, or all."""
         return self.read(0, min(self.size, LIMIT)).tobytes()
 
-    def cut(self, what):
+    def cut(self, what: str) -> ValueError:
+        """The error that the file ends before `what`."""
         return ValueError(
-            f"{self.path}: the file looks cut off: it has {self.size} bytes and should have {what}. Download it again."
+            f"{self.path}: the file looks cut off: it has {self.size} bytes and must have {what}. Download it again."
         )
 
 
-def is_count(number):
-    """Whether it is an int, 0 or more, that a place in a file may have."""
-    return type(number) is int and 0 <= number < 1 << 63
-
-
-def checked_shape(shape):
-    """Return a shape as a tuple, or raise a ValueError that says what it is instead."""
-    if type(shape) not in (tuple, list) or len(shape) > _MOST_AXES or not all(map(is_count, shape)):
-        raise ValueError(f"its shape should be up to {_MOST_AXES} sizes, 0 or more, got {shown(shape)}")
-    if math.prod(max(n, 1) for n in shape) > _MOST_VALUES:
-        raise ValueError(f"its shape is {shown(shape)}, beyond {_MOST_VALUES:,} values")
-    return tuple(shape)
-
-
-def refuse_overlaps(path, spans):
-    """Raise a ValueError if two tensors of a file lie on the same bytes.
-
-    Args:
-        spans: `(begin, end, name)` of each tensor.
-    """
-    last_end, last = 0, None
-    for begin, end, name in sorted(span for span in spans if span[0] < span[1]):
-        if begin < last_end:
-            raise ValueError(
-                f"{path}: tensors {shown(last)} and {shown(name)} lie on the same bytes: the file is damaged."
-            )
-        last_end, last = end, name
-
-
-def bfloat16_to_float32(bits):
+def bfloat16_to_float32(bits: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return float32 values for the `uint16` bit patterns of bfloat16 numbers: the upper half of a float32."""
     return (np.asarray(bits, "<u2").astype(np.uint32) << 16).view(np.float32)

@@ -9,23 +9,23 @@ the byte order.
 Format: https://github.com/google/leveldb/blob/main/doc/table_format.md, tensorflow/core/protobuf/tensor_bundle.proto.
 """
 
+from __future__ import annotations
+
 import math
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import LIMIT, read_small, shown
+from ...safetensors import checked_shape, is_count, refuse_overlaps
+from ...shown import quoted
+from ..files import LIMIT, read_small
 from .crc32c import crc32c, masked
-from .stored import (
-    MOST_TENSORS,
-    OpenFile,
-    StoredTensor,
-    bfloat16_to_float32,
-    checked_shape,
-    is_count,
-    refuse_overlaps,
-)
+from .stored import MOST_TENSORS, OpenFile, StoredTensor, bfloat16_to_float32
+
+if TYPE_CHECKING:
+    from ..._types import StrPath
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
@@ -35,8 +35,8 @@ _BFLOAT16 = 14
 _DTYPES = {1: "f4", 2: "f8", 3: "i4", 4: "u1", 5: "i2", 6: "i1", 9: "i8", 10: "?", _BFLOAT16: "u2", 19: "f2"}
 
 
-def read_tf_checkpoint(prefix):
-    """Return `{name: StoredTensor}` of the checkpoint whose files begin with `prefix` (`…/bert_model.ckpt`).
+def read_tf_checkpoint(prefix: StrPath) -> dict[str, StoredTensor]:
+    """Return the tensors by name of the checkpoint whose files begin with `prefix` (`…/bert_model.ckpt`).
 
     Raises:
         FileNotFoundError: if the index or a data file is missing.
@@ -75,26 +75,29 @@ def _tensors(prefix, index_path, entries):
         shape = _shape(name, entry)
         shard, offset, size = (_number(entry, field) for field in (3, 4, 5))
         if size != math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize:
-            raise ValueError(f"{index_path}: tensor {shown(name)} of shape {shape} cannot have {size} bytes.")
+            raise ValueError(f"{index_path}: tensor {quoted(name)} of shape {shape} cannot have {size} bytes.")
         if shard not in files:
             files[shard] = _data_file(prefix, shard, shards, index_path, name)
         file = files[shard]
         if offset + size > file.size:
-            raise file.cut(f"tensor {shown(name)}, which ends at byte {offset + size}")
+            raise file.cut(f"tensor {quoted(name)}, which ends at byte {offset + size}")
         spans.setdefault(shard, []).append((offset, offset + size, name))
         crc = int.from_bytes(_field(entry, 6, bytes, b""), "little") if 6 in entry else None
         tensors[name] = StoredTensor(shape, partial(_load, file, name, offset, size, crc, dtype, byte_order, shape))
     for shard, of_shard in spans.items():
-        refuse_overlaps(files[shard].path, of_shard)
+        try:
+            refuse_overlaps(of_shard)
+        except ValueError as error:
+            raise ValueError(f"{files[shard].path}: {error}.") from error
     return tensors
 
 
 def _data_file(prefix, shard, shards, index_path, name):
     if shard >= shards:
-        raise _IndexError(f"tensor {shown(name)} lies in data file {shard} of {shards}")
+        raise _IndexError(f"tensor {quoted(name)} lies in data file {shard} of {shards}")
     path = Path(f"{prefix}.data-{shard:05d}-of-{shards:05d}")
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {index_path.name} says that it holds tensor {shown(name)}.")
+        raise FileNotFoundError(f"{path} is missing: {index_path.name} says that it holds tensor {quoted(name)}.")
     return OpenFile(path)
 
 
@@ -103,15 +106,15 @@ def _shape(name, entry):
     try:
         return checked_shape(sizes)
     except ValueError as error:
-        raise _IndexError(f"tensor {shown(name)}: {error}") from error
+        raise _IndexError(f"tensor {quoted(name)}: {error}") from error
 
 
 def _load(file, name, offset, size, crc, dtype, byte_order, shape):
     data = file.read(offset, size)
     if crc is not None and masked(crc32c(data)) != crc:
         raise ValueError(
-            f"{file.path}: tensor {shown(name)} (bytes {offset} to {offset + size}) is damaged: its checksum is "
-            f"{masked(crc32c(data)):#010x} and should be {crc:#010x}. Download it again."
+            f"{file.path}: tensor {quoted(name)} (bytes {offset} to {offset + size}) is damaged: its checksum is "
+            f"{masked(crc32c(data)):#010x} and must be {crc:#010x}. Download it again."
         )
     values = data.view(byte_order + _DTYPES[dtype]).reshape(shape)
     return bfloat16_to_float32(values) if dtype == _BFLOAT16 else values
@@ -132,7 +135,7 @@ def _table(data):
         end = stop
         for key, value in pairs:
             if last_key is not None and key <= last_key:
-                raise _IndexError(f"{shown(key)} stands after {shown(last_key)}")
+                raise _IndexError(f"{quoted(key)} stands after {quoted(last_key)}")
             last_key, names = key, names + len(key)
             if names > _MOST_KEYS:
                 raise _IndexError(f"its keys have more than {_MOST_KEYS:,} bytes")
@@ -151,9 +154,7 @@ def _block(data, handle):
         raise _IndexError(f"a block has compression {compression}; known are 0 (none) and 1 (snappy)")
     stored, computed = int.from_bytes(data[end - 4 : end], "little"), masked(crc32c(data[offset : end - 4]))
     if stored != computed:
-        raise _IndexError(
-            f"its block at byte {offset} has the checksum {computed:#010x} and should have {stored:#010x}"
-        )
+        raise _IndexError(f"its block at byte {offset} has the checksum {computed:#010x} and must have {stored:#010x}")
     return (offset, end), _pairs(_snappy(block) if compression else block)
 
 
@@ -214,7 +215,7 @@ def _field(fields, number, kind, default):
     """Return the last value of a field, as protocol buffers have it."""
     value = fields.get(number, [default])[-1]
     if type(value) is not kind:
-        raise _IndexError(f"field {number} of a protocol buffer has another type than it should")
+        raise _IndexError(f"field {number} of a protocol buffer has another type than it must have")
     return value
 
 

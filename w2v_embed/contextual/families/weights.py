@@ -1,33 +1,45 @@
 """Tensors of a checkpoint → the weights of an encoder, each found, of the right shape, and none left over."""
 
+from __future__ import annotations
+
 import re
 import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ..files import shown
+from ...shown import quoted
+from . import FAMILIES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from ..._types import StrPath
+    from ..checkpoints.stored import StoredTensor
+    from .family import EncoderConfig, Family, Weight
+
+    Arrays: TypeAlias = dict[str, npt.NDArray[np.float32]]
 
 # Heads, optimizer slots and buffers are no weights of an encoder; the pooler is not used to encode.
 _SLOTS = re.compile(
     r".*/(adam_[mv]|Adam(_\d+)?|AdamWeightDecay\w*|LAMB\w*)$|.*\.(position_ids|token_type_ids|positions_encoding)$"
 )
-_ROOTS = {
-    "bert": r"(embeddings|encoder)[./]",
-    "xlnet": r"(word_embedding|layer|mask_emb|seg_embed|r_[wrs]_bias|layer_\d+)([./]|$)",
-}
-_ROOTS["nezha"] = _ROOTS["bert"]
-_NOT_USED = r"(pooler|mask_emb)[./].*|mask_emb"
-_DEFAULT_PREFIX = {("google", "bert"): "bert/", ("google", "nezha"): "bert/", ("google", "xlnet"): "model/transformer/"}
+# Hugging Face's files made before 2019 have Google's words for what a norm has.
+_NORM = re.compile(r"norm\.(weight|bias)$", re.IGNORECASE)
+_BEFORE = {"weight": "gamma", "bias": "beta"}
+_OF_THE_LAYER = "[{i}]"
 
 
-def load_weights(config, layout, file, tensors):
+def load_weights(
+    config: EncoderConfig, layout: str, file: StrPath, tensors: Mapping[str, StoredTensor]
+) -> tuple[Arrays, list[Arrays], int]:
     """Read the weights that a configuration asks for.
 
     Args:
-        config: an `EncoderConfig`.
         layout: "google" or "huggingface".
         file: what the tensors were read from, for messages.
-        tensors: `{name: StoredTensor}`.
+        tensors: by their names.
 
     Returns:
         `(embedding, layers, checksum)`: a dict of float32 arrays, a list of such dicts (one a layer), and a number that
@@ -37,105 +49,69 @@ def load_weights(config, layout, file, tensors):
         ValueError: if a tensor is missing, has another shape than the configuration says, belongs to the encoder and
             has no place in it, or holds NaN or infinity.
     """
-    reader = _Reader(config, layout, file, tensors)
-    read = _xlnet if config.model_type == "xlnet" else _bert
-    embedding, layers = read(reader, config, google=layout == "google")
+    family = FAMILIES[config.model_type]
+    reader = _Reader(family, config, layout, file, tensors)
+    rows = family.weights(config)
+
+    def read(layer: int | None) -> Arrays:
+        parts: dict[str, list[npt.NDArray[np.float32]]] = {}
+        for row in rows:
+            if ("{i}" in row.huggingface) == (layer is not None):
+                parts.setdefault(row.role, []).append(reader(row, layer))
+        return {role: part[0] if len(part) == 1 else np.concatenate(part, axis=-1) for role, part in parts.items()}
+
+    embedding, layers = read(None), [read(layer) for layer in range(config.num_layers)]
     reader.refuse_leftovers()
     return embedding, layers, reader.checksum
-
-
-def _bert(reader, config, google):
-    hidden, inner = config.hidden_size, config.intermediate_size
-    dot, weight = ("/", "") if google else (".", ".weight")
-    embedding = {"words": reader(f"embeddings{dot}word_embeddings{weight}", (config.vocab_size, hidden))}
-    embedding["types"] = reader(f"embeddings{dot}token_type_embeddings{weight}", (config.type_vocab_size, hidden))
-    if config.model_type == "bert":
-        shape = (config.max_position_embeddings, hidden)
-        embedding["positions"] = reader(f"embeddings{dot}position_embeddings{weight}", shape)
-    embedding["gamma"], embedding["beta"] = reader.norm(f"embeddings{dot}LayerNorm", hidden)
-
-    # The scores are divided by sqrt(head_size): so is the query, once and for all.
-    scale = np.float32(config.query_scale)
-    layers = []
-    for i in range(config.num_layers):
-        place = f"encoder/layer_{i}/" if google else f"encoder.layer.{i}."
-        attention = f"{place}attention{dot}"
-        (q, qb), (k, kb), (v, vb) = (
-            reader.dense(f"{attention}self{dot}{part}", hidden, hidden) for part in ("query", "key", "value")
-        )
-        layer = {
-            "qkv": np.concatenate([q * scale, k, v], axis=1),
-            "qkv_bias": np.concatenate([qb * scale, kb, vb]),
-        }
-        layer["out"], layer["out_bias"] = reader.dense(f"{attention}output{dot}dense", hidden, hidden)
-        layer["gamma1"], layer["beta1"] = reader.norm(f"{attention}output{dot}LayerNorm", hidden)
-        layer["ff1"], layer["ff1_bias"] = reader.dense(f"{place}intermediate{dot}dense", hidden, inner)
-        layer["ff2"], layer["ff2_bias"] = reader.dense(f"{place}output{dot}dense", inner, hidden)
-        layer["gamma2"], layer["beta2"] = reader.norm(f"{place}output{dot}LayerNorm", hidden)
-        layers.append(layer)
-    return embedding, layers
-
-
-def _xlnet(reader, config, google):
-    hidden, heads, head, inner = config.hidden_size, config.num_heads, config.head_size, config.intermediate_size
-    words = "word_embedding/lookup_table" if google else "word_embedding.weight"
-    embedding = {"words": reader(words, (config.vocab_size, hidden))}
-
-    if google:
-        # One tensor for all layers; without `untie_r` they share the biases of the position and of the word.
-        shape = (config.num_layers, heads, head) if config.untie_r else (heads, head)
-        biases = {name: reader(name, shape) for name in ("r_w_bias", "r_r_bias", "r_s_bias")}
-        segments = reader("seg_embed", (config.num_layers, 2, heads, head))
-
-    norm = "/LayerNorm" if google else ".layer_norm"
-    scale = np.float32(config.query_scale)
-    layers = []
-    for i in range(config.num_layers):
-        place = f"layer_{i}" if google else f"layer.{i}"
-        attention = f"{place}/rel_attn" if google else f"{place}.rel_attn"
-
-        def kernel(part, attention=attention):
-            name = f"{attention}/{part}/kernel" if google else f"{attention}.{part}"
-            return reader(name, (hidden, heads, head)).reshape(hidden, heads * head)
-
-        layer = {"query": kernel("q") * scale, "kv": np.concatenate([kernel("k"), kernel("v")], axis=1)}
-        layer["position"], layer["out"] = kernel("r"), kernel("o").T
-        for role, name in (("u", "r_w_bias"), ("v", "r_r_bias"), ("s", "r_s_bias")):
-            if google:
-                value = biases[name][i] if config.untie_r else biases[name]
-            else:
-                value = reader(f"{attention}.{name}", (heads, head))
-            layer[role] = value.reshape(heads * head) * scale
-        layer["segments"] = segments[i] if google else reader(f"{attention}.seg_embed", (2, heads, head))
-        layer["gamma1"], layer["beta1"] = reader.norm(attention + norm, hidden)
-        ff = f"{place}/ff/" if google else f"{place}.ff."
-        layer["ff1"], layer["ff1_bias"] = reader.dense(f"{ff}layer_1", hidden, inner)
-        layer["ff2"], layer["ff2_bias"] = reader.dense(f"{ff}layer_2", inner, hidden)
-        layer["gamma2"], layer["beta2"] = reader.norm(ff[:-1] + norm, hidden)
-        layers.append(layer)
-    return embedding, layers
 
 
 class _Reader:
     """Takes tensors by their name without the prefix (`bert.`, `model/transformer/`) and remembers which it took."""
 
-    def __init__(self, config, layout, file, tensors):
-        self.google, self.file, self.tensors = layout == "google", file, tensors
-        self.taken, self.checksum = set(), 0
-        self.roots = re.compile(_ROOTS[config.model_type])
-        self.prefix = self._common_prefix(_DEFAULT_PREFIX.get((layout, config.model_type), ""))
+    def __init__(self, family: Family, config: EncoderConfig, layout: str, file, tensors):
+        self.family, self.config, self.google = family, config, layout == "google"
+        self.file, self.tensors = file, tensors
+        self.checksum = 0
+        self.taken: set[str] = set()
+        self.shared: dict[str, npt.NDArray[np.float32]] = {}
+        self.prefix = self._common_prefix(family.prefix if self.google else "")
 
     def _common_prefix(self, default):
         """The prefix of most tensors that could be the encoder's; a file may hold others of the same end."""
         counts = {}
         for name in self.tensors:
-            match = re.match(rf"((?:[^./]+[./])*?){self.roots.pattern}", name)
+            match = re.match(rf"((?:[^./]+[./])*?){self.family.roots}", name)
             if match:
                 counts[match[1]] = counts.get(match[1], 0) + 1
         return max(counts, key=counts.get, default=default)
 
-    def __call__(self, name, shape, old_name=None):
-        names = [self.prefix + n for n in (name, old_name) if n]
+    def __call__(self, row: Weight, layer: int | None):
+        """The array of a row of the table."""
+        name = row.google if self.google else row.huggingface
+        shape = tuple(size if isinstance(size, int) else getattr(self.config, size) for size in row.shape)
+        turned = row.transposed == "huggingface" and not self.google
+        stored = shape[::-1] if turned else shape
+        if name.endswith(_OF_THE_LAYER):
+            values = self._once(name.removesuffix(_OF_THE_LAYER), (self.config.num_layers, *stored))[layer]
+        elif "{i}" in name:
+            values = self._tensor(name.format(i=layer), stored)
+        else:
+            values = self._once(name, stored)
+        if row.shape[-2:] == ("num_heads", "head_size"):
+            values = values.reshape(*shape[:-2], -1)
+        values = values.T if turned or row.transposed == "always" else values
+        return values * np.float32(self.config.query_scale) if row.scaled else values
+
+    def _once(self, name, shape):
+        """A tensor that several layers may ask for."""
+        if name not in self.shared:
+            self.shared[name] = self._tensor(name, shape)
+        return self.shared[name]
+
+    def _tensor(self, name, shape):
+        names = [self.prefix + name]
+        if not self.google and (ending := _NORM.search(name)):
+            names.append(f"{names[0].removesuffix(ending[1])}{_BEFORE[ending[1]]}")
         full = next((n for n in names if n in self.tensors), None)
         if full is None:
             raise ValueError(
@@ -144,8 +120,8 @@ class _Reader:
             )
         if self.tensors[full].shape != shape:
             raise ValueError(
-                f"{self.file}: tensor {full!r} should have shape {shape} by the configuration, "
-                f"it has {self.tensors[full].shape}."
+                f"{self.file}: tensor {full!r} must have shape {shape} by the configuration, received one of shape "
+                f"{self.tensors[full].shape}."
             )
         self.taken.add(full)
         values = np.ascontiguousarray(self.tensors[full].load(), np.float32)
@@ -156,26 +132,14 @@ class _Reader:
         self.checksum = zlib.crc32(values, self.checksum)
         return values
 
-    def dense(self, name, rows, columns):
-        """A kernel of shape `(rows, columns)`, which torch stores transposed, and its bias."""
-        if self.google:
-            return self(f"{name}/kernel", (rows, columns)), self(f"{name}/bias", (columns,))
-        return self(f"{name}.weight", (columns, rows)).T, self(f"{name}.bias", (columns,))
-
-    def norm(self, name, size):
-        if self.google:
-            return self(f"{name}/gamma", (size,)), self(f"{name}/beta", (size,))
-        # files made before 2019 have Google's words for them
-        return self(f"{name}.weight", (size,), f"{name}.gamma"), self(f"{name}.bias", (size,), f"{name}.beta")
-
-    def refuse_leftovers(self):
+    def refuse_leftovers(self) -> None:
         for name in sorted(self.tensors.keys() - self.taken):
             if not name.startswith(self.prefix) or _SLOTS.fullmatch(name):
                 continue
             own = name[len(self.prefix) :]
             # Behind a prefix all is the encoder's; without one, heads stand beside it.
-            if (self.prefix or self.roots.match(own)) and not re.fullmatch(_NOT_USED, own):
+            if (self.prefix or re.match(self.family.roots, own)) and not re.fullmatch(self.family.not_used, own):
                 raise ValueError(
-                    f"{self.file}: tensor {shown(name)} belongs to the encoder and has no place in it by the configuration: "
-                    "the model would compute something else without it."
+                    f"{self.file}: tensor {quoted(name)} belongs to the encoder and has no place in it by the "
+                    "configuration: the model would compute something else without it."
                 )

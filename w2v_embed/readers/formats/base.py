@@ -148,9 +148,22 @@ def counts_in(line: bytes) -> tuple[int, int] | None:
     return None
 
 
-def as_unicode(word: str) -> bytes | None:
-    """`word` in UTF-8; None where it holds half a character."""
-    try:
-        return word.encode()
-    except UnicodeEncodeError:
-        return None
+class Word2vec(Format):
+    """What word2vec's two formats share: the first line, and words in UTF-8."""
+
+    packable: bool = True
+
+    def why_not(self, word: str, dim: int) -> str | None:
+        if word.isalnum():
+            return None
+        try:
+            return self.why_not_bytes(word.encode(), dim)
+        except UnicodeEncodeError:
+            return "is not Unicode text"
+
+    def why_not_bytes(self, word: bytes, dim: int) -> str | None:
+        """The same for the word as it would be written."""
+        raise NotImplementedError
+
+    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+        return b"%d %d\n" % (len(words), dim)

@@ -16,12 +16,12 @@ import numpy as np
 from ..blocks import BlockReader
 from ..damage import Damage, zero_tail
 from ..scan import plain
-from .base import MOST_NUMBERS, Beginning, Format, Layout, as_unicode, counts_in, first_line
+from .base import MOST_NUMBERS, Beginning, Layout, Word2vec, counts_in, first_line
 from .strangers import refuse_empty
 from .text import is_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from ..._types import Bytes, Floats, Ids
     from ..blocks import Scratch
@@ -94,12 +94,11 @@ class BinaryReader(BlockReader):
         return buf[begin : vector - 1].tobytes(), row, None
 
 
-class Binary(Format):
+class Binary(Word2vec):
     """Records of a word and its numbers as float32."""
 
     name: str = "binary"
     reader: type[BlockReader] | None = BinaryReader
-    packable: bool = True
     suffixes: tuple[str, ...] = (".bin",)
 
     def recognises(self, head: bytes) -> bool:
@@ -144,16 +143,8 @@ class Binary(Format):
         _, _, n, _ = plain.scan_binary(buf, len(buf), layout.dim, {}, hits)
         return [buf[begin:stop].tobytes() for _, _, begin, stop, _ in hits[:n].tolist()]
 
-    def why_not(self, word: str, dim: int) -> str | None:
-        if word.isalnum():
-            return None
-        written = as_unicode(word)
-        if written is None:
-            return "is not Unicode text"
-        return "holds a space or a newline, which word2vec's binary format cannot" if {32, 10} & set(written) else None
-
-    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
-        return b"%d %d\n" % (len(words), dim)
+    def why_not_bytes(self, word: bytes, dim: int) -> str | None:
+        return "holds a space or a newline, which word2vec's binary format cannot" if {32, 10} & set(word) else None
 
     def rows(self, words: Sequence[str], vectors: Floats) -> bytes:
         return b"".join(

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ..blocks import BlockReader
 from ..damage import zero_tail
 from ..line import is_number, read_line
-from .base import MOST_NUMBERS, Beginning, Format, Layout, as_unicode, counts_in, first_line
+from .base import MOST_NUMBERS, Beginning, Layout, Word2vec, counts_in, first_line
 from .strangers import SPARSE, refuse_empty, refuse_odd_text, what_it_is
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from ..._types import Bytes, Floats, Ids
     from ..blocks import Scratch
@@ -78,13 +78,12 @@ class TextReader(BlockReader):
         return read_line(buf[begin:stop].tobytes(), self.dim, record, begin)
 
 
-class Text(Format):
+class Text(Word2vec):
     """Lines of a word and its numbers, with or without a header."""
 
     name: str = "text"
     reader: type[BlockReader] | None = TextReader
     is_text: bool = True
-    packable: bool = True
     suffixes: tuple[str, ...] = (".txt", ".vec")
 
     def recognises(self, head: bytes) -> bool:
@@ -126,20 +125,10 @@ class Text(Format):
         lines = head[layout.begin :].split(b"\n", _SAMPLE)[:_SAMPLE]
         return [fields[0] for fields in (line.split(None, 1) for line in lines) if len(fields) == 2]
 
-    def why_not(self, word: str, dim: int) -> str | None:
-        if word.isalnum():
-            return None
-        written = as_unicode(word)
-        if written is None:
-            return "is not Unicode text"
-        if written and (
-            min(written) > 32 or (10 not in written and read_line(written + b" 0" * dim, dim)[0] == written)
-        ):
+    def why_not_bytes(self, word: bytes, dim: int) -> str | None:
+        if word and (min(word) > 32 or (10 not in word and read_line(word + b" 0" * dim, dim)[0] == word)):
             return None
         return "would be read back as something else than a word"
-
-    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
-        return b"%d %d\n" % (len(words), dim)
 
     def rows(self, words: Sequence[str], vectors: Floats) -> bytes:
         # The shortest decimals that read back as the same float32.

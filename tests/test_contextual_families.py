@@ -1,0 +1,163 @@
+"""A family of encoders joins in one file: here a toy, whose numbers a few lines of NumPy repeat."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from w2v_embed import build_matrix
+from w2v_embed.contextual import ContextualEncoder
+from w2v_embed.contextual.backend import ops
+from w2v_embed.contextual.families import FAMILIES, Weight, register
+from w2v_embed.contextual.families.bert import Bert
+from w2v_embed.contextual.families.blocks import dense, norm, unheads
+from w2v_embed.contextual.families.config import read_config
+
+pytestmark = pytest.mark.keras
+
+ERF = np.vectorize(math.erf)
+HIDDEN, HEADS, LAYERS, WORDS = 8, 2, 2, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "king", "queen", "##s", "bank"]
+
+
+class Toy(Bert):
+    """A BERT without segments and without a norm behind its embeddings; each layer's norms stand before its halves."""
+
+    name = "toy"
+    title = "Toy"
+    act_key = "activation"
+
+    def weights(self, config):
+        rows = [row for row in super().weights(config) if row.role not in ("types", "gamma", "beta")]
+        return [*rows, Weight("bonus", "bonus", "embeddings.bonus", ("hidden_size",))]
+
+    def embed(self, config, w, input_ids, token_type_ids):
+        return ops.take(w["words"], input_ids, axis=0) + w["positions"][: ops.shape(input_ids)[1]] + w["bonus"]
+
+    def layer(self, config, w, x, context):
+        seen = norm(x, w["gamma1"], w["beta1"], config.layer_norm_eps)
+        x = x + dense(unheads(self.attended(config, w, seen, context)), w["out"], w["out_bias"])
+        seen = norm(x, w["gamma2"], w["beta2"], config.layer_norm_eps)
+        return x + dense(dense(seen, w["ff1"], w["ff1_bias"], config.hidden_act), w["ff2"], w["ff2_bias"])
+
+
+@pytest.fixture
+def toy():
+    yield register(Toy())
+    del FAMILIES["toy"]
+
+
+@pytest.fixture
+def folder(toy, tmp_path):
+    """A model of the family, as its users have it."""
+    sizes = {"vocab_size": len(WORDS), "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "intermediate_size": 16}
+    config = {**sizes, "num_attention_heads": HEADS, "max_position_embeddings": 12, "activation": "gelu"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "toy", **config}))
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
+    read, rng = read_config(tmp_path, "huggingface"), np.random.default_rng(0)
+    tensors = {}
+    for row in toy.weights(read):
+        shape = tuple(getattr(read, size) for size in row.shape)
+        for i in range(LAYERS):
+            stored = shape[::-1] if row.transposed == "huggingface" else shape
+            tensors[row.huggingface.format(i=i)] = rng.normal(0, 0.5, stored).astype("float32")
+    save_file(tensors, tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def numpy_states(folder, ids):
+    """The same in NumPy: `(layers + 1, T, H)` of one text."""
+    from safetensors.numpy import load_file
+
+    w = {name: value.astype(float) for name, value in load_file(folder / "model.safetensors").items()}
+
+    def linear(x, name):
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def normed(x, name):
+        x = x - x.mean(-1, keepdims=True)
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-12) * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    x = w["embeddings.word_embeddings.weight"][ids] + w["embeddings.position_embeddings.weight"][: len(ids)]
+    states = [x + w["embeddings.bonus"]]
+    for place in (f"encoder.layer.{i}" for i in range(LAYERS)):
+        x, seen = states[-1], normed(states[-1], f"{place}.attention.output.LayerNorm")
+        q, k, v = (linear(seen, f"{place}.attention.self.{part}") for part in ("query", "key", "value"))
+        heads = [slice(n, n + HIDDEN // HEADS) for n in range(0, HIDDEN, HIDDEN // HEADS)]
+        weights = [np.exp(q[:, at] @ k[:, at].T / 2) for at in heads]
+        attended = [part / part.sum(-1, keepdims=True) @ v[:, at] for part, at in zip(weights, heads)]
+        x = x + linear(np.concatenate(attended, axis=1), f"{place}.attention.output.dense")
+        inner = linear(normed(x, f"{place}.output.LayerNorm"), f"{place}.intermediate.dense")
+        states.append(x + linear(inner / 2 * (1 + ERF(inner / 2**0.5)), f"{place}.output.dense"))
+    return np.stack(states)
+
+
+def test_a_family_joins_without_a_change_elsewhere(folder):
+    encoder = ContextualEncoder.from_pretrained(folder)
+    assert encoder.config.model_type == "toy"
+    ids = [2, 5, 7, 8, 3]
+    expected = numpy_states(folder, ids)
+    np.testing.assert_allclose(encoder.hidden_states([ids])[:, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(encoder.encode(["kings bank"]), [expected[-2].mean(axis=0)], atol=1e-4)
+    (kings, bank) = encoder.encode_words([["kings", "bank"]])[0]
+    np.testing.assert_allclose([kings, bank], [expected[-2, 1:3].mean(axis=0), expected[-2, 3]], atol=1e-4)
+    rows, found = encoder.vectors_for(["queen", "zzz"])
+    assert found.tolist() == [True, False]
+    np.testing.assert_allclose(rows[0], numpy_states(folder, [2, 6, 3])[-2, 1], atol=1e-4)
+    em = build_matrix(encoder, {"queen": 1, "zzz": 2})
+    np.testing.assert_array_equal(em.matrix[1], rows[0])
+    assert em.coverage.missing == ["zzz"]
+    with pytest.raises(ValueError, match="input_ids must have 12 positions at most, .* received 13"):
+        encoder.hidden_states([[5] * 13])
+
+
+def test_what_a_family_says_is_checked_like_all_others(folder, toy):
+    config = json.loads((folder / "config.json").read_text())
+    for settings, told in (
+        ({"activation": "tanh"}, r"hidden_act \(.*config\.json: activation\) must be .*, received 'tanh'"),
+        ({"is_decoder": True}, "is_decoder must be None or False, received True"),
+        ({"type_vocab_size": 0}, "type_vocab_size must be from 1"),
+        ({"model_type": "tot"}, 'model_type must be "bert", "nezha", "xlnet" or "toy", received .tot.'),
+        ({"num_hidden_layers": 1}, r"'encoder\.layer\.1\.\S+' belongs to the encoder and has no place in it"),
+    ):
+        (folder / "config.json").write_text(json.dumps({**config, **settings}))
+        with pytest.raises(ValueError, match=told):
+            ContextualEncoder.from_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="attention_type must be None for Toy, .*received 'uni': it is for XLNet"):
+        ContextualEncoder.from_pretrained(folder, attention_type="uni")
+    with pytest.raises(ValueError, match="the family's name must be a new one, received 'toy'; there are bert, nezha"):
+        register(toy)
+
+
+def test_a_family_that_is_taken_out_is_unknown(folder, monkeypatch):
+    monkeypatch.delitem(FAMILIES, "toy")
+    with pytest.raises(ValueError, match=r'config\.json: model_type must be "bert", "nezha" or "xlnet", received'):
+        ContextualEncoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_tables_are_whole(name):
+    family = FAMILIES[name]
+    folder = Path(__file__).parent / "data" / "reference" / f"{name}_hf"
+    config = read_config(folder, "huggingface")
+    rows = family.weights(config)
+    for names in ([row.google for row in rows], [row.huggingface for row in rows]):
+        assert len(set(names)) == len(names)
+        assert all(re.match(family.roots, each.removesuffix("[{i}]").format(i=0)) for each in names), names
+    for row in rows:
+        assert ("{i}" in row.google) == ("{i}" in row.huggingface)
+        assert all(isinstance(size, int) or isinstance(getattr(config, size), int) for size in row.shape)
+    assert isinstance(family.neutral, Mapping)
+
+
+def test_no_other_module_asks_for_a_family_by_its_name():
+    contextual = Path(__file__).parent.parent / "w2v_embed" / "contextual"
+    own = {contextual / "families" / f"{name}.py" for name in FAMILIES}
+    for path in set(contextual.rglob("*.py")) - own:
+        asked = re.findall(r"""model_type (?:==|!=|in)|["'](?:bert|nezha|xlnet)["']""", path.read_text("utf-8"))
+        assert not asked, (path, asked)
