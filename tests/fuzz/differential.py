@@ -176,6 +176,8 @@ def make_text(rng):
             lines.append(gap.join([rng.choice(words), *numbers]))
         if rng.random() < 0.03:
             lines += [rng.choice(["", " ", "\t"])] * rng.integers(1, 3)
+    for k in [k for k, line in enumerate(lines) if "\udcff" in line][1:]:  # one at most, as in `make_binary`
+        lines[k] = lines[k].replace("\udcff", "ÿ")
     usual = sum(len(line.split()) == dim + 1 for line in lines)
     lines += [f"plain{k} " + " ".join(["0.25"] * dim) for k in range(max(0, len(lines) + 3 - 2 * usual))]
     first = lines[0].split()
