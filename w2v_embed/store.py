@@ -65,7 +65,7 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
         damage=[vars(report) for report in em.damage],
     )
     metadata.update(extra or {})
-    values = memoryview(matrix).cast("B") if matrix.size else b""
+    values = matrix.data.cast("B") if matrix.size else b""
     if suffix != ".npy":
         metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(values))
 

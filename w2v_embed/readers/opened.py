@@ -95,7 +95,7 @@ class Opened:
         """Whether the file has n-grams that make vectors for other words."""
         return self.layout.ngrams
 
-    def _recognise(self, name, trust):
+    def _recognise(self, name: FormatName | None, trust: bool) -> None:
         self._head = self._read_head(self.source)
         self.format: Format = detect(self._head, self.source.path, name)
         self._stream, self._encoding = self.source, self._told_encoding
