@@ -174,7 +174,7 @@ class BlockReader:
         self._size = max(_BLOCK, len(self._tail) + 1)
         self._ended = False
 
-    def _use(self, hot):
+    def _use(self, hot: ModuleType) -> None:
         self.hot: ModuleType = hot
         self.table: Any = hot.make_table(self._wanted or [])
 

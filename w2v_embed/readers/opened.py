@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._types import FormatName, Ids, OnError, Progress, StrPath
     from .blocks import Block, BlockReader
     from .damage import Damages
+    from .encodings import Stream
     from .tables import TableReader
 
     class Sink(Protocol):
@@ -95,10 +96,11 @@ class Opened:
         """Whether the file has n-grams that make vectors for other words."""
         return self.layout.ngrams
 
-    def _recognise(self, name, trust):
+    def _recognise(self, name: FormatName | None, trust: bool) -> None:
         self._head = self._read_head(self.source)
         self.format: Format = detect(self._head, self.source.path, name)
-        self._stream, self._encoding = self.source, self._told_encoding
+        self._stream: Stream = self.source
+        self._encoding = self._told_encoding
         if self.format.is_text and self._encoding != "utf-8":
             refuse_utf8(self._head, self._encoding, self.source.path)
             self._stream, self._encoding = Transcoded(self.source, self._encoding, self._head), "utf-8"
