@@ -153,7 +153,10 @@ def test_errors_speak_of_options(data, index, tmp_path, capsys):
         ([*BUILD, "--fallback", "Lowre"], "invalid choice: 'Lowre' (choose from nfkc, lower, title"),
         ([*BUILD, "--fallback", "Lowre"], "did you mean 'lower'?"),
         ([*BUILD, "--dtype", "int8"], "invalid choice: 'int8'"),
-        ([*BUILD, "--format", "txt"], "--format: invalid choice: 'txt' (choose from text, binary, fasttext, gensim, npz, safetensors)"),
+        (
+            [*BUILD, "--format", "txt"],
+            "--format: invalid choice: 'txt' (choose from text, binary, fasttext, gensim, npz, safetensors)",
+        ),
         ([*BUILD, "--num-words", "0"], "--num-words: expected a whole number from 1 on, received '0'"),
         ([*BUILD, "--num-words", "1" * 5000], "expected a whole number from 1 on, received '1111"),
         ([*BUILD, "--seed", "-1"], "--seed: expected a whole number from 0 on, received '-1'"),
