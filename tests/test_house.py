@@ -1,6 +1,7 @@
 """The plan of the house, as CONTRIBUTING.md draws it: floors, sizes, and how modules begin."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,16 @@ CLIMBS = {("matrix/embedding_matrix.py", "reports")}
 
 def _is_docstring(node):
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def test_the_map_shows_every_room():
+    """A map that nobody reads again rots: what is built or torn down is drawn."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = text[text.index("## The map") : text.index("## Add")]
+    for path in MODULES:
+        name = path.stem if len(path.parts) < 3 else f"{path.parts[1]}/"
+        if path.stem not in ("__init__", "__main__") and path.parts[0] != "layers":
+            assert f"`{name}`" in drawn, path
+    named = {name.removesuffix("/") for name in re.findall(r"`([a-z_0-9]+/?)`", drawn)}
+    there = {path.stem for path in MODULES} | {part for path in MODULES for part in path.parts[:-1]}
+    assert named - {"source_of", "w2v_embed"} <= there

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 
 from ..checks import one_of, whole
+from ..progress import text_reporter
 from ..shown import quoted
 from .backend import ops
-from .inputs import chunks, iterable_of_texts, list_of_words, reporter
+from .inputs import chunks, iterable_of_texts, list_of_words
 from .pooling import POOLINGS, LayerMerge, Pooler, checked_idf, cosine
 from .source import EncoderSource
 from .states import PretrainedModel
@@ -101,7 +102,7 @@ class ContextualEncoder(PretrainedModel):
 
         dim = width * (2 if pooling == "mean_max" else 1)
         if output is None:
-            report, parts = reporter(progress, texts), [np.zeros((0, dim), np.float32)]
+            report, parts = text_reporter(progress, texts), [np.zeros((0, dim), np.float32)]
             for chunk in chunks(texts, batch_size):
                 parts.append(vectors_of(chunk))
                 report(len(chunk))
@@ -128,7 +129,7 @@ class ContextualEncoder(PretrainedModel):
         batch_size: int,
         progress: TextProgress,
     ) -> Vectors:
-        remaining, report = iter(texts), reporter(progress, texts)
+        remaining, report = iter(texts), text_reporter(progress, texts)
         with writer:
             writer.skip(islice(remaining, writer.rows))
             report(writer.rows)
@@ -173,7 +174,7 @@ class ContextualEncoder(PretrainedModel):
         merged = LayerMerge.checked(layers, merge, self.config.num_layers)
         room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
         stride = (room + 1) // 2 if stride is None and room is not None else stride
-        report, result = reporter(progress, lists), []
+        report, result = text_reporter(progress, lists), []
         for chunk in chunks(lists, batch_size):
             result += self._words_of([list_of_words(words) for words in chunk], merged, room, stride, batch_size)
             report(len(chunk))
@@ -227,7 +228,7 @@ class ContextualEncoder(PretrainedModel):
         pieces = self.tokenizer.pieces(words)
         found = np.array([self._known(ids) for ids in pieces], bool)
         rows = np.zeros((len(words), self.vector_size * merged.parts), np.float32)
-        report = reporter(progress, words)
+        report = text_reporter(progress, words)
         for places in chunks(np.flatnonzero(found), batch_size):
             pooler = Pooler(len(places), rows.shape[1], "mean", self.tokenizer, special_tokens=False, idf=None)
             for batch, x in self._forward([pieces[place] for place in places], merged, room, room, batch_size):

@@ -1,10 +1,10 @@
-"""What callers hand to an encoder, checked: ids, texts, lists of words, and whom to tell how far it is."""
+"""What callers hand to an encoder, checked: ids, texts, lists of words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from ..shown import quoted
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .._types import TextProgress
     from .families import EncoderConfig, Family
 
 _T = TypeVar("_T")
@@ -43,27 +42,6 @@ def chunks(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
     remaining = iter(items)
     while chunk := list(islice(remaining, batch_size * _BATCHES_AT_ONCE)):
         yield chunk
-
-
-def reporter(progress: TextProgress, items: Iterable[Any]) -> Callable[[int], object]:
-    """Return a function that is told how many more items are done, for what `progress=` means."""
-    total = len(items) if isinstance(items, Sized) else None
-    if progress is None or progress is False:
-        return lambda count: None
-    if progress is True:
-        from tqdm import tqdm
-
-        return tqdm(total=total, unit=" texts").update
-    if not callable(progress):
-        raise TypeError(f"progress must be None, True or a callable (done, total), received {quoted(progress)}.")
-    done = 0
-
-    def report(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(done, total)
-
-    return report
 
 
 def checked_inputs(
