@@ -12,11 +12,11 @@ from w2v_embed.readers.opened import Opened
 BEGINS, SIZES = np.array([90, 0, 5, 20]), np.array([10, 3, 0, 60])
 
 
-@pytest.fixture(params=["pread", "_seek_and_read"])
+@pytest.fixture(params=["preadv", "_seek_and_read"])
 def source(request, tmp_path, monkeypatch):
-    """A file of a hundred bytes, read as the system can, and as on Windows, which has no pread."""
+    """A file of a hundred bytes, read as the system can, and as on Windows, which has no preadv."""
     if request.param == "_seek_and_read":
-        monkeypatch.setattr(excerpt, "_pread", excerpt._seek_and_read)
+        monkeypatch.setattr(excerpt, "_preadv", excerpt._seek_and_read)
     path = tmp_path / "file"
     path.write_bytes(bytes(range(100, 200)))
     with Source(path) as opened:
@@ -79,7 +79,8 @@ def test_rows_of_records_that_lie_apart(tmp_path, monkeypatch, hot, write):
     path = write(tmp_path / "v", rows)
     others = [words[k] for k in rng.permutation(len(words))[:150]] + ["not there", "a" * 300]
     others = list(dict.fromkeys(others))
-    with Opened(path, ["nothing"], candidates=set) as file:
+    with Opened(path) as file:
+        file.look_for(["nothing"], candidates=set)
         file.run(Kept(), log=False)
         sink = Kept()
         file.go_back(others, sink)

@@ -482,11 +482,12 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
     """Of a file that can be read at any place: the records of words that a missing word may use, and no other byte."""
     read = []
 
-    def noting(file, size, at, pread=excerpt._pread):
-        read.append(pread(file, size, at))
-        return read[-1]
+    def noting(file, views, at, preadv=excerpt._preadv):
+        got = preadv(file, views, at)
+        read.append(bytes(views[0]))
+        return got
 
-    monkeypatch.setattr(excerpt, "_pread", noting)
+    monkeypatch.setattr(excerpt, "_preadv", noting)
     for write, odd in ((write_text, "New York"), (write_binary, "New")):
         read.clear()
         rows = rows_of(["the", "cat", "dog", odd, "is"])

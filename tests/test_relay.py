@@ -209,7 +209,7 @@ def build(path):
     return build_matrix(path, [f"W{k}" for k in range(300)], fallbacks=["lower"]).matrix.sum()
 
 
-def wait(*args, read=excerpt._pread):
+def wait(*args, read=excerpt._preadv):
     # Stops another thread where it reads a record that lies apart.
     if threading.current_thread() is not threading.main_thread():
         inside.set()
@@ -227,7 +227,7 @@ def other():
 
 
 if not lock:
-    excerpt._pread = wait
+    excerpt._preadv = wait
 thread = threading.Thread(target=other, daemon=True)
 thread.start()
 inside.wait(20)

@@ -7,7 +7,6 @@ generator, the same on every machine; NumPy makes its bits normal, and promises 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -68,6 +67,8 @@ def draw(things: Iterable[str | int], dim: int, seed: int) -> npt.NDArray[np.flo
     >>> draw(["cat", "dog"], 3, seed=0).round(2).tolist() == draw(["dog", "cat"], 3, seed=0).round(2).tolist()[::-1]
     True
     """
+    import hashlib  # which loads OpenSSL
+
     texts = (
         b"id %d" % thing if isinstance(thing, int) else b"word " + thing.encode("utf-8", "surrogatepass")
         for thing in things

@@ -33,47 +33,62 @@ class Excerpt:
 
     def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
         self.path: Path = source.path
-        self._begins, self._ends = begins, np.cumsum(sizes + 1)  # in the file; in the stream
-        self.size: int = int(self._ends[-1]) if len(sizes) else 0
-        self._stretches = (read_at(source, begin, size) + b"\n" for begin, size in zip(begins.tolist(), sizes.tolist()))
-        self._ready = b""
+        self._source, self._begins, self._sizes = source, begins, sizes
+        self._bounds = np.cumsum(np.concatenate([[0], sizes + 1]))  # of the stretches, in the stream
+        self.size: int = int(self._bounds[-1])
+        self._next, self._ready = 0, bytearray()
 
     def readinto(self, view: memoryview) -> int:
         """As `Source.readinto`."""
-        n = 0
-        while n < len(view) and (self._ready or (more := next(self._stretches, b""))):
-            data = self._ready or more
-            part = data[: len(view) - n]
-            view[n : n + len(part)] = part
-            self._ready = data[len(part) :]
-            n += len(part)
+        n, first = min(len(self._ready), len(view)), self._next
+        view[:n] = self._ready[:n]
+        del self._ready[:n]
+        start = self._bounds[first] - n
+        last = max(first, int(np.searchsorted(self._bounds, start + len(view), "right")) - 1)
+        places = self._bounds[first : last + 1] - start  # in the view, of the stretches that fit into it
+        for at, size, begin in zip(
+            *(a[first:last].tolist() for a in (self._bounds - start, self._sizes, self._begins))
+        ):
+            _read_at(self._source, begin, view[at : at + size])
+        np.frombuffer(view, np.uint8)[places[1:] - 1] = ord("\n")
+        n, self._next = int(places[-1]), last
+        if n < len(view) and last < len(self._sizes):
+            self._ready = bytearray(read_at(self._source, int(self._begins[last]), int(self._sizes[last])) + b"\n")
+            self._next += 1
+            return n + self.readinto(view[n:])
         return n
 
     def in_file(self, byte: int) -> int:
         """Where in the file a byte of the stream lies."""
-        k = int(np.searchsorted(self._ends, byte, "right"))
-        return int(self._begins[k] + byte - (self._ends[k - 1] if k else 0))
+        k = min(int(np.searchsorted(self._bounds, byte, "right")), len(self._sizes)) - 1
+        return int(self._begins[k] + byte - self._bounds[k])
 
 
 def read_at(source: Source, begin: int, size: int) -> bytes:
     """A stretch of a file that is not packed."""
-    data = _pread(source.fileno(), size, begin)
-    if len(data) < size:
+    data = bytearray(size)
+    _read_at(source, begin, memoryview(data))
+    return bytes(data)
+
+
+def _read_at(source, begin, view):
+    if _preadv(source.fileno(), [view], begin) < len(view):
         raise ValueError(
             f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
         )
-    return data
 
 
-def _seek_and_read(file, size, at):
-    """As `os.pread`, for Windows.
+def _seek_and_read(file, views, at):
+    """As `os.preadv`, for Windows.
 
     A lock that another thread holds at a fork is never given back in the child. But Windows, which has no pread, does not fork.
     """
     with _SEEKING:
         os.lseek(file, at, os.SEEK_SET)
-        return os.read(file, size)
+        data = os.read(file, len(views[0]))
+    views[0][: len(data)] = data
+    return len(data)
 
 
 # Of a file it gives all that is asked for, or up to the file's end: a stretch is far below the 2 GB that Linux gives at a time.
-_pread = getattr(os, "pread", _seek_and_read)
+_preadv = getattr(os, "preadv", _seek_and_read)
