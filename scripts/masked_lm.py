@@ -5,7 +5,7 @@
 Two words of each title are hidden behind [MASK], and the model has to name them. Its token table is also its output
 layer: `bert_embedding` hands the table out, `EmbeddingSimilarity` scores the words by it. Both models are alike, and so
 is the scale of their first rows; only where the rows come from differs. Prints the losses on held-out titles and draws
-the learning curves (`masked_lm.png`).
+the learning curves (`masked_lm.png`, by matplotlib).
 """
 
 import argparse
@@ -132,6 +132,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--runs", type=int, default=2, help="runs of each model, from different seeds")
     arguments = parser.parse_args()
+    import matplotlib  # noqa: F401 (that it is missing is told before minutes of training)
 
     titles = read_titles(arguments.titles)
     word_index = make_word_index(titles[HELD_OUT:])

@@ -50,6 +50,21 @@ def test_build_options(data, index, tmp_path, capsys):
     assert EmbeddingMatrix.load(out).matrix.tobytes() == expected.matrix.tobytes()
 
 
+def test_formats_and_trust_are_passed_on(data, index, tmp_path, capsys):
+    kv, text = tmp_path / "v.kv", tmp_path / "v.txt"
+    load_vectors(data / "vectors.bin", words=["中国"]).save(str(kv))
+    text.write_text("中国 1 2\n", encoding="utf-8")
+    out = str(tmp_path / "m.npz")
+    assert main(["build", str(kv), str(index), "-o", out, "--trust", "-q"]) == 0
+    assert EmbeddingMatrix.load(out).coverage.found == ["中国"]
+    assert main(["convert", str(kv), str(tmp_path / "v.bin"), "--trust", "-q"]) == 0
+    assert main(["inspect", str(kv), "--trust", "--format", "gensim"]) == 0
+    for command in (["build", text, index, "-o", out], ["convert", text, tmp_path / "w.bin"], ["inspect", text]):
+        assert main([*map(str, command), "--format", "text"]) == 0
+        assert main([*map(str, command), "--format", "fasttext"]) == 1
+    capsys.readouterr()
+
+
 def test_the_script_is_the_same_command(data, index, tmp_path):
     out = tmp_path / "m.npy"
     script = [

@@ -1,15 +1,50 @@
 """The types that modules share: the legal modes, the arrays, and the protocols of what users may bring along.
 
-It is the ground floor: it imports nothing of the package, and nothing but names when types are not checked.
+It is the ground floor: it imports nothing of the package, and what only type checkers ask for is there for them alone.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
+# ── modes: checks and the command line take their names from here (`typing.get_args`) ──
+
+OnError: TypeAlias = Literal["raise", "skip"]
+FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim", "npz", "safetensors"]
+DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
+OovName: TypeAlias = Literal["zeros", "normal", "mean"]
+FallbackName: TypeAlias = Literal[
+    "nfkc",
+    "lower",
+    "title",
+    "upper",
+    "simplified",
+    "traditional",
+    "digits",
+    "markers",
+    "parts",
+    "characters",
+    "subwords",
+]
+SplitName: TypeAlias = Literal["whitespace", "jieba"]  # how `count_words` splits a line
+
+# The layers: which rows are trained, how rows get into a layer, what is done with positions.
+TrainRows: TypeAlias = Literal["all", "oov"]
+Via: TypeAlias = Literal["weights", "constant"]
+PositionMode: TypeAlias = Literal["expand", "add", "concat"]
+RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
+
+# The encoders.
+MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
+PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
+EncoderMode: TypeAlias = Literal["forward", "table"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+AttentionType: TypeAlias = Literal["bi", "uni"]
+
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
     import numpy.typing as npt
 
@@ -17,8 +52,33 @@ if TYPE_CHECKING:
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
     Bytes: TypeAlias = npt.NDArray[np.uint8]
-
     Dtype: TypeAlias = "DtypeName | np.dtype[np.floating[Any]] | type[np.floating[Any]]"
+    StrPath: TypeAlias = "str | os.PathLike[str]"
+
+    Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
+    Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
+    Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
+
+    # None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may
+    # be unknown, of an encoder.
+    Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
+    TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
+
+    class Tallies(Protocol):
+        """Counts that turn into a dict, as a pandas Series."""
+
+        def to_dict(self) -> Mapping[Any, Any]: ...
+
+    # How often each word occurs: word → count, or a file of counts or of text.
+    Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
+
+    class SupportsArray(Protocol):
+        """Whatever NumPy makes an array of: an `EmbeddingMatrix`, and every kind of array."""
+
+        def __array__(self) -> npt.NDArray[Any]: ...
+
+    # Rows (rows, dim); Keras' own layers take a list of one array.
+    Table: TypeAlias = "SupportsArray | Sequence[SupportsArray | Sequence[float]]"
 
     class Report(Protocol):
         """What a reader tells of itself: bytes done, rows (or words) found so far, and whether this was the last time."""
@@ -66,68 +126,6 @@ if TYPE_CHECKING:
         "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
         " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
     )
-
-StrPath: TypeAlias = "str | os.PathLike[str]"
-
-# How `count_words` splits a line.
-SplitName: TypeAlias = Literal["whitespace", "jieba"]
-Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
-
-OnError: TypeAlias = Literal["raise", "skip"]
-FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim", "npz", "safetensors"]
-DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
-OovName: TypeAlias = Literal["zeros", "normal", "mean"]
-Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
-FallbackName: TypeAlias = Literal[
-    "nfkc",
-    "lower",
-    "title",
-    "upper",
-    "simplified",
-    "traditional",
-    "digits",
-    "markers",
-    "parts",
-    "characters",
-    "subwords",
-]
-Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
-MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
-PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
-EncoderMode: TypeAlias = Literal["forward", "table"]
-HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
-AttentionType: TypeAlias = Literal["bi", "uni"]
-
-# The layers: which rows are trained, how rows get into a layer, what is done with positions.
-TrainRows: TypeAlias = Literal["all", "oov"]
-Via: TypeAlias = Literal["weights", "constant"]
-PositionMode: TypeAlias = Literal["expand", "add", "concat"]
-RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
-
-# None or False: silence. True: a bar on stderr. A callable is told (done, total): bytes of a file; texts, whose total may be
-# unknown, of an encoder.
-Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
-TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
-
-
-class Tallies(Protocol):
-    """Counts that turn into a dict, as a pandas Series."""
-
-    def to_dict(self) -> Mapping[Any, Any]: ...
-
-
-# How often each word occurs: word → count, or a file of counts or of text.
-Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"
-
-
-class SupportsArray(Protocol):
-    """Whatever NumPy makes an array of: an `EmbeddingMatrix`, and every kind of array."""
-
-    def __array__(self) -> npt.NDArray[Any]: ...
-
-
-# Rows (rows, dim); Keras' own layers take a list of one array.
-Table: TypeAlias = "SupportsArray | Sequence[SupportsArray | Sequence[float]]"
 
 
 @runtime_checkable
