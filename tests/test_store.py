@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors, output, store
+from w2v_embed import EmbeddingMatrix, build_matrix, inspect, load_vectors, output, store
 from w2v_embed.readers.conversion import convert
 
 
@@ -92,7 +92,6 @@ def test_what_is_read_is_of_one_file(tmp_path, monkeypatch, suffix, way):
         em = build_matrix(path, list(expected))
         got = {word: em.matrix[index].tolist() for word, index in em.word_index.items()}
     elif way == "inspect":
-        from w2v_embed.readers.inspection import inspect
 
         facts = inspect(path)
         assert facts["first_words"] == list(expected)
@@ -483,3 +482,18 @@ def test_foreign_archives_and_pickles_are_refused(tmp_path):
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="not a whole .npy"):
         EmbeddingMatrix.load(tmp_path / "objects.npy")
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path, length):
+    """Python's pickles begin with the bytes 80 02 to 80 05; so do such lengths."""
+    path = tmp_path / "m.safetensors"
+
+    def length_with(word):
+        EmbeddingMatrix(np.ones((2, 3), np.float32), {word: 1}, padding_row=0).save(path)
+        return int.from_bytes(path.read_bytes()[:8], "little")
+
+    word = "w" * (1 + length - length_with("w"))
+    assert length_with(word) == length
+    assert load_vectors(path).index_to_key == [word]
+    assert inspect(path)["format"] == "safetensors"
