@@ -92,7 +92,6 @@ def test_what_is_read_is_of_one_file(tmp_path, monkeypatch, suffix, way):
         em = build_matrix(path, list(expected))
         got = {word: em.matrix[index].tolist() for word, index in em.word_index.items()}
     elif way == "inspect":
-
         facts = inspect(path)
         assert facts["first_words"] == list(expected)
         return
