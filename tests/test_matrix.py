@@ -15,6 +15,7 @@ from tests.conftest import same_bits, write_fasttext, write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.matrix import blocks
 from w2v_embed.matrix.fallbacks import Derivation
+from w2v_embed.matrix.oov import draw
 
 RNG = np.random.default_rng(0)
 ROWS = {word: RNG.normal(size=4).astype(np.float32).tolist() for word in ["the", "cat", "sat", "<pad>", "2", "中国"]}
@@ -429,3 +430,7 @@ def test_a_matrix_is_a_source_of_the_words_it_has_itself(suffix, tmp_path, path)
     assert found.tolist() == [True, False, False]
     assert same_bits(rows[0], em.matrix[4])
     assert em.vector_size == 4
+
+
+def test_a_row_without_a_word_is_not_drawn_as_the_word_of_its_number():
+    assert not np.array_equal(draw(["7"], 3, seed=0), draw([7], 3, seed=0))
