@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 from .._types import DtypeName
 from ..checks import one_of, whole
 from ..parts import FIRST_SOURCE, OOV, PADDING, UNUSED
-from ..shown import plain_errors
+from ..shown import logger, plain_errors
 from ..vocabulary import Vocabulary, read_vocabulary
 from .embedding_matrix import EmbeddingMatrix
 from .fallbacks import NAMES, Derivation, Fallbacks, Resolution
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
         WordIndex,
     )
     from ..parts import Label
-
-_logger = logging.getLogger("w2v_embed")
 
 
 @plain_errors
@@ -160,7 +157,7 @@ def _build(
     )
     if not (rows.origins > OOV).any():
         names = ", ".join(source.name for source in sources)
-        _logger.warning("none of the %d words was found in %s", len(em.coverage.missing), names)
+        logger.warning("none of the %d words was found in %s", len(em.coverage.missing), names)
     fill_unknown(em, vocabulary.unknown_rows, oov, seed)
     return em
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import time
 import unicodedata
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..shown import logger
 from ..store import load, save
 from .sources import path_of
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .embedding_matrix import EmbeddingMatrix
     from .fallbacks import Fallbacks
 
-_logger = logging.getLogger("w2v_embed")
 
 _YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 
@@ -103,7 +102,7 @@ def _take(path, key, make, files):
     try:
         em = load(path, make, accept)
     except (ValueError, OSError) as error:
-        _logger.warning("the cached matrix is damaged and is built again: %s", error)
+        logger.warning("the cached matrix is damaged and is built again: %s", error)
         return None
     if not _hold(files, contents):
         return None
@@ -116,7 +115,7 @@ def _keep(em, path, key, contents):
     try:
         save(em, path, {"key": key, "contents": json.dumps(contents)})
     except (OSError, ValueError) as error:  # ValueError: in its place is a pipe
-        _logger.warning("the matrix could not be kept in the cache: %s", error)
+        logger.warning("the matrix could not be kept in the cache: %s", error)
 
 
 def _hold(files, contents):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import get_args
 
 from .. import checks
 from .._types import OnError
-from ..shown import shown
-
-_logger = logging.getLogger("w2v_embed")
+from ..shown import logger, shown
 
 _EXAMPLES = 10  # of each kind that a report keeps
 _KEPT = 100  # of each kind in a block that are described: a file of nothing but damage must not fill the memory
@@ -116,7 +113,7 @@ download it again, or pass on_error="skip".
     def log(self) -> None:
         """Tell the log, once, what was skipped."""
         if self.total:
-            _logger.warning("%s", self.summary())
+            logger.warning("%s", self.summary())
 
     def summary(self) -> str:
         """The report as text.

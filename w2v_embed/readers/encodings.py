@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, Protocol
 
+from ..texts import checked_encoding
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -26,13 +28,10 @@ _PIECE = 1 << 16
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5"}  # what `looks_like` finds
 
 
-def checked_encoding(encoding: str) -> str:
-    """`encoding`, if Python knows it; one name for UTF-8."""
-    try:
-        "".encode(encoding)  # codecs.lookup alone takes hex and zip for encodings, too
-        return "utf-8" if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else encoding
-    except LookupError:
-        raise ValueError(f"Python knows no encoding {encoding!r}; try utf-8, gb18030, utf-16 or latin-1") from None
+def usual_name(encoding: str) -> str:
+    """`encoding`, if Python can read text in it; one name for UTF-8."""
+    name = codecs.lookup(checked_encoding(encoding)).name
+    return "utf-8" if name in ("utf-8", "utf-8-sig") else encoding
 
 
 def looks_like(words: Sequence[bytes]) -> str | None:

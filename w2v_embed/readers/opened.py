@@ -9,7 +9,7 @@ import numpy as np
 from ..progress import reporter
 from .compression import Source
 from .damage import DamageReport, place
-from .encodings import Transcoded, checked_encoding, not_in, refuse_utf8
+from .encodings import Transcoded, not_in, refuse_utf8, usual_name
 from .excerpt import Excerpt, read_at
 from .formats import Beginning, Format, Layout, detect
 from .relay import relay
@@ -74,7 +74,7 @@ class Opened:
         file: int | None = None,
     ) -> None:
         self.report: DamageReport = DamageReport(str(path), on_error)
-        self._told_encoding = checked_encoding(encoding)
+        self._told_encoding = usual_name(encoding)
         self.records: int = 0
         self.side: list[str] = []
         self.goes_back: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import numpy as np
 from ...checks import whole
 from ...readers.damage import DamageReport
 from ...shown import quoted
+from ...store import crc32
 from ..blocks import blocks_of
 from .base import BaseSource
 
@@ -50,7 +50,7 @@ class OwnSource(BaseSource):
     ) -> Bools:
         others = np.ones(len(matrix), np.bool_)
         others[places] = False
-        before = _sum_of(matrix, others)
+        before = _crc_of(matrix, others)
         found = self._bools("fill", self._source.fill(list(words), matrix, places.copy(), candidates), len(words))
         for some in blocks_of(len(words), self.dim):
             rows, there = matrix[places[some]], found[some]
@@ -64,7 +64,7 @@ class OwnSource(BaseSource):
             if len(good) < len(numbers):
                 bad = np.setdiff1d(numbers, good)
                 found[bad], matrix[places[bad]] = False, 0
-        if _sum_of(matrix, others) != before:
+        if _crc_of(matrix, others) != before:
             raise ValueError(f"{self.name}.fill must write rows at places[k] alone, received changes of others")
         return found
 
@@ -108,9 +108,9 @@ class OwnSource(BaseSource):
         return found.astype(np.bool_)
 
 
-def _sum_of(matrix, rows):
+def _crc_of(matrix, rows):
     """The CRC-32 of some rows."""
     crc, numbers = 0, np.flatnonzero(rows)
     for some in blocks_of(len(numbers), matrix.shape[1]):
-        crc = zlib.crc32(matrix[numbers[some]], crc)
+        crc = crc32(matrix[numbers[some]], crc)
     return crc

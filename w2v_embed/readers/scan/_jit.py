@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import numba as nb
 from numba.core.compiler_lock import global_compiler_lock
 
-logger = logging.getLogger("w2v_embed")
+from ...shown import logger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
