@@ -191,6 +191,9 @@ def test_sources_that_cannot_be(path):
 
     with pytest.raises(ValueError, match=r"Wrong\.vectors_for must return rows of shape \(2, 4\)"):
         build_matrix(Wrong(), {"a": 1, "b": 2})
+    Wrong.vectors_for = lambda self, words: None
+    with pytest.raises(ValueError, match=r"Wrong\.vectors_for must return rows of shape .*, received None"):
+        build_matrix(Wrong(), {"a": 1, "b": 2})
     with pytest.raises(TypeError, match="vectors must be a path, .* received float"):
         build_matrix(3.5, {"a": 1})
     with pytest.raises(ValueError, match="empty list"):

@@ -212,6 +212,7 @@ HOSTILE = {
     ),
     "lends rows alone": (lends(ROW[0]), PAIRS),
     "lends None": (lends(None), PAIRS + "None"),
+    "lends nothing at all": ({**lends(), "lend": lambda self, words: None}, PAIRS + "None"),
     "lends flat rows": (lends((ONE, ROW[0])), PAIRS),
     "lends wide rows": (lends((ONE, np.ones((1, 5)))), PAIRS),
     "lends text": (lends((ONE, np.full((1, 4), "a"))), PAIRS),

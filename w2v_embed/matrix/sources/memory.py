@@ -10,6 +10,7 @@ import numpy as np
 from ...checks import whole
 from ...readers.damage import DamageReport
 from ...readers.ngrams import NGrams
+from ...shown import quoted
 from ..blocks import blocks_of
 from .base import BaseSource
 from .held import HeldRows
@@ -59,10 +60,11 @@ class AskedSource(BaseSource):
     def _rows_of(self, words):
         if not words:
             return
-        rows, found = map(np.asarray, self._value.vectors_for(words))
-        if rows.shape != (len(words), self.dim) or found.shape != (len(words),) or found.dtype != np.bool_:
-            raise ValueError(
-                f"{self.name}.vectors_for must return rows of shape {(len(words), self.dim)} and bools of shape "
-                f"{(len(words),)}, received {rows.shape} and {found.dtype} {found.shape}"
-            )
+        shape, answer = (len(words), self.dim), self._value.vectors_for(words)
+        must = f"{self.name}.vectors_for must return rows of shape {shape} and bools of shape {shape[:1]}"
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise ValueError(f"{must}, received {quoted(answer)}")
+        rows, found = map(np.asarray, answer)
+        if rows.shape != shape or found.shape != shape[:1] or found.dtype != np.bool_:
+            raise ValueError(f"{must}, received {rows.shape} and {found.dtype} {found.shape}")
         yield self._finite(words, np.flatnonzero(found), rows[found])

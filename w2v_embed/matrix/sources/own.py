@@ -72,7 +72,8 @@ class OwnSource(BaseSource):
         return self._bools("has", self._source.has(list(words)), len(words))
 
     def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
-        parts = [self._part(part, len(words)) for part in self._source.lend(list(words))]
+        lent = self._source.lend(list(words))
+        parts = [self._part(part, len(words)) for part in (lent if isinstance(lent, Iterable) else [lent])]
         if parts:
             numbers, rows = map(np.concatenate, zip(*parts))
             if len(np.unique(numbers)) < len(numbers):
