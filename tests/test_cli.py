@@ -507,7 +507,6 @@ HEAVY = {
     "torch",
     "gensim",
     "pandas",
-    "numba",
     "scipy",
     "safetensors",
     "jieba",

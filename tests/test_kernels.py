@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary
 from w2v_embed import build_matrix, load_vectors
-from w2v_embed.readers.scan import _words, kernels, plain
 from w2v_embed.readers.scan import hot as choice
+from w2v_embed.readers.scan import kernels, plain
 from w2v_embed.readers.scan.keys import stretches_of
 
 WHITE = " \t\n\r\x0b\x0c"
@@ -48,6 +48,16 @@ numbers = st.one_of(
         ]
     ),
 )
+
+
+@pytest.fixture(autouse=True, scope="module", params=["avx2", "portable"])
+def processor(request):
+    """Everything twice: with the loops for AVX2, and with those for any processor."""
+    wanted = request.param == "avx2"
+    if kernels.use_avx2(wanted) != wanted:
+        pytest.skip("this processor has no AVX2")
+    yield
+    kernels.use_avx2(True)
 
 
 @st.composite
@@ -275,7 +285,7 @@ def test_words_made_to_share_a_key_are_found_in_few_steps(binary):
     wanted = [*words_of_one_key(12), b"other"]
     assert len(set(kernels.keys_of(*stretches_of([word.decode() for word in wanted])).tolist())) == 2
     table = kernels.make_table(wanted)
-    assert max(longest_run(slots >= 0) for slots in table[2:4]) < 200
+    assert max(longest_run(slots != 0) for slots in (table.slots, table.others)) < 200
     # Of four words in the block one is not wanted, though it has the key.
     table = [hot.make_table([word for k, word in enumerate(wanted) if k % 4]) for hot in (kernels, plain)]
     block = b"".join(word + (b" \0\0\0\0" if binary else b" 1\n") for word in wanted)
@@ -299,9 +309,9 @@ def test_keys_made_alike_take_few_steps(shift):
     for keys in (low, low ^ (low << np.uint64(32)), low ^ (low >> np.uint64(32)), low * np.uint64(0x9E3779B97F4A7C15)):
         keys = keys.view(np.int64)
         assert longest_run(kernels.make_set([keys])[0] != 0) < 300
-        slots = _words._free_slots(n)
-        _words._fill_slots(keys, slots, _words._new_salt())
-        assert longest_run(slots >= 0) < 300
+        slots, alike = kernels.fill_slots(keys, kernels.new_salt())
+        assert longest_run(slots != 0) < 300
+        assert not len(alike)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -359,7 +369,7 @@ ODD_FIELDS = ["0.12345678901234567890123", "x", "0.1x", "0.12345678x", "-", "1e"
 )
 @example([["1.2e-05", "0.5", "0.5"], ["0.5", "0.25", "1.2e-05"]], " ", 64)
 def test_lines_are_parsed_as_if_each_were_alone(lines, blank, room):
-    """Kernels go through two lines at a time; numbers of all lengths stand next to each other, and up to the buffer's end."""
+    """Kernels go through four numbers at a time; numbers of all lengths stand side by side, up to the buffer's end."""
     block = "".join(f"w{blank}{blank.join(fields)}\n" for fields in lines).encode()
     buf = np.frombuffer(block + bytes(room), np.uint8)
     begins = np.cumsum([0, *(len(line) + 1 for line in block.split(b"\n")[:-1])])
@@ -399,12 +409,10 @@ def test_no_collision_hides_a_word():
     assert hits[:n, 0].tolist() == list(range(5000))
 
 
-def test_small_work_waits_for_no_import(monkeypatch):
-    """The plain loops do it, until larger work has paid for numba."""
-    monkeypatch.setattr(choice, "_paid_for", None)
-    assert choice.hot_loops(choice._WORTH_NUMBA - 1) == (plain, 1)
-    assert choice.hot_loops(choice._WORTH_NUMBA) == (kernels, choice.cores())
+def test_loops_and_threads(monkeypatch):
+    """Compiled loops where there are any, else the plain ones, on one thread; that is said once."""
     assert choice.hot_loops(0) == (kernels, 1)
+    assert choice.hot_loops(choice._WORTH_THREADS) == (kernels, choice.cores())
 
 
 def test_both_sets_of_loops_have_the_same_functions():

@@ -23,6 +23,7 @@ def check(case, path=None):
     dim = (1, 2, 3, 5)[switches & 3]
     wanted = switches >> 2 & 1
     binary, notes = switches >> 3 & 1, switches >> 4 & 1
+    kernels.use_avx2(not switches >> 6 & 1)
     if not binary and not data.endswith(b"\n"):
         data += b"\n"
     end = len(data)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..readers.relay import in_threads
-from ..readers.scan import plain
 from ..readers.scan.hot import hot_loops, threads_for
 from ..readers.scan.keys import WordSet, keys_of
 from .fallbacks import Fallbacks
@@ -168,7 +167,7 @@ class RowPool:
         more = self._more[0] if len(self._more) == 1 else np.concatenate([matrix[:0], *self._more])
         rows, bounds = self._rows[numbers], np.cumsum([0, *counts])
         size = len(rows) * more.strides[0]
-        hot = plain if matrix.dtype == np.float16 else hot_loops(size)[0]  # numba knows no half precision
+        hot = hot_loops(size)[0]
 
         def work(part):
             hot.mean_rows(matrix, more, rows, bounds[part.start : part.stop + 1], targets[part])

@@ -11,7 +11,6 @@ import numpy as np
 from .damage import Damage, Damages, again, zero_tail
 from .encodings import looks_like, reads_as
 from .scan import plain
-from .scan.hot import compiled_loops
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
-# After these the plain loops give way to the compiled ones: a packed file can be longer than it seems.
-_PLAIN_BYTES = 1 << 24
 _NOTES = 1 << 16  # in an array of `Notes`
 
 
@@ -168,15 +165,12 @@ class BlockReader:
         self._source, self._layout, self._wanted = source, layout, wanted
         self._encoding, self._told_encoding, self._first_only, self._every = encoding, told_encoding, first_only, every
         self.notes: list[Notes] = []
-        self._use(hot)
+        self.hot: ModuleType = hot
+        self.table: Any = hot.make_table(wanted or [])
         self._tail = head[layout.begin :]
         self._offset = layout.begin  # of the tail
         self._size = max(_BLOCK, len(self._tail) + 1)
         self._ended = False
-
-    def _use(self, hot: ModuleType) -> None:
-        self.hot: ModuleType = hot
-        self.table: Any = hot.make_table(self._wanted or [])
 
     def scratch(self) -> Scratch:
         """Memory for one worker."""
@@ -216,8 +210,6 @@ class BlockReader:
         """Fill the scratch with the next whole records; False where there are none."""
         if self._ended:
             return False
-        if self.hot is plain and self._offset > _PLAIN_BYTES:  # (which runs on one thread: nobody else looks at it)
-            self._use(compiled_loops())
         if scratch.size < self._size:
             scratch.allocate(self._size)
         scratch.offset, scratch.records, scratch.broken = self._offset, 0, None

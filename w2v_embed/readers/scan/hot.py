@@ -5,31 +5,31 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+from ...shown import logger
 from . import plain
 
 _MOST_THREADS = 8
-# Unpacked bytes from which on numba is worth its import (half a second). Python alone reads some 50 MB/s.
-_WORTH_NUMBA = 1 << 24
-_WORTH_THREADS = 1 << 22
+_WORTH_THREADS = 1 << 22  # unpacked bytes
 
-_paid_for: ModuleType | None = None  # the compiled loops, once numba has been imported for some work
+_loops: ModuleType | None = None
 
 
 def hot_loops(size: int) -> tuple[ModuleType, int]:
-    """The hot loops, `kernels` or `plain`, for work over about `size` unpacked bytes, and how many threads shall run them."""
-    if size < _WORTH_NUMBA and _paid_for is None:
-        return plain, 1
-    return compiled_loops(), threads_for(size)
+    """The hot loops, `kernels` or `plain`, and how many threads shall run them over about `size` unpacked bytes."""
+    global _loops
+    if _loops is None:
+        try:
+            from . import kernels
 
-
-def compiled_loops() -> ModuleType:
-    """The compiled loops. From now on small work is done by them, too."""
-    global _paid_for
-    if _paid_for is None:
-        from . import kernels
-
-        _paid_for = kernels
-    return _paid_for
+            _loops = kernels
+        except ImportError as error:
+            logger.warning(
+                "%s; the loops of NumPy run instead, ten to thirty times slower. Install w2v-embed anew: pip install "
+                "--force-reinstall --no-deps w2v-embed, from its source with a C compiler at hand",
+                error,
+            )
+            _loops = plain
+    return _loops, 1 if _loops is plain else threads_for(size)
 
 
 def threads_for(size: int) -> int:
