@@ -110,7 +110,7 @@ class Table(ctypes.Structure):
         salt = new_salt()
         self.slots: npt.NDArray[np.uint64]
         self.slots, alike = fill_slots(keys_of(blob, begins[:-1], begins[1:]), salt)
-        self.others = np.zeros(_room(len(alike)), np.int32)
+        self.others: npt.NDArray[np.int32] = np.zeros(_room(len(alike)), np.int32)
         at = [array.ctypes.data for array in (blob, begins, self.slots, self.others, salt)]
         _c.fill_others(*at[:2], alike.ctypes.data, len(alike), at[3], len(self.others), at[4])
         self._kept = blob, begins, salt  # as long as their addresses are known
