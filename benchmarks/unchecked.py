@@ -12,7 +12,7 @@ def install(path):
     """Take the checks out of the readers in this process; `path` is word2vec text with a header."""
     library = HERE / ".work" / "unchecked.so"
     compiler = shlex.split(os.environ.get("CC", "cc"))
-    flags = "-O3 -march=native -std=c11 -fPIC -shared -fvisibility=hidden -ffp-contract=off".split()
+    flags = ["-O3", "-march=native", "-std=c11", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=off"]
     subprocess.run([*compiler, *flags, str(HERE / "unchecked.c"), "-o", str(library)], check=True)
     os.environ["W2V_EMBED_KERNELS"] = str(library)  # before they are imported
 

@@ -1,7 +1,7 @@
 """The compiled loops with AddressSanitizer and UBSan.
 
-What they read or write outside their arrays ends the process, and so does what C does not define. The sanitizers' runtime must be
-loaded before Python: the compiler's own, or the one that comes with the fuzzer.
+What they read or write outside their arrays ends the process, and so does what C does not define. The runtime of the sanitizers
+must be loaded before Python: the compiler's own, or the one that comes with the fuzzer.
 """
 
 import os
