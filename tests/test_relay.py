@@ -30,7 +30,7 @@ class Numbers:
         scratch[:] = [next(self.blocks, None)]
         return scratch[0] is not None
 
-    def read(self, scratch):
+    def read(self, scratch, in_order):
         if scratch[0] % 25 == 0:
             time.sleep(0.002)
         if scratch[0] == self.broken:
@@ -88,9 +88,9 @@ class InOne(Numbers):
         self.at("fill", scratch[0])
         return more
 
-    def read(self, scratch):
+    def read(self, scratch, in_order):
         self.at("read", scratch[0])
-        return super().read(scratch)
+        return super().read(scratch, in_order)
 
     def commit(self, number):
         self.at("commit", number)

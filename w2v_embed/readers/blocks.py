@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .compression import Source
 from .damage import Damage, Damages, again, zero_tail
 from .encodings import looks_like, reads_as
+from .pieces import InPlace, Pieces, Streamed
 from .scan import plain
+from .scratch import Notes, Scratch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
-    from .._types import Bools, Bytes, Floats, Ids
+    from .._types import Bytes, Floats, Ids
     from .encodings import Stream
     from .formats.base import Layout
     from .line import Row
+    from .relay import InOrder
 
 _BLOCK = 1 << 21
 _LONGEST_RECORD = 1 << 22
-_NOTES = 1 << 16  # in an array of `Notes`
 
 
 @dataclass
@@ -68,63 +72,6 @@ def first_of_equal(names: list[str], block: Block, seen: dict[str, Any] | set[st
     return keep, repeated
 
 
-class Notes:
-    """Where records lie, as one worker notes them in passing: arrays `(2, n)` of the words' keys, and of the records' spans.
-
-    A span is the first byte and the length in one number, see `kernels.scan_text`.
-    """
-
-    def __init__(self) -> None:
-        self._arrays, self._used = [np.empty((2, 0), np.int64)], 0
-
-    def room(self, n: int) -> tuple[Ids, Ids]:
-        """Room for `n` more, at least: for their keys, and for their spans."""
-        if self._used + n > self._arrays[-1].shape[1]:
-            self._arrays[-1] = self._arrays[-1][:, : self._used]
-            self._arrays.append(np.empty((2, max(n, _NOTES)), np.int64))
-            self._used = 0
-        keys, spans = self._arrays[-1][:, self._used :]
-        return keys, spans
-
-    def take(self, n: int, offset: int) -> None:
-        """Keep the first `n` of what was written there, about a block that begins at the byte `offset`."""
-        self._arrays[-1][1, self._used : self._used + n] += offset << plain.LENGTH_BITS
-        self._used += n
-
-    def arrays(self) -> list[Ids]:
-        """All of them, in a list of arrays."""
-        return [*self._arrays[:-1], self._arrays[-1][:, : self._used]]
-
-
-class Scratch:
-    """One worker's memory."""
-
-    offset: int = 0
-    filled: int = 0
-    end: int = 0
-    records: int = 0
-    blank: int = 0
-    n_hits: int = 0
-    broken: Damage | None = None
-
-    def __init__(self, dim: int, least_bytes: int, size: int) -> None:
-        self._record = dim, least_bytes
-        self.allocate(size)
-        self.notes: Notes = Notes()
-
-    def allocate(self, size: int) -> None:
-        """Buffers for blocks of `size` bytes; what was in them is gone."""
-        dim, least_bytes = self._record
-        self.bytes: bytearray = bytearray(size + plain.PADDING)
-        self.buf: Bytes = np.frombuffer(self.bytes, np.uint8)
-        self.size: int = size
-        most = size // least_bytes + 1
-        self.hits: Ids = np.empty((most, 5), np.int64)
-        self.odd: Ids = np.empty((size // 2 + 2, 3), np.int64)
-        self.rows: Floats = np.empty((most, dim), np.float32)
-        self.unsure: Bools = np.empty(most, np.bool_)
-
-
 class BlockReader:
     """Base of the readers: cuts the stream into blocks of whole records and turns a block into rows.
 
@@ -141,8 +88,11 @@ class BlockReader:
 
     Attributes:
         notes: list of the workers' `Notes`.
+        room: where the rows of blocks go: callable number of rows, one block after another → array for them, or None. Without
+            it, or where it gives None, they go into the worker's own memory.
     """
 
+    room: Callable[[int], Floats | None] | None = None
     unit: str = "record"
     has_bytes: bool = True  # places are told with the byte
 
@@ -167,14 +117,18 @@ class BlockReader:
         self.notes: list[Notes] = []
         self.hot: ModuleType = hot
         self.table: Any = hot.make_table(wanted or [])
-        self._tail = head[layout.begin :]
-        self._offset = layout.begin  # of the tail
-        self._size = max(_BLOCK, len(self._tail) + 1)
+        self._pieces: Pieces
+        if isinstance(source, Source) and source.compression is None:
+            self._pieces = InPlace(source, layout.begin)
+        else:
+            self._pieces = Streamed(source, head[layout.begin :])
+        # What is left of the pieces so far, the begin of a record; where it lies; how long it must be to be looked at again.
+        self._left, self._offset, self._enough = bytearray(), layout.begin, 0
         self._ended = False
 
     def scratch(self) -> Scratch:
         """Memory for one worker."""
-        scratch = Scratch(self.dim, self.least_bytes, self._size)
+        scratch = Scratch(self.dim, self.least_bytes, _BLOCK)
         self.notes.append(scratch.notes)
         return scratch
 
@@ -182,18 +136,22 @@ class BlockReader:
         """Room for as many notes as there can be records in a block; none where nobody asks for them."""
         return scratch.notes.room(len(scratch.hits)) if self._every else plain.NO_NOTES
 
+    def may_wait(self, scratch: Scratch) -> bool:
+        """Whether whole records may be left to the next block: there are few of them."""
+        return scratch.filled < _LONGEST_RECORD
+
     # ── what a format says ──
 
     def cut(self, scratch: Scratch, ended: bool) -> int:
-        """Where in `scratch.bytes` the last whole record ends; all there is, where the stream has ended."""
+        """Where in `scratch.buf` the last whole record ends; all there is, where the stream has ended."""
         raise NotImplementedError
 
     def scan(self, scratch: Scratch) -> tuple[Ids, Ids]:
         """The records of a block that are wanted, `scratch.hits`, and those that are to be read exactly, `scratch.odd`."""
         raise NotImplementedError
 
-    def parse(self, scratch: Scratch, hits: Ids) -> None:
-        """Fill `scratch.rows` with the numbers of the records `hits`, and tell in `scratch.unsure` which to read exactly."""
+    def parse(self, scratch: Scratch, hits: Ids, rows: Floats) -> None:
+        """Fill `rows` with the numbers of the records `hits`, and tell in `scratch.unsure` which to read exactly."""
         raise NotImplementedError
 
     def read_exactly(self, buf: Bytes, record: int, begin: int, stop: int) -> Row:
@@ -204,54 +162,46 @@ class BlockReader:
         """How many records `data` holds."""
         raise NotImplementedError
 
-    # ── one thread at a time ──
+    # ── one thread at a time, one block after another ──
 
     def fill(self, scratch: Scratch) -> bool:
-        """Fill the scratch with the next whole records; False where there are none."""
+        """Take the next piece of the file; False where there is none."""
+        return not self._ended and self._pieces.take(scratch)
+
+    def _join(self, scratch):
+        """Make a block of whole records out of what is left of the pieces before, and of this one. False where it has none."""
         if self._ended:
             return False
-        if scratch.size < self._size:
-            scratch.allocate(self._size)
-        scratch.offset, scratch.records, scratch.broken = self._offset, 0, None
-        scratch.filled = len(self._tail)
-        scratch.bytes[: scratch.filled] = self._tail
-        while True:
-            with memoryview(scratch.bytes) as view:
-                scratch.filled += self._read(scratch, view[scratch.filled : scratch.size])
+        self._ended, damage = self._pieces.follow(scratch)
+        if len(self._left) + scratch.got < self._enough and not self._ended:
+            self._left += scratch.piece[: scratch.got]
+            return False
+        scratch.put_before(self._left)
+        scratch.offset, scratch.end, scratch.records, scratch.n_hits = self._offset, 0, 0, 0
+        scratch.broken = Damage("truncated", damage, 0, scratch.filled) if damage else None
+        if scratch.filled < _LONGEST_RECORD or self._has_end(scratch):
             scratch.end = self.cut(scratch, self._ended)
-            if scratch.end or self._ended:
-                break
-            self._grow(scratch)
-            if scratch.broken:
-                break
-        self._tail = bytes(scratch.bytes[scratch.end : scratch.filled])
+        start = scratch.start
+        self._left = scratch.bytes[start + scratch.end : start + scratch.filled]
         self._offset += scratch.end
+        self._enough = 0 if scratch.end else 2 * scratch.filled
         return scratch.end > 0 or scratch.broken is not None
 
-    def _read(self, scratch, view):
-        got = self._source.readinto(view)
-        self._ended = got < len(view)
-        if self._ended and self._source.damage:
-            scratch.broken = Damage("truncated", self._source.damage, 0, scratch.filled + got)
-        return got
-
-    def _grow(self, scratch):
-        """A record that is longer than a block: a larger block, up to a bound."""
-        if self._size >= _LONGEST_RECORD:
-            zeros = scratch.filled - len(scratch.bytes[: scratch.filled].rstrip(b"\0"))
-            if 2 * zeros > scratch.filled:
-                scratch.broken = zero_tail(f"more than {zeros}", scratch.filled - zeros)
-                self._ended = True
-                return
+    def _has_end(self, scratch):
+        """Whether the first record ends within the bound that records have. If not, it is none, or zeros that end the file."""
+        first = scratch.buf[:_LONGEST_RECORD].tobytes()
+        if self.records_in(first):
+            return True
+        zeros = len(first) - len(first.rstrip(b"\0"))
+        if 2 * zeros <= len(first):
             raise ValueError(
                 f"{self._source.path}: the {self.unit} that begins at byte {self._offset} is longer than "
                 f"{_LONGEST_RECORD} bytes; expected a word and {self.dim} numbers. The file holds no word vectors, or is "
                 "damaged: download it again."
             )
-        self._size *= 2
-        before = bytes(scratch.bytes[: scratch.filled])
-        scratch.allocate(self._size)
-        scratch.bytes[: len(before)] = before
+        scratch.broken = zero_tail(f"more than {zeros}", len(first) - zeros)
+        self._ended = True
+        return False
 
     # ── many threads at a time ──
 
@@ -260,17 +210,23 @@ class BlockReader:
         """dict wanted word → its number"""
         return {word: k for k, word in enumerate(self._wanted or ())}
 
-    def read(self, scratch: Scratch) -> Block:
-        """The block in `scratch` as rows."""
-        hits, odd = self.scan(scratch)
-        self.parse(scratch, hits)
+    def read(self, scratch: Scratch, in_order: InOrder) -> Block | None:
+        """The block in `scratch` as rows; None where no record ends in it."""
+        self._pieces.load(scratch)
+        there = in_order(0, self._join, scratch)
+        hits, odd = self.scan(scratch) if there else (scratch.hits[:0], scratch.odd[:0])
+        rows = in_order(1, self.room, len(hits) + len(odd)) if self.room else None
+        if not there:
+            return None
+        rows = (scratch.rows if rows is None else rows)[: len(hits)]
+        self.parse(scratch, hits, rows)
         words = None
         damage = Damages()
         if scratch.broken:
             damage.add(replace(scratch.broken, record=scratch.records))
         if self._wanted is None:
             words = self._words(scratch, hits, damage)
-        where, begins, targets, rows = hits[:, 1], hits[:, 2], hits[:, 0], scratch.rows[: len(hits)]
+        where, begins, targets = hits[:, 1], hits[:, 2], hits[:, 0]
 
         bad = [k for k, word in enumerate(words) if word is None] if words and None in words else []
         for k in np.flatnonzero(scratch.unsure[: len(hits)]).tolist():
@@ -294,7 +250,7 @@ class BlockReader:
 
     def _words(self, scratch, hits, damage):
         """The words of all rows, decoded; None where one cannot be, which is put to `damage`."""
-        out = np.empty(scratch.end + len(hits), np.uint8)
+        out = np.empty(int((hits[:, 3] - hits[:, 2]).sum()) + len(hits), np.uint8)
         joined = out[: self.hot.join_words(scratch.buf, hits, out)].tobytes()
         try:
             words = joined.decode(self._encoding).split("\n")[:-1]

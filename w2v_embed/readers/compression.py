@@ -67,10 +67,13 @@ class Source:
         compression: its name, or None.
         size: bytes on disk.
         damage: what is wrong with the compressed stream, once a read has met it; else None.
+        reached: where the file is read at any place, the byte up to which it has been; else None.
 
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: there is no file, or nothing in it that can be streamed.
     """
+
+    reached: int | None = None
 
     def __init__(self, path: StrPath, threads: int = 1, file: int | None = None) -> None:
         self.path: Path = Path(path)
@@ -203,7 +206,7 @@ class Source:
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
         if self.compression == "bzip2":
             return self._stream.position
-        return self._file.tell()
+        return self._file.tell() if self.reached is None else self.reached
 
     def usual_unpacked_size(self) -> int:
         """A guess at the unpacked size, in bytes; exact where nothing is packed."""

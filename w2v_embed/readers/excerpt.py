@@ -71,11 +71,22 @@ def read_at(source: Source, begin: int, size: int) -> bytes:
     return bytes(data)
 
 
+def read_into(source: Source, begin: int, view: memoryview) -> int:
+    """Fill `view` with what lies at a byte of a file that is not packed, as far as the file goes. Returns the bytes written."""
+    n = _preadv(source.fileno(), [view], begin)
+    while 0 < n < len(view) and (more := _preadv(source.fileno(), [view[n:]], begin + n)):
+        n += more
+    return n
+
+
 def _read_at(source, begin, view):
-    if _preadv(source.fileno(), [view], begin) < len(view):
-        raise ValueError(
-            f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
-        )
+    if read_into(source, begin, view) < len(view):
+        raise has_shrunk(source)
+
+
+def has_shrunk(source: Source) -> ValueError:
+    """The error that a file ends where it went on before."""
+    return ValueError(f"{source.path} has become shorter while it was read. Wait until it is written, and try again.")
 
 
 def _seek_and_read(file, views, at):
@@ -90,5 +101,4 @@ def _seek_and_read(file, views, at):
     return len(data)
 
 
-# Of a file it gives all that is asked for, or up to the file's end: a stretch is far below the 2 GB that Linux gives at a time.
 _preadv = getattr(os, "preadv", _seek_and_read)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import checks
 from ..shown import plain_errors, quoted
-from .blocks import first_of_equal
+from .damage import Damages
 from .gensims import gensim_models
 from .ngrams import NGrams, clean_ngrams
 from .opened import Opened
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .._types import Floats, FormatName, OnError, Progress, StrPath
     from .blocks import Block
-    from .damage import Damages
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
@@ -149,8 +148,9 @@ class Collected:
         self.index: dict[str, int] = {}
         # A header is believed as far as the file can hold what it claims; more rows than that grow the array.
         room = source.size // reader.least_bytes if source.compression is None else _FIRST_ROWS
-        claimed = layout.header[0] if layout.header else _FIRST_ROWS
+        claimed = layout.header[0] if layout.header else opened.usual_records() or _FIRST_ROWS
         self.matrix: Floats = np.empty((min(claimed, room, self.most), reader.dim), np.float32)
+        self._promised = 0  # rows of it
 
     @property
     def count(self) -> int:
@@ -160,23 +160,49 @@ class Collected:
     def add(self, block: Block) -> tuple[int | None, Damages]:
         """As a sink of `Opened.run`."""
         names = block.words or [] if self.words is None else [self.words[k] for k in block.targets.tolist()]
-        where, rows = block.where, block.rows
-        keep, again = first_of_equal(names, block, self.index)
-        if keep is not None:
-            names, where, rows = [names[k] for k in keep], where[keep], rows[keep]
-        start = len(self.index)
+        index, where, rows, again = self.index, block.where, block.rows, Damages()
+        start = len(index)
+        numbers = list(map(index.setdefault, names, range(start, start + len(names))))
+        if len(index) < start + len(names):
+            names, keep = self._first_of_equal(names, numbers, start, block, again)
+            where, rows = where[keep], rows[keep]
+        for word in names[self.most - start :]:
+            del index[word]
+        end = len(index)
         stop = None
-        if start + len(names) >= self.most:
-            names = names[: self.most - start]
-            stop = int(where[len(names) - 1]) if names else -1
-        end = start + len(names)
+        if end == self.most:
+            stop = int(where[end - start - 1]) if end > start else -1
         if end > len(self.matrix):
-            # As many rows as the rest of the file should hold. realloc moves pages, not bytes, where the system can.
+            # As many rows as the rest of the file should hold. realloc moves pages, not bytes, where the system can. Nobody is
+            # writing there: rows of blocks behind this one have their room behind its own, which does not fit either.
             expected = int(1.02 * end * self._source.size / max(self._source.position(), 1))
             self.matrix.resize((max(end + end // 8, min(expected, 2 * end)), self.matrix.shape[1]), refcheck=False)
-        self.matrix[start:end] = rows[: len(names)]
-        self.index.update(zip(names, range(start, end)))
+        target = self.matrix[start:end]
+        if rows.__array_interface__["data"] != target.__array_interface__["data"]:
+            target[:] = rows[: end - start]
         return stop, again
+
+    def _first_of_equal(self, names, numbers, start, block, again):
+        """Of `names`, which the index has under `numbers`, those that are new there, and their places; numbers them anew."""
+        keep = []
+        for k, (word, number) in enumerate(zip(names, numbers)):
+            if number == start + k:
+                self.index[word] = start + len(keep)
+                keep.append(k)
+            else:
+                again.add(block.again(k, word))
+        return [names[k] for k in keep], keep
+
+    def room(self, n: int) -> Floats | None:
+        """As `BlockReader.room`: where `n` rows of the next block will be, if none of those before them falls out.
+
+        Where one does, `add` moves them down. None where the array is too short, or so many fell out that it would be far.
+        """
+        start = self._promised
+        self._promised += n
+        if self._promised > len(self.matrix) or start - len(self.index) > _FIRST_ROWS:
+            return None
+        return self.matrix[start : self._promised]
 
     def vectors(self) -> Floats:
         """The rows `(words, dim)`. Nothing can be added from now on."""

@@ -150,6 +150,14 @@ class Opened:
         self._hot, self.threads = hot_loops(self.source.usual_unpacked_size())
         self.reader = self._reader_of(self._stream, self._head, words, every=self.goes_back)
 
+    def usual_records(self) -> int | None:
+        """How many records the file holds, if they are as long as its first ones; None where that cannot be said."""
+        first = self._head[self.layout.begin :]
+        if not first or self._stream is not self.source or self.source.compression is not None:
+            return None
+        records = getattr(self.reader, "records_in", None)  # a table has none
+        return records and int(1.05 * self.source.size / len(first) * (records(first) + 1))
+
     def _can_go_back(self):
         """Whether records can be read at any place, and are not too many to be noted."""
         if self._stream is not self.source or self.source.compression is not None or self.layout.table:
@@ -183,9 +191,12 @@ class Opened:
         tell = reporter(progress, self.source.size)
         read = self.layout.header is not None and self.layout.header[0]
         data = good = 0
+        self.reader.room = getattr(sink, "room", None)
 
         def commit(block):
             nonlocal data, good
+            if block is None:
+                return False
             stop, again = sink.add(block)
             self._report(block, again, stop, lambda wrong: (self.records + wrong.record, block.offset + wrong.byte))
             self._blocks.append((block.offset, self.records))
@@ -226,6 +237,8 @@ class Opened:
         reader = self._reader_of(excerpt, b"", words)
 
         def commit(block):
+            if block is None:
+                return False
             block.targets, block.rows = block.targets.copy(), block.rows.copy()
             stop, again = sink.add(block)
             start = block.offset - self.layout.begin

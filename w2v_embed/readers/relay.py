@@ -1,9 +1,10 @@
 """The order of reading: several threads, one file, results as if one thread had read it from top to bottom.
 
-A worker takes the reading lock and fills its own buffer with the next block (`reader.fill`), lets others read while it finds
-and parses the block's rows (`reader.read`, where the time goes and no GIL is held), waits for its turn, and hands the rows
-over (`commit`). So memory is one buffer a worker, whatever the file's size; each block stays in the cache of the core that
-read it; and commits come in the order of the file: the first of two equal words wins, and the first error is raised.
+A worker takes the next piece under a lock (`reader.fill`, which is cheap, or reads a stream), makes a block of it while others
+make theirs (`reader.read`, where the time goes and no GIL is held), waits for its turn, and hands it over (`commit`). What
+`read` itself must do for one block after another it has done `in_order`. So memory is one buffer a worker, whatever the file's
+size; each block stays in the cache of the core that read it; and commits come in the order of the file: the first of two equal
+words wins, and the first error is raised.
 
 Whatever a worker meets, be it `SystemExit` out of somebody's `progress`, ends all of them and is raised by the caller's thread.
 The caller's thread is a worker itself: where the system gives no more threads, it reads alone.
@@ -12,6 +13,7 @@ The caller's thread is a worker itself: where the system gives no more threads, 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -25,15 +27,23 @@ if TYPE_CHECKING:
             ...
 
         def fill(self, scratch: Any, /) -> bool:
-            """Put the next block there, one thread at a time; False where there is none."""
+            """Take the next block, one thread at a time; False where there is none."""
             ...
 
-        def read(self, scratch: Any, /) -> Any:
+        def read(self, scratch: Any, in_order: InOrder, /) -> Any:
             """What is in the block, many threads at a time."""
+            ...
+
+    class InOrder(Protocol):
+        """What `read` calls, for every block the same steps: 0, then 1."""
+
+        def __call__(self, step: int, work: Callable[..., _Result], /, *args: Any) -> _Result:
+            """`work(*args)`, when that step has been done for all blocks before."""
             ...
 
 
 _Result = TypeVar("_Result")
+_COMMIT = 2  # the step behind those of `InOrder`
 
 
 def relay(reader: Reader, commit: Callable[[Any], object], threads: int) -> bool:
@@ -73,20 +83,47 @@ def relay(reader: Reader, commit: Callable[[Any], object], threads: int) -> bool
     return not team.stopped
 
 
+class _Turn:
+    """Which block a step is done for next. Ctrl-C can leave a `Condition` locked, on the way into its `with`; a lock it cannot."""
+
+    def __init__(self):
+        self.lock, self.next = threading.Lock(), 0
+        self.changed = threading.Condition(self.lock)
+
+
+class _StoppedError(Exception):
+    """Somebody has stopped: no turn will come."""
+
+
 class _Team:
     """What the workers share."""
 
     def __init__(self, reader, commit):
         self._reader, self._commit = reader, commit
-        self._reading, self._turn = threading.Lock(), threading.Condition()
-        self._filled = self._committed = 0
+        self._reading, self._turns = threading.Lock(), [_Turn() for _ in range(_COMMIT + 1)]
+        self._failing, self._filled = threading.Lock(), 0
         self._ended = self.stopped = False
         self.failure = None
 
     def stop(self, caught):
-        with self._turn:
-            self.failure, self.stopped = self.failure or caught, True
-            self._turn.notify_all()
+        with self._failing:
+            self.failure = self.failure or caught
+        self.stopped = True
+        for turn in self._turns:
+            with turn.lock:
+                turn.changed.notify_all()
+
+    def _in_order(self, number, step, work, *args):
+        turn = self._turns[step]
+        with turn.lock:
+            while turn.next != number and not self.stopped:
+                turn.changed.wait()
+            if self.stopped:
+                raise _StoppedError
+            result = work(*args)
+            turn.next += 1
+            turn.changed.notify_all()
+        return result
 
     def help_out(self):
         try:
@@ -114,19 +151,21 @@ class _Team:
                 self._filled += 1
             if error is None:
                 try:
-                    block = self._reader.read(scratch)
+                    block = self._reader.read(scratch, partial(self._in_order, number))
                 except BaseException as caught:
                     error = caught
-            with self._turn:
-                while self._committed != number and not self.stopped:
-                    self._turn.wait()
-                if self.stopped:
-                    return
-                if error is not None:
-                    raise error
-                self.stopped = bool(self._commit(block))
-                self._committed += 1
-                self._turn.notify_all()
+            try:
+                self._in_order(number, _COMMIT, self._hand_over, block, error)
+            except _StoppedError:
+                return
+            if self.stopped:  # who waits for a step of another block must hear of it
+                self.stop(None)
+
+    def _hand_over(self, block, error):
+        if error is not None:
+            raise error
+        if self._commit(block):
+            self.stopped = True
 
 
 def _start(work, n, helpers):
@@ -161,5 +200,5 @@ class _Parts:
         scratch[0] = next(self._parts, None)
         return scratch[0] is not None
 
-    def read(self, scratch):
+    def read(self, scratch, in_order):
         return self._work(scratch[0])

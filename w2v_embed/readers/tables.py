@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._types import Floats, Ids
+    from .relay import InOrder
 
     class Rows(Protocol):
         """What gives rows when it is sliced: an array, or one that is still in a file."""
@@ -46,6 +47,7 @@ class TableReader:
     has_bytes: bool = False  # places are told without the byte
     first_record: int = 1
     least_bytes: int = 4
+    room: object = None  # that of `BlockReader`: here the rows have theirs
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class TableReader:
         self._next = span.stop
         return span.stop > span.begin
 
-    def read(self, span: _Span) -> Block:
+    def read(self, span: _Span, in_order: InOrder) -> Block:
         """The block of these rows."""
         first, last = np.searchsorted(self.ids, (span.begin, span.stop))
         names = self.words[first:last]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..._types import Bytes, Floats, Ids
-    from ..blocks import Scratch
     from ..line import Row
+    from ..scratch import Scratch
 
 _SAMPLE = 64  # records that are looked at
 
@@ -47,22 +47,28 @@ class BinaryReader(BlockReader):
         position, scratch.records, scratch.n_hits, n_noted = self.hot.scan_binary(
             scratch.buf, scratch.filled, self.dim, self.table, scratch.hits, notes
         )
+        rest = scratch.buf[position : scratch.filled]
+        last = scratch.n_hits - 1
+        # Where zeros with which the file ends begin in a vector, that is none: does it go on behind them?
+        zeros = last >= 0 and scratch.hits[last, 4] == position and not scratch.buf[position - 4 : position].any()
+        if zeros and not ended and self.may_wait(scratch) and not rest.any():
+            scratch.n_hits, scratch.records, n_noted = last, scratch.records - 1, max(n_noted - 1, 0)
+            position = int(scratch.hits[last, 2])
         scratch.notes.take(n_noted, scratch.offset)
-        rest = scratch.bytes[position : scratch.filled].strip(b"\n") if ended else b""
-        if rest and not rest.strip(b"\0"):
-            scratch.broken = zero_tail(len(rest), position)
-            # Where the zeros begin in a vector, that is none.
-            last = scratch.n_hits - 1
-            if last >= 0 and scratch.hits[last, 4] == position and not any(scratch.bytes[position - 4 : position]):
-                scratch.n_hits = last
-        elif rest:
+        if not ended:
+            return position
+        tail = rest.tobytes().strip(b"\n")
+        if tail and not tail.strip(b"\0"):
+            scratch.broken = zero_tail(len(tail), position)
+            scratch.n_hits -= zeros
+        elif tail:
             scratch.broken = Damage(
                 "truncated",
                 f"expected a word and {4 * self.dim} bytes, got {scratch.filled - position} bytes and the end of the file",
                 scratch.records,
                 position,
             )
-        return scratch.filled if ended else position
+        return scratch.filled
 
     def records_in(self, data: bytes) -> int:
         """How many records `data` holds."""
@@ -74,10 +80,10 @@ class BinaryReader(BlockReader):
         """What `cut` has found."""
         return scratch.hits[: scratch.n_hits], scratch.odd[:0]
 
-    def parse(self, scratch: Scratch, hits: Ids) -> None:
+    def parse(self, scratch: Scratch, hits: Ids, rows: Floats) -> None:
         """Copy vectors."""
         unsure = scratch.unsure[: len(hits)]
-        self.hot.parse_binary(scratch.buf, hits, scratch.rows[: len(hits)], unsure)
+        self.hot.parse_binary(scratch.buf, hits, rows, unsure)
         unsure |= hits[:, 2] == hits[:, 3]  # no word
 
     def read_exactly(self, buf: Bytes, record: int, begin: int, stop: int) -> Row:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..._types import Bytes, Floats, Ids
-    from ..blocks import Scratch
     from ..line import Row
+    from ..scratch import Scratch
 
 _SAMPLE = 64  # lines that are looked at
 _FEW = 16
@@ -44,17 +44,18 @@ class TextReader(BlockReader):
 
     def cut(self, scratch: Scratch, ended: bool) -> int:
         """Up to the last newline; at the end of the file all, with a newline where none is (not where the stream is broken)."""
-        if ended and scratch.filled and not scratch.broken:
-            last = scratch.bytes.rfind(b"\n", 0, scratch.filled) + 1
-            zeros = scratch.bytes.count(0, last, scratch.filled)
-            if zeros and not scratch.bytes[last : scratch.filled].strip(b"\0 \t\r\v\f"):
-                scratch.broken = zero_tail(zeros, last)
-                return last
-            if scratch.bytes[scratch.filled - 1] != 10:
-                scratch.bytes[scratch.filled] = 10
-                scratch.filled += 1
-            return scratch.filled
-        return scratch.bytes.rfind(b"\n", 0, scratch.filled) + 1
+        start, stop = scratch.start, scratch.start + scratch.filled
+        last = scratch.bytes.rfind(b"\n", start, stop) + 1 or start
+        if ended and start < stop and not scratch.broken:
+            zeros = scratch.bytes.count(0, last, stop)
+            if zeros and not scratch.bytes[last:stop].strip(b"\0 \t\r\v\f"):
+                scratch.broken = zero_tail(zeros, last - start)
+            else:
+                if last < stop:
+                    scratch.bytes[stop] = 10
+                    scratch.filled += 1
+                return scratch.filled
+        return last - start
 
     def records_in(self, data: bytes) -> int:
         """How many lines `data` holds."""
@@ -69,9 +70,9 @@ class TextReader(BlockReader):
         scratch.notes.take(n_noted, scratch.offset)
         return scratch.hits[:n], scratch.odd[:n_odd]
 
-    def parse(self, scratch: Scratch, hits: Ids) -> None:
+    def parse(self, scratch: Scratch, hits: Ids, rows: Floats) -> None:
         """Parse the numbers of regular lines."""
-        self.hot.parse_text(scratch.buf, hits, scratch.rows[: len(hits)], scratch.unsure[: len(hits)])
+        self.hot.parse_text(scratch.buf, hits, rows, scratch.unsure[: len(hits)])
 
     def read_exactly(self, buf: Bytes, record: int, begin: int, stop: int) -> Row:
         """One line by the book."""

@@ -1,0 +1,99 @@
+"""A file as pieces of one length, each into the memory of the worker that takes it, whatever records begin and end where.
+
+A worker takes a piece (`take`, one thread at a time), loads it (`load`, many at a time), and says so when the pieces before it
+have been dealt with (`follow`, in the order of the file). The first piece that is not full is the last one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from .excerpt import has_shrunk, read_into
+
+if TYPE_CHECKING:
+    from .compression import Source
+    from .encodings import Stream
+    from .scratch import Scratch
+
+
+class Pieces(Protocol):
+    """What gives a file's pieces."""
+
+    def take(self, scratch: Scratch, /) -> bool:
+        """Make the next piece that of this worker; False behind the last one, though there may be empty ones, too."""
+        ...
+
+    def load(self, scratch: Scratch, /) -> None:
+        """Have it in `scratch.piece`, and in `scratch.got` how much that is."""
+        ...
+
+    def follow(self, scratch: Scratch, /) -> tuple[bool, str | None]:
+        """(whether it is the last piece, what is wrong with the stream there or None)"""
+        ...
+
+
+class Streamed:
+    """Pieces of a stream: whoever takes one reads it.
+
+    Args:
+        stream: what is read.
+        head: bytes before it, which were read already.
+    """
+
+    def __init__(self, stream: Stream, head: bytes) -> None:
+        self._stream, self._head, self._ended = stream, head, False
+
+    def take(self, scratch: Scratch) -> bool:
+        """The next piece."""
+        if self._ended:
+            return False
+        view = scratch.piece
+        n = min(len(self._head), len(view))
+        view[:n] = self._head[:n]
+        self._head = self._head[n:]
+        scratch.got = n + self._stream.readinto(view[n:])
+        self._ended = scratch.got < len(view)
+        return True
+
+    def load(self, scratch: Scratch) -> None:
+        """Nothing: it is there."""
+
+    def follow(self, scratch: Scratch) -> tuple[bool, str | None]:
+        """As of all `Pieces`."""
+        last = scratch.got < len(scratch.piece)
+        return last, self._stream.damage if last else None
+
+
+class InPlace:
+    """Pieces of a file that is not packed: each worker reads its own, wherever in the file others read.
+
+    Args:
+        source: the file.
+        begin: where in it the first piece begins.
+    """
+
+    def __init__(self, source: Source, begin: int) -> None:
+        self._source, self._next, self._ended = source, begin, False
+
+    def take(self, scratch: Scratch) -> bool:
+        """Say which piece it is."""
+        scratch.at = self._next
+        self._next += len(scratch.piece)
+        return not self._ended
+
+    def load(self, scratch: Scratch) -> None:
+        """Read the piece."""
+        scratch.got = read_into(self._source, scratch.at, scratch.piece)
+        self._ended |= scratch.got < len(scratch.piece)
+
+    def follow(self, scratch: Scratch) -> tuple[bool, str | None]:
+        """As of all `Pieces`; and how far the file has been read.
+
+        Raises:
+            ValueError: the file has become shorter.
+        """
+        self._source.reached = scratch.at + scratch.got
+        last = scratch.got < len(scratch.piece)
+        if last and self._source.reached < self._source.size:
+            raise has_shrunk(self._source)
+        return last, None
