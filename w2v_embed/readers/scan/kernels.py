@@ -37,6 +37,7 @@ __all__ = [
 
 _ABI = 1
 _PRIME = (1 << 31) - 1
+_BYTE, _FLAG, _KEY, _REAL = map(np.dtype, (np.uint8, np.bool_, np.int64, np.float32))
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 # What each function takes, in letters: an array (or a table), a whole number; and what it gives.
 _FUNCTIONS = {
@@ -133,9 +134,7 @@ def new_salt() -> npt.NDArray[np.uint64]:
 def fill_slots(keys: Ids, salt: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], Ids]:
     """Words' slots by their keys; int64 array: the words that have the key of an earlier one, which have none."""
     slots, alike = np.zeros(_room(len(keys)), np.uint64), np.empty(len(keys), np.int64)
-    n = _c.fill_slots(
-        _at(keys, np.int64), len(keys), slots.ctypes.data, len(slots), salt.ctypes.data, alike.ctypes.data
-    )
+    n = _c.fill_slots(_at(keys, _KEY), len(keys), slots.ctypes.data, len(slots), salt.ctypes.data, alike.ctypes.data)
     return slots, alike[:n].copy()
 
 
@@ -147,7 +146,7 @@ def keys_of(buf: Bytes, begins: Ids, ends: Ids) -> Ids:
     """The FNV-1a hashes of the words `buf[begins[k]:ends[k]]`, as int64."""
     begins, ends = np.ascontiguousarray(begins, np.int64), np.ascontiguousarray(ends, np.int64)
     keys = np.empty(len(begins), np.int64)
-    _c.keys_of(_at(buf, np.uint8), begins.ctypes.data, ends.ctypes.data, len(keys), keys.ctypes.data)
+    _c.keys_of(_at(buf, _BYTE), begins.ctypes.data, ends.ctypes.data, len(keys), keys.ctypes.data)
     return keys
 
 
@@ -160,7 +159,7 @@ def make_set(keys: Sequence[Ids]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[n
     n = sum(map(len, keys))
     slots, salt = np.zeros(1 << max(2 * n, min(16 * n, 1 << 17)).bit_length(), np.uint32), new_salt()
     for some in map(np.ascontiguousarray, keys):
-        _c.add_keys(slots.ctypes.data, len(slots), salt.ctypes.data, _at(some, np.int64), len(some))
+        _c.add_keys(slots.ctypes.data, len(slots), salt.ctypes.data, _at(some, _KEY), len(some))
     return slots, salt
 
 
@@ -168,14 +167,14 @@ def are_in(keys: Ids, some: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint64]
     """For each of the int64 `keys` whether it is in a set that `make_set` made."""
     slots, salt = some
     keys, there = np.ascontiguousarray(keys), np.empty(len(keys), np.bool_)
-    _c.are_in(slots.ctypes.data, len(slots), salt.ctypes.data, _at(keys, np.int64), len(keys), there.ctypes.data)
+    _c.are_in(slots.ctypes.data, len(slots), salt.ctypes.data, _at(keys, _KEY), len(keys), there.ctypes.data)
     return there
 
 
 def join_words(buf: Bytes, hits: Ids, out: Bytes) -> int:
     """Copy the words of `hits` into `out`, a newline after each; returns the bytes written. `out` has room for `buf`, and a
     newline a word."""
-    return _c.join_words(_at(buf, np.uint8), _at(hits, np.int64), len(hits), _at(out, np.uint8))
+    return _c.join_words(_at(buf, _BYTE), _at(hits, _KEY), len(hits), _at(out, _BYTE))
 
 
 def scan_text(
@@ -197,8 +196,8 @@ def scan_text(
     full. Returns (position reached, lines, blank ones among them, rows of `hits`, of `odd`, numbers in each of `notes`).
     """
     told = (ctypes.c_int64 * 6)()
-    places = _at(hits, np.int64), len(hits), _at(odd, np.int64), len(odd), *_at_notes(notes)
-    _c.scan_text(_at(buf, np.uint8), min(end, len(buf)), dim, ctypes.addressof(table), *places, ctypes.addressof(told))
+    places = _at(hits, _KEY), len(hits), _at(odd, _KEY), len(odd), *_at_notes(notes)
+    _c.scan_text(_at(buf, _BYTE), min(end, len(buf)), dim, ctypes.addressof(table), *places, ctypes.addressof(told))
     return tuple(told)
 
 
@@ -212,28 +211,26 @@ def scan_binary(
     `hits`, numbers in each of `notes`).
     """
     told = (ctypes.c_int64 * 4)()
-    places = _at(hits, np.int64), len(hits), *_at_notes(notes)
-    _c.scan_binary(
-        _at(buf, np.uint8), min(end, len(buf)), dim, ctypes.addressof(table), *places, ctypes.addressof(told)
-    )
+    places = _at(hits, _KEY), len(hits), *_at_notes(notes)
+    _c.scan_binary(_at(buf, _BYTE), min(end, len(buf)), dim, ctypes.addressof(table), *places, ctypes.addressof(told))
     return tuple(told)
 
 
 def _at_notes(notes):
     keys, spans = notes
-    return _at(keys, np.int64), _at(spans, np.int64), min(len(keys), len(spans))
+    return _at(keys, _KEY), _at(spans, _KEY), min(len(keys), len(spans))
 
 
 def parse_text(buf: Bytes, hits: Ids, rows: Floats, unsure: Bools) -> None:
     """Parse the numbers of the lines in `hits` into `rows`; `unsure[k]` is set where row k must be read the exact way."""
     size, (n, dim) = len(buf), rows.shape
-    _c.parse_text(_at(buf, np.uint8), size, _at(hits, np.int64), n, _at(rows, np.float32), dim, _at(unsure, np.bool_))
+    _c.parse_text(_at(buf, _BYTE), size, _at(hits, _KEY), n, _at(rows, _REAL), dim, _at(unsure, _FLAG))
 
 
 def parse_binary(buf: Bytes, hits: Ids, rows: Floats, unsure: Bools) -> None:
     """Copy the vectors of the records in `hits` into `rows`; `unsure[k]` is set where row k holds NaN or infinity."""
     n, dim = rows.shape
-    _c.parse_binary(_at(buf, np.uint8), _at(hits, np.int64), n, _at(rows, np.float32), dim, _at(unsure, np.bool_))
+    _c.parse_binary(_at(buf, _BYTE), _at(hits, _KEY), n, _at(rows, _REAL), dim, _at(unsure, _FLAG))
 
 
 def mean_rows(matrix: Floats, more: Floats, lent: Ids, bounds: Ids, targets: Ids) -> None:
@@ -241,10 +238,10 @@ def mean_rows(matrix: Floats, more: Floats, lent: Ids, bounds: Ids, targets: Ids
 
     Numbers from the matrix's length on are those of the rows of `more`, of the same type.
     """
-    loop = {np.dtype(np.float32): _c.mean_rows_float32, np.dtype(np.float64): _c.mean_rows_float64}.get(matrix.dtype)
+    loop = {_REAL: _c.mean_rows_float32, np.dtype(np.float64): _c.mean_rows_float64}.get(matrix.dtype)
     if loop is None:
         plain.mean_rows(matrix, more, lent, bounds, targets)
         return
     more = np.ascontiguousarray(more)
     rows = _at(matrix, matrix.dtype), len(matrix), _at(more, matrix.dtype), matrix.shape[1]
-    loop(*rows, *(_at(array, np.int64) for array in (lent, bounds, targets)), len(targets))
+    loop(*rows, *(_at(array, _KEY) for array in (lent, bounds, targets)), len(targets))
