@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .tables import TableReader
 
     class Sink(Protocol):
-        """Where the blocks of a file go, one after another."""
+        """Where the blocks of a file go, one after another. It may say where their rows shall be, as `BlockReader.room`."""
 
         @property
         def count(self) -> int:

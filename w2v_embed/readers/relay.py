@@ -84,7 +84,7 @@ def relay(reader: Reader, commit: Callable[[Any], object], threads: int) -> bool
 
 
 class _Turn:
-    """Which block a step is done for next. Ctrl-C can leave a `Condition` locked, on the way into its `with`; a lock it cannot."""
+    """Which block a step is done for next. Ctrl-C can leave a `Condition` locked on the way into a `with`, but no lock."""
 
     def __init__(self):
         self.lock, self.next = threading.Lock(), 0

@@ -35,8 +35,9 @@ class Notes:
 
     def take(self, n: int, offset: int) -> None:
         """Keep the first `n` of what was written there, about a block that begins at the byte `offset`."""
-        self._arrays[-1][1, self._used : self._used + n] += offset << plain.LENGTH_BITS
-        self._used += n
+        if n:
+            self._arrays[-1][1, self._used : self._used + n] += offset << plain.LENGTH_BITS
+            self._used += n
 
     def arrays(self) -> list[Ids]:
         """All of them, in a list of arrays."""
