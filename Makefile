@@ -76,7 +76,7 @@ wheels: $(VENV)/zig
 	$(PY) setup.py --quiet sdist
 	export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} ZIG_GLOBAL_CACHE_DIR=$(abspath $(VENV))/zig-cache; \
 	for target in $(TARGETS); do W2V_EMBED_TARGET=$$target $(PY) -m pip wheel --quiet --no-cache-dir --no-deps \
-		--no-build-isolation --disable-pip-version-check --wheel-dir dist dist/*.tar.gz || exit 1; done
+		--no-build-isolation --disable-pip-version-check --wheel-dir dist dist/*.tar.gz || exit 1; done; \
 	$(PY) -m pytest -m slow tests/test_wheels.py
 
 clean:
