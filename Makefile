@@ -34,7 +34,7 @@ bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
 	$(PY) benchmarks/steps.py
 
-# Coverage-guided fuzzing, with bounds-checked kernels: of all targets in turn, or of TARGET=readers, say. What it finds is written
+# Coverage-guided fuzzing, with sanitizers in the compiled loops: of all targets in turn, or of TARGET=readers, say. What it finds is written
 # to benchmarks/.work/fuzz/, and so is a log of how many executions there were: `make fuzz-count`, SINCE=2026-01-31T12:00:00 or
 # SINCE=commit.
 SECONDS ?= 600

@@ -21,6 +21,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 WORK = HERE / ".work"
+# Modules are kept compiled, as pip leaves them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 DIM = 300
 INDEX_WORDS = 50_000
 TABLES = ("select", "checks", "text", "binary", "packed")

@@ -21,7 +21,7 @@ def test_what_the_fuzzer_knows(target, tmp_path):
     assert cases
     for path in cases:
         case = path.read_bytes()
-        for switches in (case[0], *range(0, 64, 3)):
+        for switches in (case[0], *range(0, 128, 3)):
             target.check(bytes([switches]) + case[1:], tmp_path / "case")
 
 

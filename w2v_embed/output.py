@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -103,7 +102,7 @@ def write_atomically(path: StrPath, write: Callable[[BinaryIO], object]) -> None
 def _create(target, path):
     """A new temporary file for `target`, held by its lock: (its name, the raw file)."""
     while True:
-        temporary = target.with_name(f".{target.name[:_NAME]}.{secrets.token_hex(8)}{_SUFFIX}")
+        temporary = target.with_name(f".{target.name[:_NAME]}.{os.urandom(8).hex()}{_SUFFIX}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         old = os.stat(target) if target.exists() else None
         number = _named(path, os.open, temporary, flags, 0o600 if old else 0o666)  # less the umask

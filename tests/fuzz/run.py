@@ -6,6 +6,7 @@ beside it, and belongs into tests/fuzz/corpus_TARGET once it is mended.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import re
@@ -16,11 +17,13 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.fuzz import sanitizers
+
 HERE = Path(__file__).parent
 WORK = HERE.parent.parent / "benchmarks" / ".work" / "fuzz"
 # A fresh process now and then: the fuzzer itself keeps some bytes a run, and would come to the bound meant for the cases.
 _RUNS = 100_000
-_ARGUMENTS = ("-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1")
+_ARGUMENTS = ("-timeout=20", "-rss_limit_mb=3072", "-detect_leaks=0", "-print_final_stats=1")
 _LONGEST = {"readers": 256}  # bytes of a case: short files are quick, and show as much
 
 
@@ -39,15 +42,14 @@ def fuzz(target, seconds, work=WORK):
     own = work / f"corpus_{target}"
     own.mkdir(parents=True, exist_ok=True)
     seeds = corpora(target)
+    runtime = Path(importlib.util.find_spec("atheris").origin).parent.parent / "asan_with_fuzzer.so"
     environment = {
-        **os.environ,
-        "NUMBA_BOUNDSCHECK": "1",
-        "NUMBA_CACHE_DIR": str(work / "numba"),
-        "MALLOC_ARENA_MAX": "2",  # address space is bounded, and each arena reserves some
-        "MALLOC_MMAP_THRESHOLD_": "65536",  # else the buffers of a megabyte leave holes in the heap, case by case
+        **sanitizers.environment(sanitizers.build(work), runtime),
         "OPENBLAS_NUM_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
+    if target == "readers":  # small buffers of Python's lie in its own pools, where nobody sees who reads past them
+        environment["PYTHONMALLOC"] = "malloc"
     end = time.time() + seconds
     while (left := round(end - time.time())) > 0:
         command = [sys.executable, "-m", f"tests.fuzz.fuzz_{target}", *_ARGUMENTS, f"-runs={_RUNS}"]

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from ..lending import Known
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_HAN_ONLY = re.compile(f"[{_HAN}]+")
-_HAN_LINES = re.compile(f"^[{_HAN}]+$", re.MULTILINE)
-_RUNS = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")  # what lies between punctuation, and between Chinese and other scripts
+# Patterns, which take some time to compile: `re` does it when they are first used, and keeps them.
+_HAN_ONLY = f"[{_HAN}]+"
+_HAN_LINES = f"(?m)^[{_HAN}]+$"
+_RUNS = rf"[{_HAN}]+|[^\W_{_HAN}]+"  # what lies between punctuation, and between Chinese and other scripts
 _LONGEST_RUN = 24  # characters; a longer stretch of Chinese is no word
 _LONGEST_PART = 6
 _NO_WAY = 1 << 62
@@ -30,7 +31,7 @@ class Characters(Step):
     name = "characters"
 
     def candidates(self, forms: Sequence[str]) -> set[str]:
-        return set(_HAN_ONLY.findall("\n".join(set("".join(forms)))))
+        return set(re.findall(_HAN_ONLY, "\n".join(set("".join(forms)))))
 
     def find(self, forms: Sequence[str], known: WordSet) -> tuple[list[int], list[str], list[int]]:
         characters = sorted(self.candidates(forms))
@@ -51,7 +52,7 @@ class Parts(Step):
     name = "parts"
 
     def candidates(self, forms: Sequence[str]) -> set[str]:
-        runs = set(_RUNS.findall("\n".join(forms)))
+        runs = set(re.findall(_RUNS, "\n".join(forms)))
         chinese: dict[int, list[str]] = {}  # length → the runs of it
         for run in runs:
             if 1 < len(run) <= _LONGEST_RUN and _is_chinese(run):
@@ -64,7 +65,7 @@ class Parts(Step):
         return candidates
 
     def find(self, forms: Sequence[str], known: WordSet) -> tuple[list[int], list[str], list[int]]:
-        lines = set(_HAN_LINES.findall("\n".join(forms)))
+        lines = set(re.findall(_HAN_LINES, "\n".join(forms)))
         chinese = [k for k, form in enumerate(forms) if form in lines]  # and nothing else
         there, lenders, counts = [], [], []
         for cut, bounds in _cuts([forms[k] for k in chinese], known):
@@ -78,7 +79,7 @@ class Parts(Step):
                 lenders += parts
                 counts += [n] * len(cut)
         if len(chinese) < len(forms):
-            mixed = {k: _RUNS.findall(form) for k, form in enumerate(forms) if form not in lines}
+            mixed = {k: re.findall(_RUNS, form) for k, form in enumerate(forms) if form not in lines}
             for k, parts in self._of_runs({k: runs for k, runs in mixed.items() if runs != [forms[k]]}, known):
                 there.append(k)
                 lenders += parts
@@ -100,7 +101,7 @@ class Parts(Step):
 
 
 def _is_chinese(run):
-    return run[:1] >= "\u3400" and _HAN_ONLY.fullmatch(run) is not None
+    return run[:1] >= "\u3400" and re.fullmatch(_HAN_ONLY, run) is not None
 
 
 def _cuts(runs, known):
