@@ -56,6 +56,8 @@ class BuildKernels(build_ext):
         return []  # of a module of Python there would be one
 
     def build_extension(self, ext: Extension) -> None:
+        built = Path(self.get_ext_fullpath(ext.name))
+        built.unlink(missing_ok=True)  # one of an earlier build, which must not go on where this one fails
         command = OWN_COMPILER
         if not command and find_spec("ziglang"):
             where = ["-target", TARGET] if TARGET else ["-mcpu=baseline"]
@@ -63,7 +65,6 @@ class BuildKernels(build_ext):
         if not command:
             super().build_extension(ext)  # what setuptools finds: Microsoft's, on Windows
             return
-        built = Path(self.get_ext_fullpath(ext.name))
         built.parent.mkdir(parents=True, exist_ok=True)
         # In a folder of its own: nothing in the library tells of where it was built, and what else comes about is thrown away.
         with tempfile.TemporaryDirectory() as folder:

@@ -192,12 +192,19 @@ def test_a_wheel_holds_all_that_the_package_is(source):
 
 @needs_compiler
 def test_an_editable_install_has_its_library_beside_the_source(source):
-    """And none at all, rather than an old one, where the source no longer compiles."""
+    """And none, rather than an old one, where the source no longer compiles; nor does a wheel have that of an old build."""
+
+    def in_wheel():
+        with zipfile.ZipFile(source / build(source, "build_wheel('.')")[0]) as archive:
+            return LIBRARY in archive.namelist()
+
     build(source, "build_editable('.')")
     assert (source / LIBRARY).exists()
+    assert in_wheel()
     (source / "w2v_embed/readers/scan/kernels.c").write_text("#error\n")
     assert "building extension" in build(source, "build_editable('.')")[1]
     assert not (source / LIBRARY).exists()
+    assert not in_wheel()
 
 
 @pytest.mark.parametrize("compiler", ["none", "stub", "false", "/no/such compiler"])
