@@ -80,4 +80,4 @@ wheels: $(VENV)/zig
 	$(PY) -m pytest -m slow tests/test_wheels.py
 
 clean:
-	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info
+	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info w2v_embed/readers/scan/_kernels.*
