@@ -6,9 +6,9 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test lint bench fuzz fuzz-count differential clean
+.PHONY: demo test lint bench fuzz fuzz-count differential wheels clean
 
-$(VENV)/installed: setup.cfg pyproject.toml
+$(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[test]' '$(TENSORFLOW)'
 	touch $@
@@ -56,5 +56,28 @@ FILES ?= 10000
 differential: $(VENV)/installed
 	$(PY) -m tests.fuzz.differential --files $(FILES)
 
+# What is published: the source, and from it a wheel for each platform, compiled by zig; the first time takes minutes, for Windows.
+# Each is its tag, and what zig calls it.
+TARGETS = \
+	manylinux_2_17_x86_64.manylinux2014_x86_64=x86_64-linux-gnu.2.17 \
+	manylinux_2_17_aarch64.manylinux2014_aarch64=aarch64-linux-gnu.2.17 \
+	musllinux_1_1_x86_64=x86_64-linux-musl \
+	musllinux_1_1_aarch64=aarch64-linux-musl \
+	macosx_11_0_x86_64=x86_64-macos.11.0 \
+	macosx_11_0_arm64=aarch64-macos.11.0 \
+	win_amd64=x86_64-windows-gnu
+
+$(VENV)/zig: $(VENV)/installed
+	$(PIP) ziglang
+	touch $@
+
+wheels: $(VENV)/zig
+	rm -rf dist
+	$(PY) setup.py --quiet sdist
+	export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} ZIG_GLOBAL_CACHE_DIR=$(abspath $(VENV))/zig-cache; \
+	for target in $(TARGETS); do W2V_EMBED_TARGET=$$target $(PY) -m pip wheel --quiet --no-cache-dir --no-deps \
+		--no-build-isolation --disable-pip-version-check --wheel-dir dist dist/*.tar.gz || exit 1; done; \
+	$(PY) -m pytest -m slow tests/test_wheels.py
+
 clean:
-	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info
+	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info w2v_embed/readers/scan/_kernels.*

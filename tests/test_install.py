@@ -1,5 +1,5 @@
 """The package where nobody may write to it, used by somebody without a home: an ordinary container; what a wheel holds, and
-what works without gensim."""
+how it is built with and without a compiler; what works without the compiled loops, and without gensim."""
 
 import ctypes
 import os
@@ -7,31 +7,32 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import w2v_embed
 from tests.conftest import DATA, write_binary, write_text
-from w2v_embed.readers.scan import _jit
+from w2v_embed.readers.scan import kernels
 
+ROOT = Path(w2v_embed.__file__).parent.parent
+LIBRARY = f"w2v_embed/readers/scan/{Path(kernels._c._name).name}"
 CODE = """
 import logging, sys
 logging.basicConfig(format="%(levelname)s %(message)s")
 import numpy as np
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.readers.scan import hot
-from w2v_embed.readers.scan import kernels
-assert kernels.__file__.startswith(sys.argv[1]), kernels.__file__
-assert hot.compiled_loops() is kernels
-text, binary = sys.argv[2:4]
+site, text, binary, loops = sys.argv[1:]
+assert hot.__file__.startswith(site), hot.__file__
 words = load_vectors(binary, limit=60)
 index = {word: k for k, word in enumerate(words.index_to_key, 1)}
 for path in (text, binary):
     em = build_matrix(path, {**index, "W1": 61, "none": 62}, fallbacks=["lower", "parts"], on_error="skip")
     assert em.matrix[1:61].tobytes() == words.vectors.tobytes(), path
+assert hot.hot_loops(0)[0].__name__ == "w2v_embed.readers.scan." + loops
 """
 _PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, _CAP_FOWNER = 24, 1, 3
 
@@ -47,18 +48,24 @@ def drop_the_power_to_write_everywhere():
 
 def nobody_can_run(python):
     """Whether the user nobody finds Python and the libraries."""
-    where = [python, np.__file__, _jit.nb.__file__]
-    done = subprocess.run(
-        ["test", "-r", where[0], "-a", "-r", where[1], "-a", "-r", where[2]], user=65534, group=65534, check=False
-    )
+    where = [python, np.__file__]
+    done = subprocess.run(["test", "-r", where[0], "-a", "-r", where[1]], user=65534, group=65534, check=False)
     return done.returncode == 0
+
+
+def copied(folder):
+    """A copy of the package, with its library, in a folder; returns the folder."""
+    shutil.copytree(
+        ROOT / "w2v_embed", folder / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__", "_kernels.*")
+    )
+    shutil.copy(kernels._c._name, folder / LIBRARY)
+    return folder
 
 
 @pytest.fixture
 def installed(tmp_path):
     """A folder with a copy of the package that nobody may write to."""
-    site = tmp_path / "site"
-    shutil.copytree(Path(w2v_embed.__file__).parent, site / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__"))
+    site = copied(tmp_path / "site")
     for folder, _, files in os.walk(site):
         for file in files:
             os.chmod(os.path.join(folder, file), 0o444)
@@ -70,31 +77,13 @@ def installed(tmp_path):
         os.chmod(folder, 0o755)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="users and capabilities as Linux has them")
-def test_the_compiled_loops_where_nothing_can_be_kept(installed, tmp_path):
-    """All that is compiled is compiled for this process, the result is right, and the log says so once."""
-    kv_text = write_text(tmp_path / "v.txt", rows_of(DATA / "vectors.bin"))
+def run_on_data(site, tmp_path, loops, environment, **how):
+    """Load and build from files of one matrix in a process of its own, and see that it ran `loops`."""
+    text = write_text(tmp_path / "v.txt", rows_of(DATA / "vectors.bin"))
     binary = shutil.copy(DATA / "vectors.bin", tmp_path / "vectors.bin")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA", "XDG", "HOME", "PYTHON"))}
-    environment |= {"PYTHONPATH": str(installed), "HOME": "/dev/null/no"}
-    how = {"preexec_fn": drop_the_power_to_write_everywhere}
-    if os.geteuid() == 0 and nobody_can_run(sys.executable):
-        how = {"user": 65534, "group": 65534, "extra_groups": []}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, str(installed), str(kv_text), str(binary)],
-        env=environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=False,
-        **how,
-    )
-    if done.returncode == 77:
-        pytest.skip("this root cannot give up its power to write everywhere")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("the compiled loops cannot be kept on disk") == 1, done.stderr
-    assert "Set NUMBA_CACHE_DIR" in done.stderr
-    assert not list(installed.rglob("__pycache__"))
+    command = [sys.executable, "-c", CODE, site, text, binary, loops]
+    environment = {**environment, "PYTHONPATH": str(site)}
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, **how)
 
 
 def rows_of(path):
@@ -104,110 +93,135 @@ def rows_of(path):
     return {word: kv[word].tolist() for word in kv.index_to_key}
 
 
-def test_a_folder_of_compiled_loops_that_is_damaged_or_full(tmp_path, caplog):
-    """Numba lets what is wrong with it end the call; here the loop is compiled anew."""
-
-    def double(x):
-        return 2 * x
-
-    class Broken:
-        _cache_file = SimpleNamespace(_source_stamp="of the loop's own file")
-
-        def load_overload(self, *_):
-            raise EOFError("Ran out of input")
-
-        def save_overload(self, *_):
-            raise OSError(28, "No space left on device")
-
-    class Loop:
-        def __init__(self):
-            self._cache = Broken()
-
-        def enable_caching(self):
-            pass
-
-    loop = Loop()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_jit.nb, "njit", lambda **_: lambda function: loop)
-        patch.setattr(_jit.unkept, "told", False)
-        assert _jit.compiled(double) is loop
-        assert loop._cache.load_overload() is None
-        assert loop._cache.save_overload() is None
-    assert caplog.text.count("the compiled loops cannot be kept on disk (Ran out of input)") == 1
-    assert "No space left" not in caplog.text
-
-
-def test_a_numba_that_keeps_loops_in_another_way(caplog):
-    """Where old machine code could be taken for new one, none is kept."""
-
-    class Loop:
-        def enable_caching(self):
-            self._cache = SimpleNamespace()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_jit.nb, "njit", lambda **_: lambda function: Loop())
-        patch.setattr(_jit.unkept, "told", False)
-        assert not hasattr(_jit.compiled(lambda x: x), "_cache")
-    assert "the compiled loops cannot be kept on disk" in caplog.text
-
-
-KEYS = """
-import sys
-import numpy as np
-from w2v_embed.readers.scan import _text, kernels
-assert kernels.__file__.startswith(sys.argv[1]), kernels.__file__
-buf, hits = np.frombuffer(b"a 1\\n" + bytes(64), np.uint8), np.zeros((1, 5), np.int64)
-notes = np.zeros(1, np.int64), np.zeros(1, np.int64)
-kernels.scan_text(buf, 4, 1, kernels.make_table([]), hits, np.zeros((1, 3), np.int64), notes)
-print(notes[0][0], sum(_text._scan_text.stats.cache_hits.values()))
-"""
-
-
-def test_old_machine_code_is_not_taken_for_new(tmp_path):
-    """Also where what changed stands in another file than the loop, of the same size and time."""
-    site = tmp_path / "site"
-    shutil.copytree(Path(w2v_embed.__file__).parent, site / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__"))
-    environment = {**os.environ, "PYTHONPATH": str(site), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
-
-    def key_and_hits():
-        done = subprocess.run(
-            [sys.executable, "-B", "-c", KEYS, str(site)],
-            env=environment,
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return tuple(map(int, done.stdout.split()))
-
-    key, hits = key_and_hits()
-    assert hits == 0
-    assert key_and_hits() == (key, 1)
-    path = site / "w2v_embed/readers/scan/plain.py"
-    times = path.stat()
-    text = path.read_text()
-    path.write_text(text.replace("0xCBF29CE484222325", "0xCBF29CE484222326"))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert path.read_text() != text
-    other, hits = key_and_hits()
-    assert other != key
-    assert hits == 0
-
-
-def test_a_wheel_holds_all_that_the_package_is(tmp_path):
-    root = Path(w2v_embed.__file__).parent.parent
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, tmp_path)
-    shutil.copytree(root / "w2v_embed", tmp_path / "w2v_embed", ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    done = subprocess.run([*pip, "-w", tmp_path, tmp_path], capture_output=True, text=True, check=False)
+@pytest.mark.skipif(sys.platform != "linux", reason="users and capabilities as Linux has them")
+def test_the_compiled_loops_where_nothing_can_be_kept(installed, tmp_path):
+    """There is nothing to keep: the first run compiles nothing and writes nothing, not even where it could."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    scratch.chmod(0o777)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("W2V_EMBED", "XDG", "HOME", "PYTHON"))}
+    environment |= {"HOME": "/dev/null/no", "TMPDIR": str(scratch)}
+    how = {"preexec_fn": drop_the_power_to_write_everywhere}
+    if os.geteuid() == 0 and nobody_can_run(sys.executable):
+        how = {"user": 65534, "group": 65534, "extra_groups": []}
+    done = run_on_data(installed, tmp_path, "kernels", environment, **how)
+    if done.returncode == 77:
+        pytest.skip("this root cannot give up its power to write everywhere")
     assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+    assert "WARNING" not in done.stderr
+    assert not list(installed.rglob("__pycache__"))
+    assert not list(scratch.iterdir())
+
+
+@pytest.mark.parametrize("library", ["none", "empty", "text", "one of C", "asked for"])
+def test_without_a_library_the_plain_loops_run(library, tmp_path):
+    """With the same results; what to do about it is said once."""
+    site = copied(tmp_path / "site")
+    path, environment = site / LIBRARY, {k: v for k, v in os.environ.items() if k != "W2V_EMBED_KERNELS"}
+    path.unlink()
+    if library == "empty":
+        path.touch()
+    elif library == "text":
+        path.write_text("not a library\n" * 1000)
+    elif library == "one of C":
+        shutil.copy(next(Path(np.__file__).parent.rglob("*.so"), sys.executable), path)
+    elif library == "asked for":
+        environment["W2V_EMBED_KERNELS"] = "plain"
+    done = run_on_data(site, tmp_path, "plain", environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("WARNING") == 1
+    assert "the loops of NumPy run instead" in done.stderr
+    assert "pip install --force-reinstall" in done.stderr
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of what the package is built from."""
+    names = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("the package that is tested does not lie in its source")
+    for name in names:
+        shutil.copy(ROOT / name, tmp_path)
+    copied(tmp_path)
+    (tmp_path / LIBRARY).unlink()
+    return tmp_path
+
+
+def files_of(package):
+    return {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.is_file()}
+
+
+def build(source, step, environment=None):
+    """One step of a build, as pip takes it; returns what it gave, and what it said."""
+    command = [sys.executable, "-c", f"from setuptools import build_meta as b; open('gave', 'w').write(str(b.{step}))"]
+    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return (source / "gave").read_text(), done.stdout + done.stderr
+
+
+def without_compiler(tmp_path, stub=False):
+    """An environment in which no compiler is found, or one that is only a name."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    if stub:
+        (folder / "cc").write_text("#!/bin/sh\nexit 1\n")
+        (folder / "cc").chmod(0o755)
+    return {k: v for k, v in os.environ.items() if k != "CC"} | {"PATH": str(folder)}
+
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("cc", "gcc", "clang"))) and not find_spec("ziglang"), reason="nothing here compiles C"
+)
+
+
+@needs_compiler
+def test_a_wheel_holds_all_that_the_package_is(source):
+    """And its library, for this platform and every Python."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*pip, "-w", source, source], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = source.glob("*.whl")
+    assert wheel.name.startswith(f"w2v_embed-{w2v_embed.__version__}-py3-none-")
+    assert not wheel.name.endswith("-any.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("w2v_embed/")}
-    package = tmp_path / "w2v_embed"
-    assert held == {str(path.relative_to(tmp_path)) for path in package.rglob("*") if path.is_file()}
+    assert LIBRARY not in files_of(source / "w2v_embed")
+    assert held == files_of(source / "w2v_embed") | {LIBRARY}
     assert {"w2v_embed/py.typed", "w2v_embed/__init__.pyi", "w2v_embed/matrix/__init__.pyi"} <= held
+
+
+@needs_compiler
+def test_an_editable_install_has_its_library_beside_the_source(source):
+    """And none, rather than an old one, where the source no longer compiles; nor does a wheel have that of an old build."""
+
+    def in_wheel():
+        with zipfile.ZipFile(source / build(source, "build_wheel('.')")[0]) as archive:
+            return LIBRARY in archive.namelist()
+
+    build(source, "build_editable('.')")
+    assert (source / LIBRARY).exists()
+    assert in_wheel()
+    (source / "w2v_embed/readers/scan/kernels.c").write_text("#error\n")
+    assert "building extension" in build(source, "build_editable('.')")[1]
+    assert not (source / LIBRARY).exists()
+    assert not in_wheel()
+
+
+@pytest.mark.parametrize("compiler", ["none", "stub", "false", "/no/such compiler"])
+def test_a_build_without_a_compiler(compiler, source):
+    """Zig is asked for, and the package is built without its library where that does not come either."""
+    if compiler in ("none", "stub"):
+        environment = without_compiler(source, compiler == "stub")
+        wanted = "['ziglang']"
+    else:
+        environment, wanted = {**os.environ, "CC": compiler}, "[]"
+    assert build(source, "get_requires_for_build_wheel()", environment)[0] == wanted
+    assert build(source, "get_requires_for_build_editable()", environment)[0] == wanted
+    wheel, said = build(source, "build_wheel('.')", environment)
+    with zipfile.ZipFile(source / wheel) as archive:
+        built = LIBRARY in archive.namelist()
+    assert built == (wanted != "[]" and find_spec("ziglang") is not None)
+    assert built or 'building extension "w2v_embed.readers.scan._kernels" failed' in said
 
 
 WITHOUT_GENSIM = """
