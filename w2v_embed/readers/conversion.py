@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..output import check_writable, write_atomically
 from ..shown import plain_errors
-from ..store import crc32
+from ..contents import crc32
 from .blocks import first_of_equal
 from .compression import zstd_module
 from .damage import Damage, Damages

@@ -11,7 +11,7 @@ import numpy as np
 from ...checks import whole
 from ...readers.damage import DamageReport
 from ...shown import quoted
-from ...store import crc32
+from ...contents import crc32
 from ..blocks import blocks_of
 from .base import BaseSource
 
