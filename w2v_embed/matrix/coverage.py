@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ..checks import checked_count
+import numpy as np
+
+from ..checks import MOST_COUNT, checked_count
 from ..shown import json_text, shown, shown_word
 from .fallbacks import FINDS, Derivation
 
@@ -15,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .._types import Counts
+
+
+_EXACT = 1 << 53  # from here on two whole numbers may be one float
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,12 @@ class Coverage:
     @property
     def by_source(self) -> dict[str, int]:
         """dict source → how many words came from it."""
-        return _tally(self.sources[word] for word in self.found)
+        return dict(Counter(map(self.sources.__getitem__, self.found)))
 
     @property
     def by_fallback(self) -> dict[str, int]:
         """dict "exact" or fallback → how many words were found by it."""
-        return _tally(self.how(word) or "" for word in self.found)
+        return dict(Counter(how or "" for how in ways_of(self, self.found)))
 
     def how(self, word: str) -> str | None:
         """How `word` was found: "exact" or the fallback; None where it was not."""
@@ -79,37 +87,40 @@ class Coverage:
             TypeError, ValueError: the counts are no mapping, or one is negative or no number.
         """
         counts = checked_counts(counts, self.found + self.missing)
-        found, missing = (sum(counts[word] for word in words) for words in (self.found, self.missing))
+        found, missing = (sum(map(counts.__getitem__, words)) for words in (self.found, self.missing))
         return found / (found + missing) if found + missing else 0.0
 
     def ranked(self, counts: Counts | None = None) -> list[tuple[str, float]]:
         """The words from the most frequent on, with their counts: list of (word, count). Without counts: by id, each 1."""
+        return list(zip(*self._ordered(counts)))
+
+    def _ordered(self, counts):
+        """As `ranked`, but (list of words, list of their counts)."""
         words = self.found + self.missing
         if counts is None:
-            return [(word, 1) for word in words]
+            return words, [1] * len(words)
         counts = checked_counts(counts, words)
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        words = by_count(list(counts), counts)
+        return words, list(map(counts.__getitem__, words))
 
     def top_missing(self, counts: Counts | None = None, n: int = 20) -> list[tuple[str, float]]:
         """The `n` most frequent missing words: list of (word, count). Without counts: the first ones, each 1."""
-        missing = set(self.missing)
-        return [item for item in self.ranked(counts) if item[0] in missing][:n]
+        if counts is None:
+            return [(word, 1) for word in self.missing[:n]]
+        counts = checked_counts(counts, self.found + self.missing)
+        ordered = by_count(list(dict.fromkeys(self.missing)), counts, n)
+        return list(zip(ordered, map(counts.__getitem__, ordered)))
 
     def by_rank(self, counts: Counts | None, points: int = 200) -> list[tuple[int, float, float]]:
         """Coverage of the most frequent words: list of (how many words, share of them found, share of their tokens found)."""
+        words, values = self._ordered(counts)
         missing = set(self.missing)
-        ranked = self.ranked(counts)
-        wanted = {round(len(ranked) ** (k / points)) for k in range(points + 1)}
-        curve: list[tuple[int, float, float]] = []
-        words, tokens, all_tokens = 0, 0.0, 0.0
-        for rank, (word, count) in enumerate(ranked, 1):
-            all_tokens += count
-            if word not in missing:
-                words += 1
-                tokens += count
-            if rank in wanted:
-                curve.append((rank, words / rank, tokens / all_tokens if all_tokens else 0.0))
-        return curve
+        found = np.fromiter((word not in missing for word in words), bool, len(words))
+        tokens = np.array(values, np.float64)
+        ranks = sorted({round(len(words) ** (k / points)) for k in range(points + 1)} - {0} if words else ())
+        at = np.array(ranks, np.int64) - 1
+        sums = (np.cumsum(each)[at].tolist() for each in (found, np.where(found, tokens, 0.0), tokens))
+        return [(rank, n / rank, some / every if every else 0.0) for rank, n, some, every in zip(ranks, *sums)]
 
     def to_frame(self, counts: Counts | None = None) -> pd.DataFrame:
         """A pandas DataFrame, one row a word.
@@ -126,19 +137,21 @@ class Coverage:
         columns: dict[str, Any] = {
             "word": words,
             "found": [True] * len(self.found) + [False] * len(self.missing),
-            "source": texts([self.sources.get(word) for word in words]),
-            "how": texts([self.how(word) for word in words]),
+            "source": texts(list(map(self.sources.get, words))),
+            "how": texts(ways_of(self, words)),
             "derived_from": texts(
                 [" + ".join(self.derived[word].words) if word in self.derived else None for word in words]
             ),
         }
         if counts is not None:
             counts = checked_counts(counts, words)
-            columns["count"] = [counts[word] for word in words]
+            columns["count"] = list(map(counts.__getitem__, words))
         return pd.DataFrame(columns)
 
     def to_dict(self, counts: Counts | None = None, examples: int = 100) -> dict[str, Any]:
         """The figures as JSON values; the missing words are cut at `examples`."""
+        if counts is not None:
+            counts = checked_counts(counts, self.found + self.missing)
         facts = {
             "words": len(self.found) + len(self.missing),
             "found": len(self.found),
@@ -202,8 +215,22 @@ class Coverage:
         return f"Coverage(found={len(self.found)}, missing={len(self.missing)}, rate={self.rate:.3f})"
 
 
-def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
-    """dict word → count for `words`, out of anything that counts."""
+def ways_of(coverage: Coverage, words: Iterable[str]) -> list[str | None]:
+    """`coverage.how` of many words, at once."""
+    derived, sources = coverage.derived, coverage.sources
+    if not derived:
+        return ["exact" if word in sources else None for word in words]
+    return [derived[word].fallback if word in derived else "exact" if word in sources else None for word in words]
+
+
+class _Checked(dict[str, float]):
+    """Counts that were checked: nobody checks them twice."""
+
+
+def checked_counts(counts: Counts, words: Sequence[str]) -> dict[str, float]:
+    """dict word → count for `words`, out of anything that counts. What it returned is taken as it is, for the same words."""
+    if isinstance(counts, _Checked):
+        return counts
     if isinstance(counts, (str, os.PathLike)):
         from ..corpus import read_counts
 
@@ -213,14 +240,45 @@ def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
             f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
         )
     counts = counts if isinstance(counts, Mapping) else counts.to_dict()
-    return {word: checked_count(counts, word) for word in words}
+    values = list(map(counts.get, words, repeat(0)))
+    if not set(map(type, values)) <= {int, float}:  # NumPy's numbers are none of JSON's
+        values = [value.item() if isinstance(value, np.number) else value for value in values]
+    if not _all_good(values):  # one by one: it says which
+        values = [checked_count(counts, word) for word in words]
+    return _Checked(zip(words, values))
 
 
-def _tally(labels: Iterable[str]) -> dict[str, int]:
-    tally: dict[str, int] = {}
-    for label in labels:
-        tally[label] = tally.get(label, 0) + 1
-    return tally
+def _all_good(values):
+    """Whether these are counts, all of them beyond doubt; False where they must be looked at one by one."""
+    if not set(map(type, values)) <= {int, float}:
+        return False
+    try:
+        numbers = np.array(values, np.float64)
+    except OverflowError:
+        return False
+    return bool(((numbers >= 0) & (numbers < MOST_COUNT)).all())
+
+
+def by_count(words: list[str], counts: Mapping[str, float], most: int | None = None) -> list[str]:
+    """`words`, each another one, by falling count, equal ones in alphabetical order; the first `most`, or all."""
+    words.sort(key=counts.__getitem__, reverse=True)  # stable, and quick where they come like that
+    numbers = np.fromiter(map(counts.__getitem__, words), np.float64, len(words))
+    ends = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, len(words)).tolist()
+    begin = 0
+    for end in ends:
+        if end - begin > 1:
+            equal = words[begin:end]
+            if numbers[begin] >= _EXACT:  # they may differ by less than a float tells
+                equal.sort(key=lambda word: (-counts[word], word))
+            elif most is not None and begin < most < end:
+                equal = nsmallest(most - begin, equal)
+            else:
+                equal.sort()
+            words[begin:end] = equal
+        begin = end
+        if most is not None and 0 <= most <= end:
+            break
+    return words[:most]
 
 
 def _percent(share):

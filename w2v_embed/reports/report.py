@@ -9,13 +9,14 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..matrix.coverage import checked_counts
+from ..matrix.coverage import by_count, checked_counts, ways_of
 from ..output import check_writable, write_atomically
 from ..shown import shown, shown_word
 
@@ -28,6 +29,7 @@ _MOST_POINTS = 1_500  # of the projection
 _MOST_GROUPS = 5  # fallbacks with a colour of their own
 _CELLS = 6  # of the projection's grid, each way: the most frequent word of each cell is written out
 _BINS = 40
+_BLOCK = 4096
 _FEWEST = 20  # rows of a histogram
 
 
@@ -51,13 +53,13 @@ def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = Non
     coverage = em.coverage
     if counts is not None:
         counts = checked_counts(counts, coverage.found + coverage.missing)
-    ranked = coverage.ranked(counts)
     groups = _groups(coverage)
+    group_of = dict(zip(coverage.found, map(groups.__getitem__, ways_of(coverage, coverage.found))))
     charts = {
-        "how": _how(altair, coverage, counts, groups),
+        "how": _how(altair, coverage, counts, groups, group_of),
         "rank": _rank(altair, coverage, counts),
-        "norms": _norms(altair, em, groups),
-        "projection": _projection(altair, em, ranked, groups),
+        "norms": _norms(altair, em, groups, group_of),
+        "projection": _projection(altair, em, _first(coverage.found, counts, _MOST_POINTS), groups, group_of),
     }
     data = {
         "charts": {name: chart.to_dict() for name, chart in charts.items() if chart is not None},
@@ -106,22 +108,29 @@ def _tiles(coverage, counts):
 
 
 def _missing(coverage, counts):
-    would = {word: [] for word in coverage.missing}
+    would = {}
     for name, words in coverage.suggestions.items():
         for word in words:
-            would[word].append(name)
+            would.setdefault(word, []).append(name)
     return [
-        [shown_word(word), count, ", ".join(would[word])] for word, count in coverage.top_missing(counts, _MOST_ROWS)
+        [shown_word(word), count, ", ".join(would.get(word, ()))]
+        for word, count in coverage.top_missing(counts, _MOST_ROWS)
     ]
 
 
 def _derived(coverage, counts):
-    rows = [
+    words = [word for word in coverage.found if word in coverage.derived] if coverage.derived else []
+    return [
         [shown_word(word), count, shown(coverage.how(word)), shown(" + ".join(coverage.derived[word].words))]
-        for word, count in coverage.ranked(counts)
-        if word in coverage.derived
+        for word, count in _first(words, counts, _MOST_ROWS)
     ]
-    return rows[:_MOST_ROWS]
+
+
+def _first(words, counts, most):
+    """The most frequent `most` of `words`, with their counts; without counts the first ones, each 1."""
+    if counts is None:
+        return [(word, 1) for word in words[:most]]
+    return [(word, counts[word]) for word in by_count(list(dict.fromkeys(words)), counts, most)]
 
 
 # ── pictures ──
@@ -147,17 +156,21 @@ def _chart(altair, values, height):
     return altair.Chart(altair.Data(values=values)).properties(width="container", height=height)
 
 
-def _how(altair, coverage, counts, groups):
+def _how(altair, coverage, counts, groups, group_of):
     """How the words, and the tokens, were found: one bar each."""
-    weights = {"words": dict.fromkeys(coverage.found + coverage.missing, 1)}
+    weights = {"words": None}
     if counts is not None and sum(counts.values()):
         weights["tokens"] = counts
     values = []
     for unit, of in weights.items():
         tally = dict.fromkeys(_domain(groups), 0)
-        for word in coverage.found:
-            tally[groups[coverage.how(word)]] += of[word]
-        tally["missing"] = sum(of[word] for word in coverage.missing)
+        if of is None:
+            tally |= Counter(group_of.values())
+            tally["missing"] = len(coverage.missing)
+        else:
+            for word, group in group_of.items():
+                tally[group] += of[word]
+            tally["missing"] = sum(map(of.__getitem__, coverage.missing))
         total = sum(tally.values()) or 1
         for place, (how, count) in enumerate(tally.items()):
             values.append({"unit": unit, "how": how, "count": count, "share": count / total, "place": place})
@@ -204,16 +217,17 @@ def _rank(altair, coverage, counts):
     )
 
 
-def _norms(altair, em, groups):
+def _norms(altair, em, groups, group_of):
     """How long the rows are: a fallback's rows should not stand out."""
-    of = {}
-    for word in em.coverage.found:
-        of.setdefault(groups[em.coverage.how(word)], []).append(em.word_index[word])
+    lengths = _lengths(em.matrix)
+    rows = np.fromiter(map(em.word_index.__getitem__, group_of), np.int64, len(group_of))
+    names = list(dict.fromkeys(group_of.values()))
+    number = {name: k for k, name in enumerate(names)}
+    numbers = np.fromiter(map(number.__getitem__, group_of.values()), np.int64, len(group_of))
+    norms = {how: lengths[rows[numbers == number[how]]] for how in names}
     norms = {
-        how: np.linalg.norm(em.matrix[rows].astype(np.float32), axis=1)
-        for how, rows in of.items()
-        if how == "exact" or len(rows) >= _FEWEST  # a few rows are no distribution
-    }
+        how: of_group for how, of_group in norms.items() if how == "exact" or len(of_group) >= _FEWEST
+    }  # a few rows are no distribution
     if not norms:
         return None
     longest = max(float(of_group.max()) for of_group in norms.values()) or 1.0
@@ -236,9 +250,17 @@ def _norms(altair, em, groups):
     )
 
 
-def _projection(altair, em, ranked, groups):
+def _lengths(matrix):
+    """The length of each row, some thousands at a time: a copy of all would take as much memory again."""
+    lengths = np.empty(len(matrix), np.float32)
+    for begin in range(0, len(matrix), _BLOCK):
+        rows = matrix[begin : begin + _BLOCK].astype(np.float32)
+        lengths[begin : begin + _BLOCK] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return lengths
+
+
+def _projection(altair, em, words, groups, group_of):
     """The top words on the two first principal components."""
-    words = [(word, count) for word, count in ranked if em.coverage.how(word)][:_MOST_POINTS]
     if len(words) < 3 or em.shape[1] < 2:
         return None
     rows = em.matrix[[em.word_index[word] for word, _ in words]].astype(np.float64)
@@ -257,7 +279,7 @@ def _projection(altair, em, ranked, groups):
                 "y": point[1],
                 "word": shown_word(word),
                 "count": count,
-                "how": groups[em.coverage.how(word)],
+                "how": group_of[word],
             }
         )
         if cell not in taken:
