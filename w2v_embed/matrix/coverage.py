@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import repeat
@@ -17,6 +18,7 @@ from ..shown import json_text, shown, shown_word
 from .fallbacks import FINDS, Derivation
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
     from .._types import Counts
@@ -86,37 +88,30 @@ class Coverage:
         Raises:
             TypeError, ValueError: the counts are no mapping, or one is negative or no number.
         """
-        counts = checked_counts(counts, self.found + self.missing)
-        found, missing = (sum(map(counts.__getitem__, words)) for words in (self.found, self.missing))
+        values = checked_counts(counts, self.found + self.missing).values
+        found, missing = sum(values[: len(self.found)]), sum(values[len(self.found) :])
         return found / (found + missing) if found + missing else 0.0
 
     def ranked(self, counts: Counts | None = None) -> list[tuple[str, float]]:
         """The words from the most frequent on, with their counts: list of (word, count). Without counts: by id, each 1."""
-        return list(zip(*self._ordered(counts)))
-
-    def _ordered(self, counts):
-        """As `ranked`, but (list of words, list of their counts)."""
         words = self.found + self.missing
-        if counts is None:
-            return words, [1] * len(words)
-        counts = checked_counts(counts, words)
-        words = by_count(list(counts), counts)
-        return words, list(map(counts.__getitem__, words))
+        return [(word, 1) for word in words] if counts is None else checked_counts(counts, words).ranked()
 
     def top_missing(self, counts: Counts | None = None, n: int = 20) -> list[tuple[str, float]]:
         """The `n` most frequent missing words: list of (word, count). Without counts: the first ones, each 1."""
         if counts is None:
             return [(word, 1) for word in self.missing[:n]]
-        counts = checked_counts(counts, self.found + self.missing)
-        ordered = by_count(list(dict.fromkeys(self.missing)), counts, n)
-        return list(zip(ordered, map(counts.__getitem__, ordered)))
+        return checked_counts(counts, self.found + self.missing).ranked(range(len(self.found), len(self.found) + len(self.missing)), n)
 
     def by_rank(self, counts: Counts | None, points: int = 200) -> list[tuple[int, float, float]]:
         """Coverage of the most frequent words: list of (how many words, share of them found, share of their tokens found)."""
-        words, values = self._ordered(counts)
-        missing = set(self.missing)
-        found = np.fromiter((word not in missing for word in words), bool, len(words))
-        tokens = np.array(values, np.float64)
+        words = self.found + self.missing
+        order, tokens = np.arange(len(words)), np.ones(len(words))
+        if counts is not None:
+            counts = checked_counts(counts, words)
+            order = counts.order()
+            tokens = counts.numbers[order]
+        found = order < len(self.found)
         ranks = sorted({round(len(words) ** (k / points)) for k in range(points + 1)} - {0} if words else ())
         at = np.array(ranks, np.int64) - 1
         sums = (np.cumsum(each)[at].tolist() for each in (found, np.where(found, tokens, 0.0), tokens))
@@ -144,8 +139,7 @@ class Coverage:
             ),
         }
         if counts is not None:
-            counts = checked_counts(counts, words)
-            columns["count"] = list(map(counts.__getitem__, words))
+            columns["count"] = checked_counts(counts, words).values
         return pd.DataFrame(columns)
 
     def to_dict(self, counts: Counts | None = None, examples: int = 100) -> dict[str, Any]:
@@ -196,7 +190,7 @@ class Coverage:
         lines = [f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({_percent(self.rate)})"]
         if counts is not None:
             counts = checked_counts(counts, self.found + self.missing)
-            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counts.values()):,} tokens"
+            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counts.values):,} tokens"
         lines += [f"  {shown(source)}: {count:,}" for source, count in self.by_source.items()]
         if self.missing:
             top = self.top_missing(counts, examples)
@@ -223,13 +217,47 @@ def ways_of(coverage: Coverage, words: Iterable[str]) -> list[str | None]:
     return [derived[word].fallback if word in derived else "exact" if word in sources else None for word in words]
 
 
-class _Checked(dict[str, float]):
-    """Counts that were checked: nobody checks them twice."""
+class Counted:
+    """Counts that were checked: nobody checks them twice.
+
+    Attributes:
+        words: list of words, each another one.
+        values: list of their counts.
+        numbers: the same as a float64 array.
+    """
+
+    def __init__(self, words: list[str], values: list[float]) -> None:
+        self.words, self.values = words, values
+        self.numbers: npt.NDArray[np.float64] = np.array(values, np.float64)
+        self._exact = _EXACT if _are_plain(values) else 0  # from here on two counts may be one float
+
+    def ranked(self, places: range | list[int] | None = None, most: int | None = None) -> list[tuple[str, float]]:
+        """list of (word, count) in the order that `order` says."""
+        return [(self.words[k], self.values[k]) for k in self.order(places, most).tolist()]
+
+    def order(self, places: range | list[int] | None = None, most: int | None = None) -> npt.NDArray[np.int64]:
+        """The places in `words` by falling count, equal ones in alphabetical order; of all or of `places`, cut at `most`."""
+        order = np.arange(len(self.words)) if places is None else np.array(places, np.int64)
+        order = order[np.argsort(-self.numbers[order], kind="stable")]  # quick where they come like that
+        numbers = self.numbers[order]
+        ends = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, len(order))
+        begins = np.append(0, ends[:-1])
+        needed = (ends - begins > 1) & (begins < len(order) if most is None or most < 0 else begins < most)
+        for begin, end in zip(begins[needed].tolist(), ends[needed].tolist()):
+            key: Callable[[int], Any] = self.words.__getitem__
+            if numbers[begin] >= self._exact:
+                key = lambda k: (-self.values[k], self.words[k])  # noqa: E731
+            equal = order[begin:end].tolist()
+            if most is not None and begin < most < end:
+                order[begin:most] = nsmallest(most - begin, equal, key)
+            else:
+                order[begin:end] = sorted(equal, key=key)
+        return order[:most]
 
 
-def checked_counts(counts: Counts, words: Sequence[str]) -> dict[str, float]:
-    """dict word → count for `words`, out of anything that counts. What it returned is taken as it is, for the same words."""
-    if isinstance(counts, _Checked):
+def checked_counts(counts: Counts | Counted, words: list[str]) -> Counted:
+    """The counts of `words`, out of anything that counts. What it returned is taken as it is, for the same words."""
+    if isinstance(counts, Counted):
         return counts
     if isinstance(counts, (str, os.PathLike)):
         from ..corpus import read_counts
@@ -241,44 +269,18 @@ def checked_counts(counts: Counts, words: Sequence[str]) -> dict[str, float]:
         )
     counts = counts if isinstance(counts, Mapping) else counts.to_dict()
     values = list(map(counts.get, words, repeat(0)))
-    if not set(map(type, values)) <= {int, float}:  # NumPy's numbers are none of JSON's
+    if not _are_plain(values):  # NumPy's numbers are none of JSON's
         values = [value.item() if isinstance(value, np.number) else value for value in values]
-    if not _all_good(values):  # one by one: it says which
-        values = [checked_count(counts, word) for word in words]
-    return _Checked(zip(words, values))
+    with suppress(OverflowError):
+        if _are_plain(values):
+            counted = Counted(words, values)
+            if ((counted.numbers >= 0) & (counted.numbers < MOST_COUNT)).all():
+                return counted
+    return Counted(words, [checked_count(counts, word) for word in words])  # one by one: it says which is wrong
 
 
-def _all_good(values):
-    """Whether these are counts, all of them beyond doubt; False where they must be looked at one by one."""
-    if not set(map(type, values)) <= {int, float}:
-        return False
-    try:
-        numbers = np.array(values, np.float64)
-    except OverflowError:
-        return False
-    return bool(((numbers >= 0) & (numbers < MOST_COUNT)).all())
-
-
-def by_count(words: list[str], counts: Mapping[str, float], most: int | None = None) -> list[str]:
-    """`words`, each another one, by falling count, equal ones in alphabetical order; the first `most`, or all."""
-    words.sort(key=counts.__getitem__, reverse=True)  # stable, and quick where they come like that
-    numbers = np.fromiter(map(counts.__getitem__, words), np.float64, len(words))
-    ends = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, len(words)).tolist()
-    begin = 0
-    for end in ends:
-        if end - begin > 1:
-            equal = words[begin:end]
-            if numbers[begin] >= _EXACT:  # they may differ by less than a float tells
-                equal.sort(key=lambda word: (-counts[word], word))
-            elif most is not None and begin < most < end:
-                equal = nsmallest(most - begin, equal)
-            else:
-                equal.sort()
-            words[begin:end] = equal
-        begin = end
-        if most is not None and 0 <= most <= end:
-            break
-    return words[:most]
+def _are_plain(values):
+    return set(map(type, values)) <= {int, float}
 
 
 def _percent(share):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..checks import whole
-from ..matrix.coverage import by_count, checked_counts, ways_of
+from ..matrix.coverage import checked_counts, ways_of
 from ..output import write_atomically
 
 if TYPE_CHECKING:
@@ -43,15 +43,15 @@ def export(em: EmbeddingMatrix, folder: StrPath, counts: Counts | None = None, l
     if counts is None:
         words = list(islice(_in_order(em), limit))
     else:
-        counts = checked_counts(counts, coverage.found + coverage.missing)
-        words = by_count(list(counts), counts, limit)
+        top = checked_counts(counts, coverage.found + coverage.missing).ranked(most=limit)
+        words = [word for word, _ in top]
     heading = ["word", "source", "how"]
     columns = [[_safe(word) for word in words]]
     columns.append([_safe(coverage.sources.get(word, "oov")) for word in words])
     columns.append([_safe(how or "oov") for how in ways_of(coverage, words)])
     if counts is not None:
         heading.append("count")
-        columns.append([str(counts[word]) for word in words])
+        columns.append([str(count) for _, count in top])
     number = "\t".join(["%.8g"] * em.shape[1])
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..matrix.coverage import by_count, checked_counts, ways_of
+from ..matrix.coverage import Counted, checked_counts, ways_of
 from ..output import check_writable, write_atomically
 from ..shown import shown, shown_word
 
@@ -54,12 +53,12 @@ def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = Non
     if counts is not None:
         counts = checked_counts(counts, coverage.found + coverage.missing)
     groups = _groups(coverage)
-    group_of = dict(zip(coverage.found, map(groups.__getitem__, ways_of(coverage, coverage.found))))
+    group_of = [groups[how] for how in ways_of(coverage, coverage.found)]  # of each word that was found
     charts = {
         "how": _how(altair, coverage, counts, groups, group_of),
         "rank": _rank(altair, coverage, counts),
         "norms": _norms(altair, em, groups, group_of),
-        "projection": _projection(altair, em, _first(coverage.found, counts, _MOST_POINTS), groups, group_of),
+        "projection": _projection(altair, em, counts, groups, group_of),
     }
     data = {
         "charts": {name: chart.to_dict() for name, chart in charts.items() if chart is not None},
@@ -96,7 +95,7 @@ def _tiles(coverage, counts):
     words = len(coverage.found) + len(coverage.missing)
     tiles = [(f"{100 * coverage.rate:.1f} %", f"of {words:,} words have a vector")]
     if counts is not None:
-        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.values()):,} tokens"))
+        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.values):,} tokens"))
     tiles.append((f"{len(coverage.derived):,}", "words by a fallback"))
     tiles.append((f"{len(coverage.missing):,}", "words missing"))
     if coverage.unused:
@@ -119,18 +118,19 @@ def _missing(coverage, counts):
 
 
 def _derived(coverage, counts):
-    words = [word for word in coverage.found if word in coverage.derived] if coverage.derived else []
+    derived = coverage.derived
+    places = [k for k, word in enumerate(coverage.found) if word in derived] if derived else []
     return [
-        [shown_word(word), count, shown(coverage.how(word)), shown(" + ".join(coverage.derived[word].words))]
-        for word, count in _first(words, counts, _MOST_ROWS)
+        [shown_word(word), count, shown(derived[word].fallback), shown(" + ".join(derived[word].words))]
+        for _, word, count in _first(coverage, places, counts, _MOST_ROWS)
     ]
 
 
-def _first(words, counts, most):
-    """The most frequent `most` of `words`, with their counts; without counts the first ones, each 1."""
+def _first(coverage, places, counts, most):
+    """The most frequent `most` of the found words at `places`: (place, word, count); without counts the first, each 1."""
     if counts is None:
-        return [(word, 1) for word in words[:most]]
-    return [(word, counts[word]) for word in by_count(list(dict.fromkeys(words)), counts, most)]
+        return [(k, coverage.found[k], 1) for k in places[:most]]
+    return [(k, counts.words[k], counts.values[k]) for k in counts.order(places, most).tolist()]
 
 
 # ── pictures ──
@@ -158,19 +158,15 @@ def _chart(altair, values, height):
 
 def _how(altair, coverage, counts, groups, group_of):
     """How the words, and the tokens, were found: one bar each."""
-    weights = {"words": None}
-    if counts is not None and sum(counts.values()):
+    weights = {"words": Counted(coverage.found + coverage.missing, [1] * (len(coverage.found) + len(coverage.missing)))}
+    if counts is not None and sum(counts.values):
         weights["tokens"] = counts
     values = []
     for unit, of in weights.items():
         tally = dict.fromkeys(_domain(groups), 0)
-        if of is None:
-            tally |= Counter(group_of.values())
-            tally["missing"] = len(coverage.missing)
-        else:
-            for word, group in group_of.items():
-                tally[group] += of[word]
-            tally["missing"] = sum(map(of.__getitem__, coverage.missing))
+        for group, count in zip(group_of, of.values):
+            tally[group] += count
+        tally["missing"] = sum(of.values[len(group_of) :])
         total = sum(tally.values()) or 1
         for place, (how, count) in enumerate(tally.items()):
             values.append({"unit": unit, "how": how, "count": count, "share": count / total, "place": place})
@@ -220,14 +216,12 @@ def _rank(altair, coverage, counts):
 def _norms(altair, em, groups, group_of):
     """How long the rows are: a fallback's rows should not stand out."""
     lengths = _lengths(em.matrix)
-    rows = np.fromiter(map(em.word_index.__getitem__, group_of), np.int64, len(group_of))
-    names = list(dict.fromkeys(group_of.values()))
-    number = {name: k for k, name in enumerate(names)}
-    numbers = np.fromiter(map(number.__getitem__, group_of.values()), np.int64, len(group_of))
-    norms = {how: lengths[rows[numbers == number[how]]] for how in names}
-    norms = {
-        how: of_group for how, of_group in norms.items() if how == "exact" or len(of_group) >= _FEWEST
-    }  # a few rows are no distribution
+    rows = np.fromiter(map(em.word_index.__getitem__, em.coverage.found), np.int64, len(group_of))
+    number = {group: k for k, group in enumerate(dict.fromkeys(group_of))}
+    numbers = np.fromiter(map(number.__getitem__, group_of), np.int64, len(group_of))
+    norms = {group: lengths[rows[numbers == k]] for group, k in number.items()}
+    # a few rows are no distribution
+    norms = {how: of_group for how, of_group in norms.items() if how == "exact" or len(of_group) >= _FEWEST}
     if not norms:
         return None
     longest = max(float(of_group.max()) for of_group in norms.values()) or 1.0
@@ -259,11 +253,12 @@ def _lengths(matrix):
     return lengths
 
 
-def _projection(altair, em, words, groups, group_of):
+def _projection(altair, em, counts, groups, group_of):
     """The top words on the two first principal components."""
+    words = _first(em.coverage, range(len(group_of)), counts, _MOST_POINTS)
     if len(words) < 3 or em.shape[1] < 2:
         return None
-    rows = em.matrix[[em.word_index[word] for word, _ in words]].astype(np.float64)
+    rows = em.matrix[[em.word_index[word] for _, word, _ in words]].astype(np.float64)
     rows -= rows.mean(axis=0)
     # From the small covariance matrix: an SVD of the rows would take as long as all the rest of the report.
     _, axes = np.linalg.eigh(rows.T @ rows)
@@ -272,14 +267,14 @@ def _projection(altair, em, words, groups, group_of):
     low, high = points.min(axis=0), points.max(axis=0)
     cells = np.minimum((points - low) / np.where(high > low, high - low, 1) * _CELLS, _CELLS - 1).astype(int).tolist()
     taken, values = set(), []
-    for (word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
+    for (place, word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
         values.append(
             {
                 "x": point[0],
                 "y": point[1],
                 "word": shown_word(word),
                 "count": count,
-                "how": group_of[word],
+                "how": group_of[place],
             }
         )
         if cell not in taken:
