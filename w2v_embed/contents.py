@@ -205,7 +205,9 @@ def _fields(told, tensors, rows):
     has_word[ids] = True
     _check_derived(derived, tensors["origins"], has_word, told["fallbacks"])
     lenders = words_of_bytes(tensors["lenders"].tobytes(), _sum(derived[:, 2], "lenders"), "lenders")
-    counts = np.array(list(told["suggestions"].values()), np.int64).reshape(-1)
+    if not all(type(count) is int for count in told["suggestions"].values()):
+        raise ValueError("its counts of suggestions are no whole numbers")
+    counts = np.array(list(told["suggestions"].values()), np.int64)
     if _sum(counts, "suggestions") != len(suggested) or not _are_rows(suggested, has_word):
         raise ValueError("its suggestions are not rows of its words")
     word_at = np.empty(rows if len(suggested) else 0, object)
