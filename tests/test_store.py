@@ -292,9 +292,18 @@ LIES = [
     ({"words": np.zeros(6, "i1")}, "its tensor words is int8"),
     ({"derived": np.zeros((0, 2), "<i8")}, r"its tensor derived has the shape \(0, 2\)"),
     ({"derived": np.zeros(3, "<i8")}, "its tensor derived is int64"),
-    ({"derived": np.array([[2, 0, 2], [2, 1, 0]], "<i8")}, "its derived rows are not rows of words from a source, each"),
-    ({"derived": np.array([[2, 0, 2], [3, 1, 0]], "<i8")}, "its derived rows are not rows of words from a source, each"),
-    ({"derived": np.array([[2, 0, 2], [-1, 1, 0]], "<i8")}, "its derived rows are not rows of words from a source, each"),
+    (
+        {"derived": np.array([[2, 0, 2], [2, 1, 0]], "<i8")},
+        "its derived rows are not rows of words from a source, each",
+    ),
+    (
+        {"derived": np.array([[2, 0, 2], [3, 1, 0]], "<i8")},
+        "its derived rows are not rows of words from a source, each",
+    ),
+    (
+        {"derived": np.array([[2, 0, 2], [-1, 1, 0]], "<i8")},
+        "its derived rows are not rows of words from a source, each",
+    ),
     ({"derived": np.array([[2, 0, 2], [4, 2, 0]], "<i8")}, "it names something else than a fallback"),
     ({"derived": np.array([[2, 0, 2], [4, -1, 0]], "<i8")}, "it names something else than a fallback"),
     ({"derived": np.array([[2, 0, 3], [4, 1, -1]], "<i8")}, "its counts of lenders go from -1 to 3"),
@@ -370,7 +379,7 @@ def test_tensors_lie_one_behind_the_other(tmp_path):
 def test_a_tensor_of_gigabytes_is_not_read(tmp_path):
     """A sparse file takes no room on the disk, whatever its size."""
     path, most = tmp_path / "m.safetensors", contents.MOST_BYTES
-    metadata, tensors, matrix = parts_of(words=np.broadcast_to(np.uint8(255), (most + 8,)))
+    metadata, tensors, _ = parts_of(words=np.broadcast_to(np.uint8(255), (most + 8,)))
     del tensors["lenders"]  # behind it
     with pytest.raises(ValueError, match=r"its tensor words has 1,073,741,832 bytes; expected at most 1,073,741,824"):
         contents.check_size("words", tensors["words"].nbytes)

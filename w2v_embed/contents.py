@@ -1,12 +1,12 @@
 """What an artifact says beside its matrix ⇄ the parts of an `EmbeddingMatrix`: metadata, all text, and tensors.
 
-metadata   `format`; as JSON `padding_row`, `sources` (what origins from 3 on mean), `damage`, `fallbacks` (names), `suggestions`
-           (name → how many words); `checksum` (of all else, see `checksum_of`); an entry of the cache has more
+metadata   `format`; as JSON `padding_row`, `sources` (what origins from 3 on mean), `damage`, `fallbacks` (names),
+           `suggestions` (name → how many words); `checksum` (of all else, see `checksum_of`); an entry of the cache has more
 ids        int64: the row of each word
 derived    int64 (n, 3): a row, its fallback (a place in `fallbacks`), how many words lent it theirs
 suggested  int64: the rows of the words that `suggestions` counts, one list after the other
 origins    int32: a code for each row
-words      uint8: in the order of `ids`, as UTF-8 (halves of surrogate pairs, too), each ended by a byte FF, which UTF-8 never has
+words      uint8: in the order of `ids`, as UTF-8 (halves of surrogate pairs, too), each ended by a byte FF, which no UTF-8 has
 lenders    uint8: the words that `derived` counts, likewise; up to seven more bytes FF let the matrix begin where 8 divides
 
 The first version, "w2v_embed 1", had no tensors but the matrix: all was JSON in the metadata.

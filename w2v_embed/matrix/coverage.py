@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from heapq import nsmallest
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ class Coverage:
         Raises:
             TypeError, ValueError: the counts are no mapping, or one is negative or no number.
         """
-        values = checked_counts(counts, self.found + self.missing).values
+        values = checked_counts(counts, self.found + self.missing).amounts
         found, missing = sum(values[: len(self.found)]), sum(values[len(self.found) :])
         return found / (found + missing) if found + missing else 0.0
 
@@ -101,16 +102,18 @@ class Coverage:
         """The `n` most frequent missing words: list of (word, count). Without counts: the first ones, each 1."""
         if counts is None:
             return [(word, 1) for word in self.missing[:n]]
-        return checked_counts(counts, self.found + self.missing).ranked(range(len(self.found), len(self.found) + len(self.missing)), n)
+        return checked_counts(counts, self.found + self.missing).ranked(
+            range(len(self.found), len(self.found) + len(self.missing)), n
+        )
 
     def by_rank(self, counts: Counts | None, points: int = 200) -> list[tuple[int, float, float]]:
         """Coverage of the most frequent words: list of (how many words, share of them found, share of their tokens found)."""
         words = self.found + self.missing
         order, tokens = np.arange(len(words)), np.ones(len(words))
         if counts is not None:
-            counts = checked_counts(counts, words)
-            order = counts.order()
-            tokens = counts.numbers[order]
+            counted = checked_counts(counts, words)
+            order = counted.order()
+            tokens = counted.numbers[order]
         found = order < len(self.found)
         ranks = sorted({round(len(words) ** (k / points)) for k in range(points + 1)} - {0} if words else ())
         at = np.array(ranks, np.int64) - 1
@@ -139,7 +142,7 @@ class Coverage:
             ),
         }
         if counts is not None:
-            columns["count"] = checked_counts(counts, words).values
+            columns["count"] = checked_counts(counts, words).amounts
         return pd.DataFrame(columns)
 
     def to_dict(self, counts: Counts | None = None, examples: int = 100) -> dict[str, Any]:
@@ -189,8 +192,8 @@ class Coverage:
         """
         lines = [f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({_percent(self.rate)})"]
         if counts is not None:
-            counts = checked_counts(counts, self.found + self.missing)
-            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counts.values):,} tokens"
+            counts = counted = checked_counts(counts, self.found + self.missing)
+            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counted.amounts):,} tokens"
         lines += [f"  {shown(source)}: {count:,}" for source, count in self.by_source.items()]
         if self.missing:
             top = self.top_missing(counts, examples)
@@ -217,23 +220,36 @@ def ways_of(coverage: Coverage, words: Iterable[str]) -> list[str | None]:
     return [derived[word].fallback if word in derived else "exact" if word in sources else None for word in words]
 
 
-class Counted:
+class Counted(Mapping[str, float]):
     """Counts that were checked: nobody checks them twice.
 
     Attributes:
         words: list of words, each another one.
-        values: list of their counts.
+        amounts: list of their counts.
         numbers: the same as a float64 array.
     """
 
-    def __init__(self, words: list[str], values: list[float]) -> None:
-        self.words, self.values = words, values
-        self.numbers: npt.NDArray[np.float64] = np.array(values, np.float64)
-        self._exact = _EXACT if _are_plain(values) else 0  # from here on two counts may be one float
+    def __init__(self, words: list[str], amounts: list[float]) -> None:
+        self.words, self.amounts = words, amounts
+        self.numbers: npt.NDArray[np.float64] = np.array(amounts, np.float64)
+        self._exact = _EXACT if _are_plain(amounts) else 0  # from here on two counts may be one float
+
+    def __getitem__(self, word: str) -> float:
+        return self._of[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def _of(self) -> dict[str, float]:
+        return dict(zip(self.words, self.amounts))
 
     def ranked(self, places: range | list[int] | None = None, most: int | None = None) -> list[tuple[str, float]]:
         """list of (word, count) in the order that `order` says."""
-        return [(self.words[k], self.values[k]) for k in self.order(places, most).tolist()]
+        return [(self.words[k], self.amounts[k]) for k in self.order(places, most).tolist()]
 
     def order(self, places: range | list[int] | None = None, most: int | None = None) -> npt.NDArray[np.int64]:
         """The places in `words` by falling count, equal ones in alphabetical order; of all or of `places`, cut at `most`."""
@@ -246,7 +262,7 @@ class Counted:
         for begin, end in zip(begins[needed].tolist(), ends[needed].tolist()):
             key: Callable[[int], Any] = self.words.__getitem__
             if numbers[begin] >= self._exact:
-                key = lambda k: (-self.values[k], self.words[k])  # noqa: E731
+                key = lambda k: (-self.amounts[k], self.words[k])  # noqa: E731
             equal = order[begin:end].tolist()
             if most is not None and begin < most < end:
                 order[begin:most] = nsmallest(most - begin, equal, key)
@@ -255,7 +271,7 @@ class Counted:
         return order[:most]
 
 
-def checked_counts(counts: Counts | Counted, words: list[str]) -> Counted:
+def checked_counts(counts: Counts, words: list[str]) -> Counted:
     """The counts of `words`, out of anything that counts. What it returned is taken as it is, for the same words."""
     if isinstance(counts, Counted):
         return counts

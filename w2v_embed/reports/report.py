@@ -95,7 +95,7 @@ def _tiles(coverage, counts):
     words = len(coverage.found) + len(coverage.missing)
     tiles = [(f"{100 * coverage.rate:.1f} %", f"of {words:,} words have a vector")]
     if counts is not None:
-        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.values):,} tokens"))
+        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.amounts):,} tokens"))
     tiles.append((f"{len(coverage.derived):,}", "words by a fallback"))
     tiles.append((f"{len(coverage.missing):,}", "words missing"))
     if coverage.unused:
@@ -130,7 +130,7 @@ def _first(coverage, places, counts, most):
     """The most frequent `most` of the found words at `places`: (place, word, count); without counts the first, each 1."""
     if counts is None:
         return [(k, coverage.found[k], 1) for k in places[:most]]
-    return [(k, counts.words[k], counts.values[k]) for k in counts.order(places, most).tolist()]
+    return [(k, counts.words[k], counts.amounts[k]) for k in counts.order(places, most).tolist()]
 
 
 # ── pictures ──
@@ -159,14 +159,14 @@ def _chart(altair, values, height):
 def _how(altair, coverage, counts, groups, group_of):
     """How the words, and the tokens, were found: one bar each."""
     weights = {"words": Counted(coverage.found + coverage.missing, [1] * (len(coverage.found) + len(coverage.missing)))}
-    if counts is not None and sum(counts.values):
+    if counts is not None and sum(counts.amounts):
         weights["tokens"] = counts
     values = []
     for unit, of in weights.items():
         tally = dict.fromkeys(_domain(groups), 0)
-        for group, count in zip(group_of, of.values):
+        for group, count in zip(group_of, of.amounts):
             tally[group] += count
-        tally["missing"] = sum(of.values[len(group_of) :])
+        tally["missing"] = sum(of.amounts[len(group_of) :])
         total = sum(tally.values()) or 1
         for place, (how, count) in enumerate(tally.items()):
             values.append({"unit": unit, "how": how, "count": count, "share": count / total, "place": place})

@@ -47,8 +47,8 @@ class Safetensors(_Artifact):
         return head[4:9] == b"\0\0\0\0{"
 
     def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
-        from ...parts import FIRST_SOURCE
         from ...contents import checksum_of, pack
+        from ...parts import FIRST_SOURCE
         from ...store import safetensors_head
 
         shape = len(words), dim
