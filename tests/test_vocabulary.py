@@ -185,6 +185,19 @@ def test_a_key_whose_escapes_look_like_the_repeated_one(tmp_path):
         read_word_index(path)
 
 
+@pytest.mark.parametrize("more", [{}, {'"': 7}, {"\\": 7}, {'\\"': 7, '"\\\\': 8, "\\\\": 9, "{": 10}])
+def test_quotation_marks_in_words_hide_no_word_that_stands_there_twice(more, tmp_path):
+    """They are counted before anything is looked at one by one."""
+    path = tmp_path / "v.json"
+    index = {"a": 1, **more, "b": 2}
+    path.write_text(json.dumps(index))
+    assert read_word_index(path) == index
+    for word in index:
+        path.write_text(json.dumps(index)[:-1] + f", {json.dumps(word)}: 3}}")
+        with pytest.raises(ValueError, match="stands there twice"):
+            read_word_index(path)
+
+
 def test_finding_the_repeated_word_is_not_quadratic(tmp_path):
     """200,000 words took 600 times as long as parsing them alone; now a few times."""
     text = json.dumps({f"word{k}": k for k in range(100_000)})[:-1] + ', "word99999": 100000}'
