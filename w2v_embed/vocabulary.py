@@ -58,11 +58,13 @@ class _Raw:
     num_words: int | None = None
     lines: bool = False  # whether each pair is a line of a file
     mend: str = "number the words anew"
+    held: dict[Any, Any] | None = None  # the dict that says it: no word in it twice, and quicker copied than made
 
     @classmethod
     def of(cls, word_index: Mapping[Any, Any], *args: Any, **options: Any) -> _Raw:
         """What a mapping word → id says."""
-        return cls(list(word_index), list(word_index.values()), *args, **options)
+        held = word_index if type(word_index) is dict else None
+        return cls(list(word_index), list(word_index.values()), *args, held=held, **options)
 
 
 def is_padding(word: str) -> bool:
@@ -115,7 +117,7 @@ def read_vocabulary(source: WordIndex, num_words: int | None = None, *, encoding
         raise ValueError(f"{origin} has no word but padding ({quoted(first)}){below}; expected at least one")
     _warn_of_holes(ids, padding, raw, origin)
     return Vocabulary(
-        dict(zip(words, ids)),
+        dict(raw.held) if raw.held and words is raw.words else dict(zip(words, ids)),
         num_words or max([ids[-1], *raw.unknown_rows]) + 1,
         0 if padding else None,
         tuple(index for index in raw.unknown_rows if num_words is None or index < num_words),
@@ -246,7 +248,9 @@ def _checked(raw, origin, num_words):
     if not words:
         raise ValueError(f"{origin}: the word index is empty; expected at least one word")
     # ids of another type, or something is wrong: one by one
-    if not (_are_all(int, ids) and _are_all(str, words) and min(ids) >= 0 and _differ(ids) and _differ(words)):
+    if not (_are_all(int, ids) and _are_all(str, words) and min(ids) >= 0 and _differ(ids)) or not (
+        raw.held or _differ(words)
+    ):
         words_at = _checked_one_by_one(raw, origin)
         words, ids = list(words_at.values()), list(words_at)
     if num_words is not None and max(ids) >= num_words:
