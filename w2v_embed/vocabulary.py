@@ -61,10 +61,10 @@ class _Raw:
     held: dict[Any, Any] | None = None  # the dict that says it: no word in it twice, and quicker copied than made
 
     @classmethod
-    def of(cls, word_index: Mapping[Any, Any], *args: Any, **options: Any) -> _Raw:
+    def of(cls, word_index: Mapping[Any, Any], padding: str | None = None, **options: Any) -> _Raw:
         """What a mapping word → id says."""
         held = word_index if type(word_index) is dict else None
-        return cls(list(word_index), list(word_index.values()), *args, held=held, **options)
+        return cls(list(word_index), list(word_index.values()), padding, held=held, **options)
 
 
 def is_padding(word: str) -> bool:
