@@ -10,7 +10,7 @@ from gensim.models import KeyedVectors
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors, store
+from w2v_embed import EmbeddingMatrix, build_matrix, contents, load_vectors, store
 from w2v_embed.matrix import build as matrix
 from w2v_embed.matrix import cache
 
@@ -178,8 +178,9 @@ def test_an_entry_without_a_checksum_is_not_taken(path, built, tmp_path, caplog)
     file = entry_of(folder)
     with safe_open(str(file), "numpy") as opened:
         metadata, matrix = opened.metadata(), opened.get_tensor("matrix")
+        tensors = {name: opened.get_tensor(name) for name in contents.TENSORS}
     del metadata["checksum"]
-    file.write_bytes(store.safetensors_header(matrix.shape, matrix.dtype, metadata) + (matrix + 1).tobytes())
+    file.write_bytes(store.safetensors_head(matrix.shape, matrix.dtype, metadata, tensors) + (matrix + 1).tobytes())
     assert EmbeddingMatrix.load(file).matrix[1].tolist() == [2, 3]
     assert build_matrix(path, {"the": 1}, cache_dir=folder).matrix[1].tolist() == [1, 2]
     assert "it has no checksum" in caplog.text
@@ -218,6 +219,7 @@ def test_an_entry_that_tells_nonsense_is_built_again(path, built, tmp_path, capl
     file = entry_of(folder)
     with safe_open(str(file), "numpy") as opened:
         matrix, good = opened.get_tensor("matrix"), opened.metadata()
+        tensors = {name: opened.get_tensor(name) for name in contents.TENSORS}
     report = {"path": "v.txt", "on_error": "skip", "counts": {"x": 1}, "examples": {"x": ["here"]}}
     odd = {
         "damage": [
@@ -228,19 +230,28 @@ def test_an_entry_that_tells_nonsense_is_built_again(path, built, tmp_path, capl
             [3],
         ],
         "contents": [[], [None, None], 3],
-        "origins": [[9] * 4, [-1] * 4, [3] * 3, "x"],
+        "origins": [[9] * 4, [-1] * 4, [3] * 3, []],
         "sources": [[], ["v.txt"], 3, [[1, None]]],
-        "derived": [{"the": 1}, {"other": ["lower", ["the"]]}, {"the": ["lower", [1]]}, {"the": [1, ["the"]]}],
+        "derived": [[[1, 0, 0]], [[0, 0, 0]], [[9, 0, 0]], [[1, 0, 1]]],
         "suggestions": [{"lower": 3}, {"lower": [3]}, []],
+        "suggested": [[1], [7]],
         "padding_row": [3, "x"],
-        "word_index": [{"the": 4}, {"the": -1}, {"the": 1.0}, ["the"]],
-        "format": ["w2v_embed 2"],
+        "ids": [[1, 2], [1, 2, 4], [1, 2, -1], [1, 2, 2]],
+        "words": [b"the\xffCat\xffthe\xff", b"the\xffCat\xff", b"the\xffCat\xff\xc0\x80\xff", b""],
+        "lenders": [b"the\xff", b"the"],
+        "format": ["w2v_embed 3"],
     }
     for field, values in odd.items():
         for value in values:
-            metadata = {**good, field: value if field == "format" else json.dumps(value)}
-            metadata["checksum"] = store.checksum_of(metadata, matrix.shape, "float32", store.crc32(matrix.tobytes()))
-            file.write_bytes(store.safetensors_header(matrix.shape, "float32", metadata) + matrix.tobytes())
+            metadata, told = dict(good), dict(tensors)
+            if field in tensors:
+                given = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value
+                told[field] = np.asarray(given, tensors[field].dtype)
+            else:
+                metadata[field] = value if field == "format" else json.dumps(value)
+            crc = contents.crc32(matrix)
+            metadata["checksum"] = contents.checksum_of(metadata, matrix.shape, "float32", crc, told)
+            file.write_bytes(store.safetensors_head(matrix.shape, "float32", metadata, told) + matrix.tobytes())
             built.clear()
             caplog.clear()
             em = build_matrix(path, INDEX, cache_dir=folder)

@@ -43,6 +43,54 @@ def test_by_rank(em):
     assert Coverage([], [], {}).by_rank({}) == []
 
 
+def slow_ranked(counts, words):
+    return sorted(((word, counts.get(word, 0)) for word in words), key=lambda item: (-item[1], item[0]))
+
+
+@pytest.mark.parametrize("kind", range(6))
+def test_ranks_are_those_of_a_plain_sort(kind):
+    """Wherever the list is cut: of many equal ones, of floats, of whole numbers that no float tells apart."""
+    rng = np.random.default_rng(kind)
+    draw = [
+        lambda: int(rng.integers(0, 3)),
+        lambda: float(rng.random()),
+        lambda: [0, 1, 1.0, 2.5][rng.integers(4)],
+        lambda: 2**53 + int(rng.integers(0, 3)),
+        lambda: [2**62, float(2**62), 2**63 - 1, 1, True][rng.integers(5)],
+        lambda: [np.int64(2), np.float32(2), 2, np.int8(1)][rng.integers(4)],
+    ][kind]
+    for size in (1, 2, 7, 100):
+        words = [f"w{k}" for k in rng.permutation(size).tolist()]
+        counts = {word: draw() for word in words[size // 3 :]}
+        found, missing = words[: size // 2], words[size // 2 :]
+        coverage = Coverage(found, missing, dict.fromkeys(found, "x"))
+        expected = slow_ranked(counts, words)
+        assert coverage.ranked(counts) == expected
+        for n in (0, 1, 3, size, -1):
+            assert coverage.top_missing(counts, n) == slow_ranked(counts, missing)[:n]
+        for rank, share, tokens in coverage.by_rank(counts):
+            top = expected[:rank]
+            have = [count for word, count in top if word in found]
+            assert share == len(have) / rank
+            assert tokens == pytest.approx(sum(have) / (sum(count for _, count in top) or 1))
+
+
+def test_counts_are_looked_at_once(em):
+    """A summary asked for each count three times."""
+
+    class Asked(dict):
+        asked = 0
+
+        def get(self, *args):
+            self.asked += 1
+            return super().get(*args)
+
+    for tell in (em.coverage.summary, em.coverage.to_dict, em.coverage.to_json, em.coverage.by_rank):
+        counts = Asked(COUNTS)
+        tell(counts=counts)
+        assert counts.asked == 5
+
+
 def test_frame_json_and_text(em):
     frame = em.coverage.to_frame(COUNTS).set_index("word")
     assert frame.loc["new-york"].to_dict() == {

@@ -831,10 +831,11 @@ def test_broken_artifacts_are_explained(tmp_path):
         with_header(matrix={**tensor, "shape": [-3, -2]}),
         with_header(matrix={**tensor, "dtype": "I8"}),
         with_header(matrix={**tensor, "data_offsets": [0, 8]}),
-        with_header(__metadata__={**metadata, "word_index": '{"a": 7}'}),
-        with_header(__metadata__={**metadata, "word_index": '{"a": -1}'}),
-        with_header(__metadata__={**metadata, "word_index": "[" * 100_000}),
-        with_header(__metadata__={**metadata, "origins": "[3]"}),
+        with_header(__metadata__={**metadata, "sources": '[["v.txt"]]'}),
+        with_header(__metadata__={**metadata, "suggestions": '{"lower": 1}'}),
+        with_header(__metadata__={**metadata, "damage": "[" * 100_000}),
+        with_header(words={**header["words"], "data_offsets": [0, 4]}),
+        with_header(ids={**header["ids"], "dtype": "F64"}),
         with_header(__metadata__={}),
     ):
         path.write_bytes(broken)

@@ -46,15 +46,15 @@ def test_an_artifact_whose_header_has_a_pickles_first_bytes_is_no_pickle(tmp_pat
     """Its length comes first, and 80 04 is how pickles begin."""
     path = tmp_path / "em.safetensors"
 
-    def saved(word):
+    def saved(name):
         EmbeddingMatrix(
-            np.ones((2, 2), np.float32), {word: 1}, origins=[1, 3], sources=[("v", None)], padding_row=0
+            np.ones((2, 2), np.float32), {"a": 1}, origins=[1, 3], sources=[(name, None)], padding_row=0
         ).save(path)
         return int.from_bytes(path.read_bytes()[:8], "little")
 
-    word = "a" * (1 + length - saved("a"))  # lengths are multiples of 8
-    assert saved(word) == length
-    assert load_vectors(path).index_to_key == [word]
+    name = "a" * (1 + length - saved("a"))  # lengths are multiples of 8
+    assert saved(name) == length
+    assert load_vectors(path).index_to_key == ["a"]
 
 
 def test_executions_are_counted_from_the_log(tmp_path):

@@ -160,6 +160,44 @@ def test_a_word_twice_is_refused_in_every_kind_of_file(name, content, told, tmp_
         read_word_index(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "lines", "values"),
+    [
+        ('{"a":\n"k", "k": ["k", {"k": 1},\n{"k": "k"}], "b\\"k": "k" ,\n "k"\t\n: {}}', (2, 4), ("[", "{")),
+        ('{"k": 0,\n"\\\\k": 1,\n"\\u006b": {"x": "}"}}', (1, 3), ("0", "{")),
+        ('{"x": {"k": 1, "x": "{\\""},\n"y": [{"k": 2}, {"k": 3,\n"k": 4}]}', (2, 3), ("3", "4")),
+    ],
+)
+def test_the_lines_of_a_repeated_key(text, lines, values, tmp_path):
+    """Texts that are values, keys with escapes, and braces in texts count for nothing."""
+    path = tmp_path / "v.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"'k' stands there twice") as caught:
+        read_word_index(path)
+    told = re.findall(r"line (\d+) with the id (.)", str(caught.value))
+    assert told == [(str(line), value) for line, value in zip(lines, values)]
+
+
+def test_a_key_whose_escapes_look_like_the_repeated_one(tmp_path):
+    path = tmp_path / "v.json"
+    path.write_text('{"a\\\\nb": 1,\n"a\\nb": 2,\n"a\\\\nb": 3}')
+    with pytest.raises(ValueError, match="line 1 with the id 1, line 3 with the id 3"):
+        read_word_index(path)
+
+
+@pytest.mark.parametrize("more", [{}, {'"': 7}, {"\\": 7}, {'\\"': 7, '"\\\\': 8, "\\\\": 9, "{": 10}])
+def test_quotation_marks_in_words_hide_no_word_that_stands_there_twice(more, tmp_path):
+    """They are counted before anything is looked at one by one."""
+    path = tmp_path / "v.json"
+    index = {"a": 1, **more, "b": 2}
+    path.write_text(json.dumps(index))
+    assert read_word_index(path) == index
+    for word in index:
+        path.write_text(json.dumps(index)[:-1] + f", {json.dumps(word)}: 3}}")
+        with pytest.raises(ValueError, match="stands there twice"):
+            read_word_index(path)
+
+
 def test_finding_the_repeated_word_is_not_quadratic(tmp_path):
     """200,000 words took 600 times as long as parsing them alone; now a few times."""
     text = json.dumps({f"word{k}": k for k in range(100_000)})[:-1] + ', "word99999": 100000}'

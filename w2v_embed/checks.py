@@ -10,7 +10,7 @@ from typing import Any
 
 from .shown import quoted
 
-_MOST = (1 << 63) - 1  # of a count
+MOST_COUNT = (1 << 63) - 1
 
 
 def whole(name: str, value: object, least: int = 1, most: int | None = None, *, or_none: bool = False) -> int:
@@ -62,7 +62,7 @@ def checked_count(counts: Mapping[str, Any], word: str) -> float:
         good = bool(0 <= count < math.inf)
     except (TypeError, ValueError):
         good = False
-    if not good or count > _MOST:
+    if not good or count > MOST_COUNT:
         why = ": no text is that long" if good else ""
         raise ValueError(
             f"counts must be finite numbers from 0 on, received {quoted(count)} for the word {quoted(word)}{why}"

@@ -104,7 +104,9 @@ def _checked_ids(word_index: dict[str, int], rows: int) -> tuple[dict[str, int],
             f"ids must not be negative, received {lowest} for the word {_word_at(word_index, lowest)[0]!r}"
         )
     ids = np.fromiter(word_index.values(), np.int64, len(word_index))
-    if len(ids) > len(np.unique(ids)):
+    taken = np.zeros(rows, bool)
+    taken[ids] = True
+    if len(ids) > np.count_nonzero(taken):
         twice = int(np.flatnonzero(np.bincount(ids) > 1)[0])
         first, second = _word_at(word_index, twice)[:2]
         raise ValueError(f"the words {first!r} and {second!r} both have the id {twice}")

@@ -1,12 +1,11 @@
 """EmbeddingMatrix ⇄ file.
 
-.safetensors  one tensor `matrix`; metadata, all text: `format`, `checksum` (of all else, see `checksum_of`), and as JSON
-              `word_index`, `padding_row`, `origins` (a code for each row), `sources` (what codes from 3 on mean), `derived`,
-              `suggestions`, `damage`; an entry of the cache has more
-.npz          `matrix`, `metadata` (the same as JSON, in bytes)
+.safetensors  the tensors that `contents` describes, in its order, and behind them the tensor `matrix`; metadata, all text
+.npz          the same arrays, and `metadata` (JSON, in bytes)
 .npy          the matrix alone
 
-A file is opened once for all that is read of it: should another take its place meanwhile, all is still of the first.
+What 0.1.0 wrote has no tensors but the matrix, and is read as well. A file is opened once for all that is read of it: should
+another take its place meanwhile, all is still of the first.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .contents import MOST_BYTES, TENSORS, bytes_of, check_size, checksum_of, crc32, pack, unpack
 from .output import check_writable, write_atomically
 from .parts import check_told, checked, exact_words
 from .safetensors import DTYPES, read_head
@@ -27,21 +27,20 @@ from .shown import json_text
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from ._types import Floats, StrPath
+    from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
 
-_FORMAT = "w2v_embed 1"
-_FIELDS = ("word_index", "padding_row", "sources", "origins", "derived", "suggestions", "damage")
 _SUFFIXES = (".safetensors", ".npz", ".npy")
-_SAFETENSORS_NAMES = {"float16": "F16", "float32": "F32", "float64": "F64"}
-_LONGEST_HEADER = 1 << 30  # bytes; a word takes some 30
+_FLOATS = ("float16", "float32", "float64")
+_NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "BF16"}
 
 
 def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = None) -> None:
@@ -50,87 +49,64 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
     path = Path(path)
     suffix = _suffix(path)
     matrix = np.ascontiguousarray(em.matrix)
-    if suffix != ".npy" and (str(matrix.dtype) not in _SAFETENSORS_NAMES or not matrix.shape[1]):
+    values = bytes_of(matrix)
+    if suffix == ".npy":
+        write_atomically(path, partial(_write_npy, matrix, values))
+        return
+    if str(matrix.dtype) not in _FLOATS or not matrix.shape[1]:
         raise ValueError(
-            f"cannot write {path}: expected a matrix of {', '.join(_SAFETENSORS_NAMES)} with numbers in its rows, received "
+            f"cannot write {path}: expected a matrix of {', '.join(_FLOATS)} with numbers in its rows, received "
             f"{matrix.dtype} of shape {matrix.shape}. Convert it first: matrix.astype('float32')"
         )
-    metadata = metadata_of(
-        em.word_index,
-        em.origins.tolist(),
-        em.sources,
-        em.padding_row,
-        derived={word: [d.fallback, d.words] for word, d in em.derived.items()},
-        suggestions=em.suggestions,
-        damage=[vars(report) for report in em.damage],
-    )
+    try:
+        metadata, tensors = pack(
+            em.word_index,
+            em.origins,
+            em.sources,
+            em.padding_row,
+            derived=em.derived,
+            suggestions=em.suggestions,
+            damage=[vars(report) for report in em.damage],
+        )
+    except ValueError as error:
+        raise ValueError(f"cannot write {path}: {error}") from error
     metadata.update(extra or {})
-    values = matrix.data.cast("B") if matrix.size else b""
-    if suffix != ".npy":
-        metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(values))
+    metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(values), tensors)
 
     def write(file):
         if suffix == ".npz":
             packed = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
-            np.savez(file, matrix=matrix, metadata=packed)
+            np.savez(file, matrix=matrix, metadata=packed, **tensors)
             return
-        if suffix == ".npy":  # not np.save, which goes to the file past `file`
-            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(matrix))
-        else:
-            file.write(safetensors_header(matrix.shape, matrix.dtype, metadata))
+        file.write(safetensors_head(matrix.shape, matrix.dtype, metadata, tensors))
         file.write(values)
 
     write_atomically(path, write)
 
 
-def metadata_of(
-    word_index: Mapping[str, int],
-    origins: Sequence[int],
-    sources: Iterable[tuple[str, str | None]],
-    padding_row: int | None,
-    *,
-    derived: Mapping[str, Sequence[object]] | None = None,
-    suggestions: Mapping[str, Sequence[str]] | None = None,
-    damage: Iterable[Mapping[str, object]] = (),
-) -> dict[str, str]:
-    """The metadata of an artifact but for its checksum: every value a string."""
-    values = (word_index, padding_row, sources, origins, derived or {}, suggestions or {}, damage)
-    texts = (json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values)
-    return {"format": _FORMAT, **dict(zip(_FIELDS, texts))}
+def _write_npy(matrix, values, file):
+    # not np.save, which goes to the file past `file`
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(matrix))
+    file.write(values)
 
 
-def crc32(data: bytes | memoryview | npt.NDArray[np.uint8], before: int = 0) -> int:
-    """The CRC-32 of `data`, or of more that comes behind what has the CRC-32 `before`. Faster than memory can be read."""
-    from isal import isal_zlib
-
-    return isal_zlib.crc32(data, before)
-
-
-def checksum_of(metadata: Mapping[str, str], shape: Sequence[int], dtype: npt.DTypeLike, values: int) -> str:
-    """What an artifact says of its whole content, as text.
-
-    Args:
-        metadata: dict of text; a checksum in it does not count.
-        shape, dtype: of the matrix.
-        values: the CRC-32 of its values.
-    """
-    parts = sorted(item for item in metadata.items() if item[0] != "checksum")
-    about = repr((list(map(int, shape)), str(np.dtype(dtype)), values)) + "".join(f"\n{k}\n{v}" for k, v in parts)
-    return f"{crc32(about.encode('utf-8', 'surrogatepass')):08x}"
-
-
-def safetensors_header(shape: Sequence[int], dtype: npt.DTypeLike, metadata: Mapping[str, str]) -> bytes:
-    """What stands before the matrix in the safetensors layout: header length (u64), JSON header.
+def safetensors_head(
+    shape: Sequence[int], dtype: npt.DTypeLike, metadata: Mapping[str, str], tensors: Tensors | None = None
+) -> bytes:
+    """What stands before the values of the matrix in the safetensors layout: header length (u64), JSON header, other tensors.
 
     Written by hand, because the library would make a second copy of the matrix.
     """
-    dtype = np.dtype(dtype)
-    end = shape[0] * shape[1] * dtype.itemsize
-    tensor = {"dtype": _SAFETENSORS_NAMES[str(dtype)], "shape": list(shape), "data_offsets": [0, end]}
-    header = {"__metadata__": metadata, "matrix": tensor}
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    beside = tensors or {}
+    places = [(name, tensor.shape, tensor.dtype) for name, tensor in beside.items()]
+    for name, sizes, kind in (*places, ("matrix", shape, np.dtype(dtype))):
+        begin, end = end, end + int(np.prod(sizes, dtype=np.int64)) * kind.itemsize
+        header[name] = {"dtype": _NAMES[kind], "shape": list(sizes), "data_offsets": [begin, end]}
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
-    return len(encoded).to_bytes(8, "little") + encoded
+    return b"".join([len(encoded).to_bytes(8, "little"), encoded, *map(bytes_of, beside.values())])
 
 
 def check_output(path: StrPath) -> None:
@@ -193,60 +169,34 @@ def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], lis
         rows, fields = _read(file, kind)
         told = (fields[name] for name in ("word_index", "origins", "sources", "padding_row"))
         word_index, codes, sources, _ = checked(rows.shape[0], *told)
-        check_told(word_index, codes, fields["derived"], fields["suggestions"])
-        pairs = sorted((index, word) for word, index in exact_words(word_index, codes, sources).items())
+        derived = fields["derived"]
+        check_told(word_index, codes, () if callable(derived) else derived, fields["suggestions"])
+        exact = exact_words(word_index, codes, sources)
+        words, ids = list(exact), list(exact.values())
+        if ids != (ordered := sorted(ids)):
+            word_at = dict(zip(ids, words))
+            words, ids = [word_at[index] for index in ordered], ordered
     except Exception as error:
         raise _broken(path, kind, error) from error
-    return [word for _, word in pairs], [index for index, _ in pairs], _NamedRows(rows, partial(_broken, path, kind))
+    return words, ids, _NamedRows(rows, partial(_broken, path, kind))
 
 
 def _read(file, kind, accept=None):
-    """What gives the rows, and the fields of the metadata, checked as far as others rely on them."""
-    matrix, metadata, dtype = _READERS[kind](file)
-    if metadata.get("format") != _FORMAT:
-        raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
+    """What gives the rows, and the parts beside them, checked as far as others rely on them."""
+    matrix, metadata, dtype, tensors = _READERS[kind](file)
     if accept:
         accept(metadata)
 
     def check(values):
-        told, counted = metadata.get("checksum"), checksum_of(metadata, matrix.shape, dtype, values)
+        told, counted = metadata.get("checksum"), checksum_of(metadata, matrix.shape, dtype, values, tensors)
         if told not in (None, counted):  # earlier versions wrote none
             raise ValueError(f"its checksum says {told}, its content gives {counted}: a part of it was changed")
 
     if isinstance(matrix, np.ndarray):
-        check(crc32(np.ascontiguousarray(matrix).view(np.uint8).reshape(-1)))
+        check(crc32(matrix))
     else:  # when the last row was read
         matrix.check = check
-    fields = {key: json.loads(metadata[key]) for key in _FIELDS}
-    _check_fields(fields, *matrix.shape)
-    return matrix, fields
-
-
-def _check_fields(fields, rows, dim):
-    """Raise where the metadata is not what it is to be; `parts` holds its parts against each other."""
-    if dim < 1 or fields["origins"] is None:
-        raise ValueError(f"expected a matrix with numbers, and the origins of its rows, got {rows} × {dim}")
-    if not all(isinstance(source, list) for source in fields["sources"]):
-        raise ValueError("its sources are not pairs of a name and a fallback")
-    lenders = [words for how, words in fields["derived"].values() if isinstance(how, str)]
-    if len(lenders) != len(fields["derived"]):
-        raise ValueError("it names something else than a fallback for a derived row")
-    if not all(_are_words(words) for words in (*lenders, *fields["suggestions"].values())):
-        raise ValueError("it names something else than words as lenders or suggestions")
-    for report in fields["damage"]:
-        counts, examples = report["counts"], report["examples"]
-        if (
-            report.keys() != {"path", "on_error", "counts", "examples"}
-            or not isinstance(report["path"], str)
-            or counts.keys() != examples.keys()
-            or not all(type(count) is int and count > 0 for count in counts.values())
-            or not all(map(_are_words, examples.values()))
-        ):
-            raise ValueError(f"its report of damage is none: {str(report)[:200]}")
-
-
-def _are_words(words):
-    return isinstance(words, list) and all(isinstance(word, str) for word in words)
+    return matrix, unpack(metadata, tensors, *matrix.shape)
 
 
 def _broken(path, suffix, error):
@@ -256,16 +206,17 @@ def _broken(path, suffix, error):
 
 
 def _load_npz(file):
-    """The matrix, the metadata, and the dtype of the matrix."""
+    """The matrix, the metadata, the dtype of the matrix, and the tensors beside it."""
     with zipfile.ZipFile(file) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its arrays are packed")  # which could make them any size; `save` does not
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         matrix, metadata = archive["matrix"], json.loads(archive["metadata"].tobytes())
-    if str(matrix.dtype) not in _SAFETENSORS_NAMES or matrix.ndim != 2:
+        tensors = {name: archive[name] for name in TENSORS if name in archive}
+    if str(matrix.dtype) not in _FLOATS or matrix.ndim != 2:
         raise ValueError(f"expected a matrix of floats, got {matrix.dtype} of shape {matrix.shape}")
-    return matrix, metadata, matrix.dtype
+    return matrix, metadata, matrix.dtype, tensors
 
 
 def _open_safetensors(file):
@@ -278,17 +229,23 @@ def _open_safetensors(file):
         return data
 
     size = os.fstat(file.fileno()).st_size
-    start, places, metadata = read_head(read, size, longest=_LONGEST_HEADER, most=1)
-    place = places["matrix"]
-    if place.dtype not in _SAFETENSORS_NAMES.values() or len(place.shape) != 2:
+    start, places, metadata = read_head(read, size, longest=MOST_BYTES, most=1 + len(TENSORS))
+    place, tensors = places.pop("matrix"), {}
+    if place.dtype not in map(_NAMES.get, map(np.dtype, _FLOATS)) or len(place.shape) != 2:
         raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
+    for name, (dtype, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
+        if begin != start:
+            raise ValueError(f"its tensor {name} begins at the byte {begin}, expected {start}")
+        check_size(name, end - begin)
+        tensors[name] = np.frombuffer(read(begin, end - begin), DTYPES[dtype]).reshape(shape)
+        start = end
     if (place.begin, place.end) != (start, size):
         raise ValueError(
             f"its header says {' × '.join(map(str, place.shape))} numbers in the bytes {place.begin} to {place.end}, the "
             f"file has room for them in those from {start} to {size}"
         )
     dtype = np.dtype(DTYPES[place.dtype])
-    return _FileRows(file, place.begin, place.shape, dtype), metadata, dtype
+    return _FileRows(file, place.begin, place.shape, dtype), metadata, dtype, tensors
 
 
 # name of a format → how it is read

@@ -21,7 +21,7 @@ _MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8",
 }
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|\n')
+_TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"([ \t\n\r]*:)?|[{}]')  # a text, whether it is a key; an object's ends
 
 
 def checked_encoding(encoding: str) -> str:
@@ -116,7 +116,9 @@ def parse_json(text: str, origin: str, label: str = "id", key: str = "word") -> 
         return content
 
     try:
-        content = json.loads(text, object_pairs_hook=once_each)
+        content = json.loads(text)
+        if not _has_each_once(text, content):
+            content = json.loads(text, object_pairs_hook=once_each)
     except json.JSONDecodeError as error:
         raise ValueError(f"{origin}, line {error.lineno}: not JSON ({error.msg}, column {error.colno})") from error
     except RecursionError:
@@ -146,21 +148,31 @@ def refuse_repeated(
     )
 
 
+def _has_each_once(text, content):
+    """Whether no object in this JSON text can have a key twice, as its quotation marks tell: a pair for each key of a flat one.
+
+    Looking at a million pairs one by one takes as long as reading them.
+    """
+    if "{" not in text:
+        return True
+    if not isinstance(content, dict) or {str, list, dict} & set(map(type, content.values())):
+        return False
+    bare = text.replace("\\\\", "")  # what is left before a quotation mark makes it part of a word
+    return bare.count('"') - bare.count('\\"') == 2 * len(content)
+
+
 def _lines_of(text, key):
     """The lines in which `key` stands in the first object that has it twice."""
-    line, begun, last, objects = 1, 1, "", []  # of each open object or list the line in which the key was met
+    objects = []  # of each open object where the key was met, or None
     for found in _TOKEN.finditer(text):
-        token = found[0]
-        if token == "\n":
-            line += 1
-            continue
-        if token in "{[":
-            objects.append(None)
-        elif token in "}]":
-            objects.pop()
-        elif token == ":" and json.loads(last, strict=False) == key:
-            if objects[-1]:
-                return objects[-1], begun
-            objects[-1] = begun
-        last, begun = token, line
+        token, is_key = found.groups()
+        if is_key is None:
+            if found[0] == "{":
+                objects.append(None)
+            elif found[0] == "}":
+                objects.pop()
+        elif key == (token if "\\" not in token else json.loads(f'"{token}"', strict=False)):
+            if objects[-1] is not None:
+                return [text.count("\n", 0, place) + 1 for place in (objects[-1], found.start())]
+            objects[-1] = found.start()
     return None

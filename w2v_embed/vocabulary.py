@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,20 @@ class Vocabulary:
 class _Raw:
     """What a source says, not checked yet."""
 
-    pairs: list[tuple[Any, Any]]
+    words: list[Any]
+    numbers: Sequence[Any]  # of these words
     padding: str | None = None  # the source's own word for padding, where it has one
     unknown_rows: tuple[int, ...] = ()
     num_words: int | None = None
     lines: bool = False  # whether each pair is a line of a file
     mend: str = "number the words anew"
+    held: dict[Any, Any] | None = None  # the dict that says it: no word in it twice, and quicker copied than made
+
+    @classmethod
+    def of(cls, word_index: Mapping[Any, Any], padding: str | None = None, **options: Any) -> _Raw:
+        """What a mapping word → id says."""
+        held = word_index if type(word_index) is dict else None
+        return cls(list(word_index), list(word_index.values()), padding, held=held, **options)
 
 
 def is_padding(word: str) -> bool:
@@ -100,17 +109,16 @@ def read_vocabulary(source: WordIndex, num_words: int | None = None, *, encoding
         num_words = whole("num_words", num_words, 1, _MOST_ROWS, or_none=True)
     elif raw.num_words is not None:
         num_words = whole(f"{origin}, in its config: num_words", raw.num_words, 1, _MOST_ROWS, or_none=True)
-    words_at = _checked(raw, origin, num_words)
-    first = words_at.get(0)
+    words, ids = _checked(raw, origin, num_words)
+    first = words[0] if ids[0] == 0 else None
     padding = first is None or first == raw.padding or is_padding(first)
-    if padding and words_at.keys() == {0}:
+    if padding and ids == [0]:
         below = "" if num_words is None else f" below num_words={num_words}"
         raise ValueError(f"{origin} has no word but padding ({quoted(first)}){below}; expected at least one")
-    _warn_of_holes(words_at, padding, raw, origin)
-    highest = max([max(words_at), *raw.unknown_rows])
+    _warn_of_holes(ids, padding, raw, origin)
     return Vocabulary(
-        {words_at[index]: index for index in sorted(words_at)},
-        num_words or highest + 1,
+        dict(raw.held) if raw.held and words is raw.words else dict(zip(words, ids)),
+        num_words or max([ids[-1], *raw.unknown_rows]) + 1,
         0 if padding else None,
         tuple(index for index in raw.unknown_rows if num_words is None or index < num_words),
     )
@@ -123,16 +131,16 @@ def _read(source: Any, origin: str, encoding: str) -> _Raw:
     if isinstance(source, (str, os.PathLike)):
         return _read_file(Path(source), encoding)
     if isinstance(getattr(source, "token2id", None), Mapping):  # gensim's Dictionary, itself a mapping id → word
-        return _Raw(list(source.token2id.items()), mend="call its compactify()")
+        return _Raw.of(source.token2id, mend="call its compactify()")
     if isinstance(source, Mapping):
-        return _Raw(list(source.items()))
+        return _Raw.of(source)
     if isinstance(source, (list, tuple)) or type(source).__module__ == "numpy":
-        return _Raw(_numbered(list(source)))
+        return _numbered(list(source))
     if isinstance(getattr(source, "word_index", None), Mapping):  # Keras' legacy Tokenizer
-        return _Raw(list(source.word_index.items()), num_words=getattr(source, "num_words", None))
+        return _Raw.of(source.word_index, num_words=getattr(source, "num_words", None))
     vectors = getattr(source, "wv", source)  # gensim's models keep their words there
     if isinstance(getattr(vectors, "key_to_index", None), Mapping):
-        return _Raw(list(vectors.key_to_index.items()))
+        return _Raw.of(vectors.key_to_index)
     if callable(getattr(source, "get_vocabulary", None)):  # TextVectorization, StringLookup
         return _keras_layer(source, origin)
     if callable(getattr(source, "get_vocab", None)):  # tokenizers, transformers
@@ -141,9 +149,9 @@ def _read(source: Any, origin: str, encoding: str) -> _Raw:
             if type(source).__module__ == "tokenizers"
             else None
         )
-        return _Raw(list(source.get_vocab().items()), padding or getattr(source, "pad_token", None))
+        return _Raw.of(source.get_vocab(), padding or getattr(source, "pad_token", None))
     if isinstance(getattr(source, "vocabulary_", None), Mapping):  # scikit-learn
-        return _Raw(list(source.vocabulary_.items()))
+        return _Raw.of(source.vocabulary_)
     if callable(getattr(source, "build_analyzer", None)):
         raise ValueError(f"{origin} has no vocabulary_ yet; call its fit(texts) first")
     raise TypeError(
@@ -162,8 +170,8 @@ def _keras_layer(layer, origin):
     )
     last = next((position for position in range(first, len(words)) if words[position] != words[first]), len(words))
     again = range(first + 1, last)
-    pairs = [(word, position) for position, word in enumerate(words) if position not in again]
-    return _Raw(pairs, getattr(layer, "mask_token", None), tuple(again))
+    kept = [position for position in range(len(words)) if position not in again]
+    return _Raw([words[position] for position in kept], kept, getattr(layer, "mask_token", None), tuple(again))
 
 
 def _read_file(path, encoding):
@@ -179,13 +187,14 @@ def _read_file(path, encoding):
         lines.pop()
     tabbed = next((number for number, line in enumerate(lines, 1) if "\t" in line), None)
     if tabbed is None:
-        return _Raw(_numbered(lines), lines=True)
+        return _numbered(lines, lines=True)
     if suffix == ".txt":
         raise ValueError(
             f"{path}, line {tabbed}: expected one word, got {quoted(lines[tabbed - 1])} with a tab. "
             "If these are words and their ids, name the file .tsv."
         )
-    return _Raw([_word_and_id(path, number, line) for number, line in enumerate(lines, 1)], lines=True)
+    pairs = [_word_and_id(path, number, line) for number, line in enumerate(lines, 1)]
+    return _Raw([word for word, _ in pairs], [index for _, index in pairs], lines=True)
 
 
 def _word_and_id(path, number, line):
@@ -211,9 +220,9 @@ def _read_json(path, encoding):
             f"{path} is a tokenizer of Hugging Face; pass tokenizers.Tokenizer.from_file({str(path)!r}), which knows its ids"
         )
     if isinstance(content, dict):
-        return _Raw(list(content.items()), num_words=num_words)
+        return _Raw.of(content, num_words=num_words)
     if isinstance(content, list):
-        return _Raw(_numbered(content), num_words=num_words)
+        return _numbered(content, num_words=num_words)
     raise ValueError(f"{path}: expected a JSON object word -> id or a list of words, got {type(content).__name__}")
 
 
@@ -226,47 +235,61 @@ _IN_A_TOKENIZER = {
 }
 
 
-def _numbered(words):
-    return list(zip(words, range(len(words))))
+def _numbered(words, **options):
+    return _Raw(words, range(len(words)), **options)
 
 
 # ── checks ──
 
 
 def _checked(raw, origin, num_words):
-    """dict id → word of the ids below `num_words`."""
-    pairs = raw.pairs
-    if not pairs:
+    """(list of words, list of their ids, ascending) of the ids below `num_words`."""
+    words, ids = raw.words, list(raw.numbers)
+    if not words:
         raise ValueError(f"{origin}: the word index is empty; expected at least one word")
-    words_at = {number: word for word, number in pairs if type(number) is int and type(word) is str}
     # ids of another type, or something is wrong: one by one
-    if len(words_at) < len(pairs) or min(words_at) < 0 or len(set(words_at.values())) < len(words_at):
+    if not (_are_all(int, ids) and _are_all(str, words) and min(ids) >= 0 and _differ(ids)) or not (
+        raw.held or _differ(words)
+    ):
         words_at = _checked_one_by_one(raw, origin)
-    if num_words is not None:
-        words_at = {index: word for index, word in words_at.items() if index < num_words}
-        if not words_at:
+        words, ids = list(words_at.values()), list(words_at)
+    if num_words is not None and max(ids) >= num_words:
+        below = [index < num_words for index in ids]
+        words, ids = list(compress(words, below)), list(compress(ids, below))
+        if not words:
             raise ValueError(f"{origin}: no word has an id below num_words={num_words}; expected at least one")
-    highest = max(words_at)
-    if num_words is None and highest >= max(_SMALL_ID, min(_MOST_ROWS, _ROWS_A_WORD * len(words_at))):
+    if ids != (ordered := sorted(ids)):
+        words_at = dict(zip(ids, words))
+        words, ids = [words_at[index] for index in ordered], ordered
+    highest = ids[-1]
+    if num_words is None and highest >= max(_SMALL_ID, min(_MOST_ROWS, _ROWS_A_WORD * len(ids))):
         raise ValueError(
-            f"{origin}: the id {quoted(highest)} of the word {quoted(words_at[highest])} would need a matrix of "
-            f"{quoted(highest + 1)} rows for {len(words_at)} words; expected ids without large gaps. Number the words anew, or "
+            f"{origin}: the id {quoted(highest)} of the word {quoted(words[-1])} would need a matrix of "
+            f"{quoted(highest + 1)} rows for {len(ids)} words; expected ids without large gaps. Number the words anew, or "
             f"leave out the ids from N on with num_words=N"
             + (f" (if they are meant, pass num_words={highest + 1})" if highest < _MOST_ROWS else "")
         )
-    return words_at
+    return words, ids
+
+
+def _are_all(kind, values):
+    return set(map(type, values)) == {kind}
+
+
+def _differ(values):
+    return len(set(values)) == len(values)
 
 
 def _checked_one_by_one(raw, origin):
     words_at, seen = {}, {}
-    for place, (word, number) in enumerate(raw.pairs):
+    for place, (word, number) in enumerate(zip(raw.words, raw.numbers)):
         if not isinstance(word, str):
             raise TypeError(
                 f"{origin}: words must be str, received {quoted(word)} ({type(word).__name__}) with id {quoted(number)}"
             )
         if word in seen:
             lines = (seen[word] + 1, place + 1) if raw.lines else None
-            refuse_repeated(origin, word, (raw.pairs[seen[word]][1], number), lines)
+            refuse_repeated(origin, word, (raw.numbers[seen[word]], number), lines)
         seen[word] = place
         try:
             index = operator.index(number)
@@ -288,16 +311,17 @@ def _checked_one_by_one(raw, origin):
     return words_at
 
 
-def _warn_of_holes(words_at, padding, raw, origin):
+def _warn_of_holes(ids, padding, raw, origin):
     """Tell the log of ids that no word has. The first ones of all may be reserved."""
-    taken = words_at.keys() | set(raw.unknown_rows)
-    least = 1 if padding and 0 in words_at else 0
-    first, last = min(taken - {0} if least else taken), max(words_at)
+    taken = sorted({*ids, *raw.unknown_rows}) if raw.unknown_rows else ids
+    least = 1 if padding and ids[0] == 0 else 0
+    first, last = next(index for index in taken if index >= least), ids[-1]
     if first > _RESERVED:
         first = least
-    missing = last - first + 1 - sum(index >= first for index in taken)
+    missing = last - first + 1 - (len(taken) - bisect_left(taken, first))
     if missing > 0:
-        examples = list(islice((str(index) for index in range(first, last) if index not in taken), _EXAMPLES))
+        known = set(taken)
+        examples = list(islice((str(index) for index in range(first, last) if index not in known), _EXAMPLES))
         logger.warning(
             "%s: %d of the ids from %d to %d belong to no word: %s%s; their rows stay zero. If words were lost on the way, %s",
             origin,

@@ -2,7 +2,9 @@
 
 from tests.fuzz import engine
 
-with engine.instrumented("w2v_embed.store", "w2v_embed.matrix.build", "w2v_embed.matrix.coverage", "w2v_embed.readers"):
+_MODULES = ("store", "contents", "matrix.build", "matrix.coverage", "readers")
+
+with engine.instrumented(*(f"w2v_embed.{name}" for name in _MODULES)):
     from tests.fuzz.artifacts import check
 
 if __name__ == "__main__":

@@ -21,7 +21,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import __version__
+from ..contents import words_to_bytes
 from ..shown import logger
 from ..store import load, save
 from .sources import path_of
@@ -64,7 +67,8 @@ def cached(
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    key = _key(files, vocabulary, plan, options)
+    words = _digest_of_words(vocabulary.word_index)
+    key = _key(files, words, vocabulary, plan, options)
     entry = folder / f"{key}.safetensors"
     em = _take(entry, key, make, files)
     if em is not None:
@@ -74,7 +78,7 @@ def cached(
     contents = [_digest(file) if _is_young(file) else None for file in files]
     em = build()
     # Else a file was changed while it was read.
-    if _key(files, vocabulary, plan, options) == key and _hold(files, contents):
+    if _key(files, words, vocabulary, plan, options) == key and _hold(files, contents):
         _keep(em, entry, key, contents)
     return em
 
@@ -123,7 +127,7 @@ def _hold(files, contents):
     return all(digest in (None, digest and _digest(file)) for file, digest in zip(files, contents))
 
 
-def _key(files, vocabulary, plan, options):
+def _key(files, words, vocabulary, plan, options):
     parts = {
         "version": [
             __version__,
@@ -132,12 +136,19 @@ def _key(files, vocabulary, plan, options):
             _version("opencc-python-reimplemented"),
         ],
         "files": [_identity(file) for file in files],
-        "words": list(vocabulary.word_index.items()),
+        "words": words,
         "rows": [vocabulary.rows, vocabulary.padding_row, vocabulary.unknown_rows],
         "fallbacks": plan.names,
         "options": options,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def _digest_of_words(word_index):
+    """How many words, and a hash of them and their ids, in their order."""
+    digest = hashlib.sha256(words_to_bytes(word_index))
+    digest.update(np.fromiter(word_index.values(), "<i8", len(word_index)))
+    return [len(word_index), digest.hexdigest()]
 
 
 def _identity(path):

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from heapq import nsmallest
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ..checks import checked_count
+import numpy as np
+
+from ..checks import MOST_COUNT, checked_count
 from ..shown import json_text, shown, shown_word
 from .fallbacks import FINDS, Derivation
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
     from .._types import Counts
+
+
+_EXACT = 1 << 53  # from here on two whole numbers may be one float
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,12 @@ class Coverage:
     @property
     def by_source(self) -> dict[str, int]:
         """dict source → how many words came from it."""
-        return _tally(self.sources[word] for word in self.found)
+        return dict(Counter(map(self.sources.__getitem__, self.found)))
 
     @property
     def by_fallback(self) -> dict[str, int]:
         """dict "exact" or fallback → how many words were found by it."""
-        return _tally(self.how(word) or "" for word in self.found)
+        return dict(Counter(how or "" for how in ways_of(self, self.found)))
 
     def how(self, word: str) -> str | None:
         """How `word` was found: "exact" or the fallback; None where it was not."""
@@ -78,38 +89,36 @@ class Coverage:
         Raises:
             TypeError, ValueError: the counts are no mapping, or one is negative or no number.
         """
-        counts = checked_counts(counts, self.found + self.missing)
-        found, missing = (sum(counts[word] for word in words) for words in (self.found, self.missing))
+        values = checked_counts(counts, self.found + self.missing).amounts
+        found, missing = sum(values[: len(self.found)]), sum(values[len(self.found) :])
         return found / (found + missing) if found + missing else 0.0
 
     def ranked(self, counts: Counts | None = None) -> list[tuple[str, float]]:
         """The words from the most frequent on, with their counts: list of (word, count). Without counts: by id, each 1."""
         words = self.found + self.missing
-        if counts is None:
-            return [(word, 1) for word in words]
-        counts = checked_counts(counts, words)
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        return [(word, 1) for word in words] if counts is None else checked_counts(counts, words).ranked()
 
     def top_missing(self, counts: Counts | None = None, n: int = 20) -> list[tuple[str, float]]:
         """The `n` most frequent missing words: list of (word, count). Without counts: the first ones, each 1."""
-        missing = set(self.missing)
-        return [item for item in self.ranked(counts) if item[0] in missing][:n]
+        if counts is None:
+            return [(word, 1) for word in self.missing[:n]]
+        return checked_counts(counts, self.found + self.missing).ranked(
+            range(len(self.found), len(self.found) + len(self.missing)), n
+        )
 
     def by_rank(self, counts: Counts | None, points: int = 200) -> list[tuple[int, float, float]]:
         """Coverage of the most frequent words: list of (how many words, share of them found, share of their tokens found)."""
-        missing = set(self.missing)
-        ranked = self.ranked(counts)
-        wanted = {round(len(ranked) ** (k / points)) for k in range(points + 1)}
-        curve: list[tuple[int, float, float]] = []
-        words, tokens, all_tokens = 0, 0.0, 0.0
-        for rank, (word, count) in enumerate(ranked, 1):
-            all_tokens += count
-            if word not in missing:
-                words += 1
-                tokens += count
-            if rank in wanted:
-                curve.append((rank, words / rank, tokens / all_tokens if all_tokens else 0.0))
-        return curve
+        words = self.found + self.missing
+        order, tokens = np.arange(len(words)), np.ones(len(words))
+        if counts is not None:
+            counted = checked_counts(counts, words)
+            order = counted.order()
+            tokens = counted.numbers[order]
+        found = order < len(self.found)
+        ranks = sorted({round(len(words) ** (k / points)) for k in range(points + 1)} - {0} if words else ())
+        at = np.array(ranks, np.int64) - 1
+        sums = (np.cumsum(each)[at].tolist() for each in (found, np.where(found, tokens, 0.0), tokens))
+        return [(rank, n / rank, some / every if every else 0.0) for rank, n, some, every in zip(ranks, *sums)]
 
     def to_frame(self, counts: Counts | None = None) -> pd.DataFrame:
         """A pandas DataFrame, one row a word.
@@ -126,19 +135,20 @@ class Coverage:
         columns: dict[str, Any] = {
             "word": words,
             "found": [True] * len(self.found) + [False] * len(self.missing),
-            "source": texts([self.sources.get(word) for word in words]),
-            "how": texts([self.how(word) for word in words]),
+            "source": texts(list(map(self.sources.get, words))),
+            "how": texts(ways_of(self, words)),
             "derived_from": texts(
                 [" + ".join(self.derived[word].words) if word in self.derived else None for word in words]
             ),
         }
         if counts is not None:
-            counts = checked_counts(counts, words)
-            columns["count"] = [counts[word] for word in words]
+            columns["count"] = checked_counts(counts, words).amounts
         return pd.DataFrame(columns)
 
     def to_dict(self, counts: Counts | None = None, examples: int = 100) -> dict[str, Any]:
         """The figures as JSON values; the missing words are cut at `examples`."""
+        if counts is not None:
+            counts = checked_counts(counts, self.found + self.missing)
         facts = {
             "words": len(self.found) + len(self.missing),
             "found": len(self.found),
@@ -182,8 +192,8 @@ class Coverage:
         """
         lines = [f"{len(self.found):,} of {len(self.found) + len(self.missing):,} words found ({_percent(self.rate)})"]
         if counts is not None:
-            counts = checked_counts(counts, self.found + self.missing)
-            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counts.values()):,} tokens"
+            counts = counted = checked_counts(counts, self.found + self.missing)
+            lines[0] += f", {_percent(self.weighted_rate(counts))} of the {sum(counted.amounts):,} tokens"
         lines += [f"  {shown(source)}: {count:,}" for source, count in self.by_source.items()]
         if self.missing:
             top = self.top_missing(counts, examples)
@@ -202,8 +212,69 @@ class Coverage:
         return f"Coverage(found={len(self.found)}, missing={len(self.missing)}, rate={self.rate:.3f})"
 
 
-def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
-    """dict word → count for `words`, out of anything that counts."""
+def ways_of(coverage: Coverage, words: Iterable[str]) -> list[str | None]:
+    """`coverage.how` of many words, at once."""
+    derived, sources = coverage.derived, coverage.sources
+    if not derived:
+        return ["exact" if word in sources else None for word in words]
+    return [derived[word].fallback if word in derived else "exact" if word in sources else None for word in words]
+
+
+class Counted(Mapping[str, float]):
+    """Counts that were checked: nobody checks them twice.
+
+    Attributes:
+        words: list of words, each another one.
+        amounts: list of their counts.
+        numbers: the same as a float64 array.
+    """
+
+    def __init__(self, words: list[str], amounts: list[float]) -> None:
+        self.words, self.amounts = words, amounts
+        self.numbers: npt.NDArray[np.float64] = np.array(amounts, np.float64)
+        self._exact = _EXACT if _are_plain(amounts) else 0  # from here on two counts may be one float
+
+    def __getitem__(self, word: str) -> float:
+        return self._of[word]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def _of(self) -> dict[str, float]:
+        return dict(zip(self.words, self.amounts))
+
+    def ranked(self, places: range | list[int] | None = None, most: int | None = None) -> list[tuple[str, float]]:
+        """list of (word, count) in the order that `order` says."""
+        return [(self.words[k], self.amounts[k]) for k in self.order(places, most).tolist()]
+
+    def order(self, places: range | list[int] | None = None, most: int | None = None) -> npt.NDArray[np.int64]:
+        """The places in `words` by falling count, equal ones in alphabetical order; of all or of `places`, cut at `most`."""
+        order = np.arange(len(self.words)) if places is None else np.array(places, np.int64)
+        order = order[np.argsort(-self.numbers[order], kind="stable")]  # quick where they come like that
+        numbers = self.numbers[order]
+        ends = np.append(np.flatnonzero(numbers[1:] != numbers[:-1]) + 1, len(order))
+        begins = np.append(0, ends[:-1])
+        needed = (ends - begins > 1) & (begins < len(order) if most is None or most < 0 else begins < most)
+        for begin, end in zip(begins[needed].tolist(), ends[needed].tolist()):
+            key: Callable[[int], Any] = self.words.__getitem__
+            if numbers[begin] >= self._exact:
+                key = lambda k: (-self.amounts[k], self.words[k])  # noqa: E731
+            equal = order[begin:end].tolist()
+            if most is not None and begin < most < end:
+                order[begin:most] = nsmallest(most - begin, equal, key)
+            else:
+                order[begin:end] = sorted(equal, key=key)
+        return order[:most]
+
+
+def checked_counts(counts: Counts, words: list[str]) -> Counted:
+    """The counts of `words`, out of anything that counts. What it returned is taken as it is, for the same words."""
+    if isinstance(counts, Counted):
+        return counts
     if isinstance(counts, (str, os.PathLike)):
         from ..corpus import read_counts
 
@@ -213,14 +284,19 @@ def checked_counts(counts: Counts, words: Iterable[str]) -> dict[str, float]:
             f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
         )
     counts = counts if isinstance(counts, Mapping) else counts.to_dict()
-    return {word: checked_count(counts, word) for word in words}
+    values = list(map(counts.get, words, repeat(0)))
+    if not _are_plain(values):  # NumPy's numbers are none of JSON's
+        values = [value.item() if isinstance(value, np.number) else value for value in values]
+    with suppress(OverflowError):
+        if _are_plain(values):
+            counted = Counted(words, values)
+            if ((counted.numbers >= 0) & (counted.numbers < MOST_COUNT)).all():
+                return counted
+    return Counted(words, [checked_count(counts, word) for word in words])  # one by one: it says which is wrong
 
 
-def _tally(labels: Iterable[str]) -> dict[str, int]:
-    tally: dict[str, int] = {}
-    for label in labels:
-        tally[label] = tally.get(label, 0) + 1
-    return tally
+def _are_plain(values):
+    return set(map(type, values)) <= {int, float}
 
 
 def _percent(share):

@@ -164,7 +164,13 @@ class EmbeddingMatrix:
         if not fields:
             matrix = np.asarray(matrix)
             return cls(matrix, {}, padding_row=0 if len(matrix) and not matrix[0].any() else None)
-        derived = {word: Derivation(how, tuple(words)) for word, (how, words) in fields.pop("derived").items()}
+        told = fields.pop("derived")
+
+        def derivations() -> dict[str, Derivation]:
+            pairs = told() if callable(told) else told
+            return {word: Derivation(how, tuple(words)) for word, (how, words) in pairs.items()}
+
+        derived = derivations if callable(told) else derivations()
         damage = [DamageReport(**{**report, "counts": Counter(report["counts"])}) for report in fields.pop("damage")]
         return cls(matrix, fields.pop("word_index"), derived=derived, damage=damage, **fields)
 

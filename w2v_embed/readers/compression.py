@@ -34,7 +34,7 @@ _PIECE = 1 << 16
 # The first bytes to unpack at a time, then twice as many, up to a piece: what comes out together with an error is lost.
 _FIRST_PIECE = 1 << 9
 _ZIP_ENTRY = struct.Struct("<4s5H3I2H")  # before each file in an archive
-_ARTIFACT = {"matrix.npy", "metadata.npy"}  # the members of an .npz that EmbeddingMatrix.save wrote
+_ARTIFACT = {"matrix.npy", "metadata.npy"}  # members of every .npz that EmbeddingMatrix.save wrote
 
 
 def compression_of(head: bytes) -> str | None:
@@ -136,7 +136,7 @@ class Source:
         # (ZipInfo.is_dir fails where a name is empty)
         members = [m for m in archive.infolist() if m.filename[-1:] != "/" and not m.filename.startswith("__MACOSX/")]
         names = [m.filename for m in members]
-        if set(names) == _ARTIFACT:
+        if set(names) >= _ARTIFACT:
             self.compression = None
             self._file.seek(0)
             return self._file

@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contents import crc32
 from ..output import check_writable, write_atomically
 from ..shown import plain_errors
-from ..store import crc32
 from .blocks import first_of_equal
 from .compression import zstd_module
 from .damage import Damage, Damages

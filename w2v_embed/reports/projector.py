@@ -9,10 +9,12 @@ projector.tensorflow.org reads the first two by hand.
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..checks import whole
+from ..matrix.coverage import checked_counts, ways_of
 from ..output import write_atomically
 
 if TYPE_CHECKING:
@@ -38,16 +40,18 @@ def export(em: EmbeddingMatrix, folder: StrPath, counts: Counts | None = None, l
             "the matrix has no words to label its rows with; a .npy keeps none, save it as .safetensors or .npz"
         )
     coverage = em.coverage
-    words = [word for word, _ in coverage.ranked(counts)] if counts is not None else list(_in_order(em))
-    words = words[:limit]
+    if counts is None:
+        words = list(islice(_in_order(em), limit))
+    else:
+        top = checked_counts(counts, coverage.found + coverage.missing).ranked(most=limit)
+        words = [word for word, _ in top]
     heading = ["word", "source", "how"]
     columns = [[_safe(word) for word in words]]
     columns.append([_safe(coverage.sources.get(word, "oov")) for word in words])
-    columns.append([_safe(coverage.how(word) or "oov") for word in words])
+    columns.append([_safe(how or "oov") for how in ways_of(coverage, words)])
     if counts is not None:
-        of = dict(coverage.ranked(counts))
         heading.append("count")
-        columns.append([str(of[word]) for word in words])
+        columns.append([str(count) for _, count in top])
     number = "\t".join(["%.8g"] * em.shape[1])
     folder.mkdir(parents=True, exist_ok=True)
 

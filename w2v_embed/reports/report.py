@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..matrix.coverage import checked_counts
+from ..matrix.coverage import Counted, checked_counts, ways_of
 from ..output import check_writable, write_atomically
 from ..shown import shown, shown_word
 
@@ -28,6 +28,7 @@ _MOST_POINTS = 1_500  # of the projection
 _MOST_GROUPS = 5  # fallbacks with a colour of their own
 _CELLS = 6  # of the projection's grid, each way: the most frequent word of each cell is written out
 _BINS = 40
+_BLOCK = 4096
 _FEWEST = 20  # rows of a histogram
 
 
@@ -51,13 +52,13 @@ def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = Non
     coverage = em.coverage
     if counts is not None:
         counts = checked_counts(counts, coverage.found + coverage.missing)
-    ranked = coverage.ranked(counts)
     groups = _groups(coverage)
+    group_of = [groups[how] for how in ways_of(coverage, coverage.found)]  # of each word that was found
     charts = {
-        "how": _how(altair, coverage, counts, groups),
+        "how": _how(altair, coverage, counts, groups, group_of),
         "rank": _rank(altair, coverage, counts),
-        "norms": _norms(altair, em, groups),
-        "projection": _projection(altair, em, ranked, groups),
+        "norms": _norms(altair, em, groups, group_of),
+        "projection": _projection(altair, em, counts, groups, group_of),
     }
     data = {
         "charts": {name: chart.to_dict() for name, chart in charts.items() if chart is not None},
@@ -94,7 +95,7 @@ def _tiles(coverage, counts):
     words = len(coverage.found) + len(coverage.missing)
     tiles = [(f"{100 * coverage.rate:.1f} %", f"of {words:,} words have a vector")]
     if counts is not None:
-        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.values()):,} tokens"))
+        tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.amounts):,} tokens"))
     tiles.append((f"{len(coverage.derived):,}", "words by a fallback"))
     tiles.append((f"{len(coverage.missing):,}", "words missing"))
     if coverage.unused:
@@ -106,22 +107,30 @@ def _tiles(coverage, counts):
 
 
 def _missing(coverage, counts):
-    would = {word: [] for word in coverage.missing}
+    would = {}
     for name, words in coverage.suggestions.items():
         for word in words:
-            would[word].append(name)
+            would.setdefault(word, []).append(name)
     return [
-        [shown_word(word), count, ", ".join(would[word])] for word, count in coverage.top_missing(counts, _MOST_ROWS)
+        [shown_word(word), count, ", ".join(would.get(word, ()))]
+        for word, count in coverage.top_missing(counts, _MOST_ROWS)
     ]
 
 
 def _derived(coverage, counts):
-    rows = [
-        [shown_word(word), count, shown(coverage.how(word)), shown(" + ".join(coverage.derived[word].words))]
-        for word, count in coverage.ranked(counts)
-        if word in coverage.derived
+    derived = coverage.derived
+    places = [k for k, word in enumerate(coverage.found) if word in derived] if derived else []
+    return [
+        [shown_word(word), count, shown(derived[word].fallback), shown(" + ".join(derived[word].words))]
+        for _, word, count in _first(coverage, places, counts, _MOST_ROWS)
     ]
-    return rows[:_MOST_ROWS]
+
+
+def _first(coverage, places, counts, most):
+    """The most frequent `most` of the found words at `places`: (place, word, count); without counts the first, each 1."""
+    if counts is None:
+        return [(k, coverage.found[k], 1) for k in places[:most]]
+    return [(k, counts.words[k], counts.amounts[k]) for k in counts.order(places, most).tolist()]
 
 
 # ── pictures ──
@@ -147,17 +156,17 @@ def _chart(altair, values, height):
     return altair.Chart(altair.Data(values=values)).properties(width="container", height=height)
 
 
-def _how(altair, coverage, counts, groups):
+def _how(altair, coverage, counts, groups, group_of):
     """How the words, and the tokens, were found: one bar each."""
-    weights = {"words": dict.fromkeys(coverage.found + coverage.missing, 1)}
-    if counts is not None and sum(counts.values()):
+    weights = {"words": Counted(coverage.found + coverage.missing, [1] * (len(coverage.found) + len(coverage.missing)))}
+    if counts is not None and sum(counts.amounts):
         weights["tokens"] = counts
     values = []
     for unit, of in weights.items():
         tally = dict.fromkeys(_domain(groups), 0)
-        for word in coverage.found:
-            tally[groups[coverage.how(word)]] += of[word]
-        tally["missing"] = sum(of[word] for word in coverage.missing)
+        for group, count in zip(group_of, of.amounts):
+            tally[group] += count
+        tally["missing"] = sum(of.amounts[len(group_of) :])
         total = sum(tally.values()) or 1
         for place, (how, count) in enumerate(tally.items()):
             values.append({"unit": unit, "how": how, "count": count, "share": count / total, "place": place})
@@ -204,16 +213,15 @@ def _rank(altair, coverage, counts):
     )
 
 
-def _norms(altair, em, groups):
+def _norms(altair, em, groups, group_of):
     """How long the rows are: a fallback's rows should not stand out."""
-    of = {}
-    for word in em.coverage.found:
-        of.setdefault(groups[em.coverage.how(word)], []).append(em.word_index[word])
-    norms = {
-        how: np.linalg.norm(em.matrix[rows].astype(np.float32), axis=1)
-        for how, rows in of.items()
-        if how == "exact" or len(rows) >= _FEWEST  # a few rows are no distribution
-    }
+    lengths = _lengths(em.matrix)
+    rows = np.fromiter(map(em.word_index.__getitem__, em.coverage.found), np.int64, len(group_of))
+    number = {group: k for k, group in enumerate(dict.fromkeys(group_of))}
+    numbers = np.fromiter(map(number.__getitem__, group_of), np.int64, len(group_of))
+    norms = {group: lengths[rows[numbers == k]] for group, k in number.items()}
+    # a few rows are no distribution
+    norms = {how: of_group for how, of_group in norms.items() if how == "exact" or len(of_group) >= _FEWEST}
     if not norms:
         return None
     longest = max(float(of_group.max()) for of_group in norms.values()) or 1.0
@@ -236,12 +244,21 @@ def _norms(altair, em, groups):
     )
 
 
-def _projection(altair, em, ranked, groups):
+def _lengths(matrix):
+    """The length of each row, some thousands at a time: a copy of all would take as much memory again."""
+    lengths = np.empty(len(matrix), np.float32)
+    for begin in range(0, len(matrix), _BLOCK):
+        rows = matrix[begin : begin + _BLOCK].astype(np.float32)
+        lengths[begin : begin + _BLOCK] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return lengths
+
+
+def _projection(altair, em, counts, groups, group_of):
     """The top words on the two first principal components."""
-    words = [(word, count) for word, count in ranked if em.coverage.how(word)][:_MOST_POINTS]
+    words = _first(em.coverage, range(len(group_of)), counts, _MOST_POINTS)
     if len(words) < 3 or em.shape[1] < 2:
         return None
-    rows = em.matrix[[em.word_index[word] for word, _ in words]].astype(np.float64)
+    rows = em.matrix[[em.word_index[word] for _, word, _ in words]].astype(np.float64)
     rows -= rows.mean(axis=0)
     # From the small covariance matrix: an SVD of the rows would take as long as all the rest of the report.
     _, axes = np.linalg.eigh(rows.T @ rows)
@@ -250,14 +267,14 @@ def _projection(altair, em, ranked, groups):
     low, high = points.min(axis=0), points.max(axis=0)
     cells = np.minimum((points - low) / np.where(high > low, high - low, 1) * _CELLS, _CELLS - 1).astype(int).tolist()
     taken, values = set(), []
-    for (word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
+    for (place, word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
         values.append(
             {
                 "x": point[0],
                 "y": point[1],
                 "word": shown_word(word),
                 "count": count,
-                "how": groups[em.coverage.how(word)],
+                "how": group_of[place],
             }
         )
         if cell not in taken:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...checks import whole
+from ...contents import crc32
 from ...readers.damage import DamageReport
 from ...shown import quoted
-from ...store import crc32
 from ..blocks import blocks_of
 from .base import BaseSource
 

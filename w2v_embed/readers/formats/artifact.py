@@ -1,7 +1,7 @@
 """What `EmbeddingMatrix.save` writes, as a source of vectors; `store` has the layout.
 
-    .safetensors  u64 length of a JSON header, the header, rows × dim floats
-    .npz          a zip archive of matrix.npy and metadata.npy, neither compressed
+    .safetensors  u64 length of a JSON header, the header, tensors of words and origins, rows × dim floats
+    .npz          a zip archive of matrix.npy, metadata.npy and others, none compressed
 
 Its words are those that had a vector of their own when it was built.
 """
@@ -47,14 +47,16 @@ class Safetensors(_Artifact):
         return head[4:9] == b"\0\0\0\0{"
 
     def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+        from ...contents import checksum_of, pack
         from ...parts import FIRST_SOURCE
-        from ...store import checksum_of, metadata_of, safetensors_header
+        from ...store import safetensors_head
 
         shape = len(words), dim
         word_index = {word: k for k, word in enumerate(words)}
-        metadata = metadata_of(word_index, [FIRST_SOURCE] * len(words), [(source, None)], None)
-        metadata["checksum"] = checksum_of(metadata, shape, np.float32, crc)
-        return safetensors_header(shape, np.float32, metadata)
+        origins = np.full(len(words), FIRST_SOURCE, np.int32)
+        metadata, tensors = pack(word_index, origins, [(source, None)], None)
+        metadata["checksum"] = checksum_of(metadata, shape, np.float32, crc, tensors)
+        return safetensors_head(shape, np.float32, metadata, tensors)
 
     def rows(self, words: Sequence[str], vectors: Floats) -> bytes:
         return np.asarray(vectors, "<f4").tobytes()
