@@ -13,7 +13,6 @@ from w2v_embed import build_matrix, load_vectors, progress
 from w2v_embed.readers import blocks, excerpt, load, opened
 from w2v_embed.readers.pieces import InPlace
 from w2v_embed.readers.relay import relay
-from w2v_embed.readers.scan import kernels
 
 ROW = np.array([1, -2.5], "<f4").tobytes()
 ZEROS = b"b " + b"\x01\x00\x80\x3f" + bytes(200)  # they begin in a vector
@@ -307,16 +306,3 @@ def test_steps_in_order_until_somebody_stops_or_fails(threads):
                 relay(InSteps(300, (step, k)), seen.append, threads)
             assert seen == list(range(k))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("w2v_embed")]
-
-
-def test_the_loops_that_do_not_pay_at_first_give_way(tmp_path, monkeypatch):
-    """A file that is longer than its first bytes made it seem."""
-    monkeypatch.setattr(blocks, "_PLAIN_BYTES", 1000)
-    use_hot("plain", monkeypatch)
-    path = write_text(tmp_path / "v.txt", many(200))
-    with opened.Opened(path) as file:
-        file.look_for(None)
-        sink = load.Collected(file, None, None)
-        file.run(sink)
-        assert file.reader.hot is kernels
-    assert same_bits(sink.vectors(), np.array(list(many(200).values()), np.float32))

@@ -25,7 +25,7 @@ def hot_loops(size: int) -> tuple[ModuleType, int]:
         except ImportError as error:
             logger.warning(
                 "%s; the loops of NumPy run instead, ten to thirty times slower. Install w2v-embed anew: pip install "
-                "--force-reinstall --no-deps w2v-embed, from its source with a C compiler at hand",
+                "--force-reinstall --no-deps --no-cache-dir w2v-embed, from its source with a C compiler at hand",
                 error,
             )
             _loops = plain
