@@ -157,7 +157,7 @@ def test_a_file_that_becomes_shorter_while_it_is_read(tmp_path, hot, monkeypatch
 
 @pytest.mark.parametrize("at", [0, 15, 62, 63])
 def test_a_file_that_grows_while_it_is_read(tmp_path, hot, monkeypatch, at):
-    """As much of it is read as is there."""
+    """It is read as far as it went when it was opened, whichever thread comes first."""
     path = write_text(tmp_path / "v", {f"word{k}": [k, 2, 3] for k in range(1000)}, header=False)
 
     def grow():
@@ -166,9 +166,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path, hot, monkeypatch, at):
 
     at_read(monkeypatch, at, grow)
     kv = load_vectors(path)
-    words = [f"word{k}" for k in range(1000)] + [f"more{k}" for k in range(1000)]
-    assert len(kv) >= 1000
-    assert kv.index_to_key == words[: len(kv)]
+    assert kv.index_to_key == [f"word{k}" for k in range(1000)]
     assert kv.vectors[999].tolist() == [999, 2, 3]
 
 

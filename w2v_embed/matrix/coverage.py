@@ -230,7 +230,8 @@ class Counted(Mapping[str, float]):
     """
 
     def __init__(self, words: list[str], amounts: list[float]) -> None:
-        self.words, self.amounts = words, amounts
+        self.words: list[str] = words
+        self.amounts: list[float] = amounts
         self.numbers: npt.NDArray[np.float64] = np.array(amounts, np.float64)
         self._exact = _EXACT if _are_plain(amounts) else 0  # from here on two counts may be one float
 

@@ -1,7 +1,7 @@
 """A file as pieces of one length, each into the memory of the worker that takes it, whatever records begin and end where.
 
 A worker takes a piece (`take`, one thread at a time), loads it (`load`, many at a time), and says so when the pieces before it
-have been dealt with (`follow`, in the order of the file). The first piece that is not full is the last one.
+have been dealt with (`follow`, in the order of the file), and hears whether it was the last one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Pieces(Protocol):
     """What gives a file's pieces."""
 
     def take(self, scratch: Scratch, /) -> bool:
-        """Make the next piece that of this worker; False behind the last one, though there may be empty ones, too."""
+        """Make the next piece that of this worker; False behind the last one."""
         ...
 
     def load(self, scratch: Scratch, /) -> None:
@@ -73,18 +73,18 @@ class InPlace:
     """
 
     def __init__(self, source: Source, begin: int) -> None:
-        self._source, self._next, self._ended = source, begin, False
+        self._source, self._begin, self._next = source, begin, begin
 
     def take(self, scratch: Scratch) -> bool:
         """Say which piece it is."""
         scratch.at = self._next
         self._next += len(scratch.piece)
-        return not self._ended
+        return scratch.at < self._source.size or scratch.at == self._begin
 
     def load(self, scratch: Scratch) -> None:
-        """Read the piece."""
-        scratch.got = read_into(self._source, scratch.at, scratch.piece)
-        self._ended |= scratch.got < len(scratch.piece)
+        """Read the piece, up to where the file ended when it was opened: one that grows may be longer for each who looks."""
+        left = max(self._source.size - scratch.at, 0)
+        scratch.got = read_into(self._source, scratch.at, scratch.piece[:left])
 
     def follow(self, scratch: Scratch) -> tuple[bool, str | None]:
         """As of all `Pieces`; and how far the file has been read.
@@ -93,7 +93,7 @@ class InPlace:
             ValueError: the file has become shorter.
         """
         self._source.reached = scratch.at + scratch.got
-        last = scratch.got < len(scratch.piece)
-        if last and self._source.reached < self._source.size:
+        last = self._source.reached >= self._source.size
+        if not last and scratch.got < len(scratch.piece):
             raise has_shrunk(self._source)
         return last, None

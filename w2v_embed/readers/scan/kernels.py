@@ -238,7 +238,8 @@ def mean_rows(matrix: Floats, more: Floats, lent: Ids, bounds: Ids, targets: Ids
 
     Numbers from the matrix's length on are those of the rows of `more`, of the same type.
     """
-    loop = {_REAL: _c.mean_rows_float32, np.dtype(np.float64): _c.mean_rows_float64}.get(matrix.dtype)
+    loops: dict[Any, Any] = {_REAL: _c.mean_rows_float32, np.dtype(np.float64): _c.mean_rows_float64}
+    loop = loops.get(matrix.dtype)
     if loop is None:
         plain.mean_rows(matrix, more, lent, bounds, targets)
         return
