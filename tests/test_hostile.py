@@ -1131,6 +1131,19 @@ def test_data_that_look_like_a_mark_of_bzip2(monkeypatch, tmp_path):
             assert unpacked.read() == data
 
 
+def test_the_first_block_of_bzip2_is_unpacked_alone(tmp_path):
+    """Who needs no more of the file waits for no other block."""
+    data = np.random.default_rng(0).integers(0, 256, 950_000, np.uint8).tobytes()
+    path = tmp_path / "packed"
+    path.write_bytes(bz2.compress(data, 1))
+    with open(path, "rb", buffering=0) as file, Bzip2File(file, 3) as unpacked:
+        assert unpacked.read(1) == data[:1]
+        assert not unpacked._ahead
+        rest = unpacked.read(150_000) + unpacked.read(1)
+        assert unpacked._ahead
+        assert rest + unpacked.read() == data[1:]
+
+
 def test_bzip2_goes_on_where_no_thread_can_be_started(monkeypatch, tmp_path):
     data = np.random.default_rng(0).integers(0, 256, 450_000, np.uint8).tobytes()
     path = tmp_path / "packed"

@@ -45,6 +45,7 @@ class Bzip2File(io.RawIOBase):
         self._marks: deque[tuple[int, int]] = deque()  # (bit, which one), the first being where reading goes on
         self._ahead: dict[tuple[int, int], Future[bytes]] = {}  # (first bit, last bit) → future of a block's data
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._n_read = 0
         self._blocks = self._unpack_all()
         self._ready = memoryview(b"")
         self.position: int = 0  # bytes of the file whose data were read
@@ -86,6 +87,7 @@ class Bzip2File(io.RawIOBase):
                 crc = (crc << 1 & 0xFFFFFFFF | crc >> 31) ^ self._bits(bit + _MARK, _CRC)
                 data, bit = self._unpack(bit)
                 self.position = bit >> 3
+                self._n_read += 1
                 yield data
             self._check_end(bit + _MARK + _CRC)  # else zeros would be taken for what is missing of the checksum
             if self._bits(bit + _MARK, _CRC) != crc:
@@ -112,6 +114,7 @@ class Bzip2File(io.RawIOBase):
     def _unpack(self, begin):
         """The block that begins at the bit `begin`, which is the first mark → (its data, the bit after it)."""
         for number in range(1, _TRIES + 1):
+            self._find(number + 1)
             if number >= len(self._marks):
                 raise EOFError(f"it ends in the block that begins at byte {begin >> 3}")
             stop = self._marks[number][0]
@@ -124,15 +127,12 @@ class Bzip2File(io.RawIOBase):
 
     def _look_ahead(self):
         """Find the next marks, and let the threads unpack what is between them."""
-        wanted = max(self._threads, _TRIES) + 1
-        while len(self._marks) < wanted:
-            mark = next(self._finder, None)
-            if mark is None:
-                break
-            self._marks.append(mark)
+        # No more blocks ahead than were read already: some frequent words may all be found in the first one.
+        wanted = min(1 + self._n_read, max(self._threads, _TRIES))
+        self._find(wanted + 1)
         marks = list(self._marks)
         for (begin, which), (stop, _) in itertools.pairwise(marks):
-            if self._pool and which == _BLOCK and (begin, stop) not in self._ahead:
+            if self._pool and wanted > 1 and which == _BLOCK and (begin, stop) not in self._ahead:
                 try:
                     self._ahead[begin, stop] = self._pool.submit(_data_of, *self._packed(begin, stop))
                 except RuntimeError:  # no thread can be started: go on without
@@ -141,6 +141,14 @@ class Bzip2File(io.RawIOBase):
                     pass
         first = marks[0][0] if marks else 0
         self._ahead = {span: future for span, future in self._ahead.items() if span[0] >= first}
+
+    def _find(self, count):
+        """Have `count` marks at hand, unless the file has fewer."""
+        while len(self._marks) < count:
+            mark = next(self._finder, None)
+            if mark is None:
+                break
+            self._marks.append(mark)
 
     def _packed(self, begin, stop):
         """The bytes that hold the bits from `begin` to `stop`; where in them these begin; how many they are."""
