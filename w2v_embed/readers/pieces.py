@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .encodings import Stream
     from .scratch import Scratch
 
+# Of a stream, in bytes; then twice as many, up to a whole piece. What is looked for often stands in the first lines.
+_FIRST_PIECE = 1 << 18
+
 
 class Pieces(Protocol):
     """What gives a file's pieces."""
@@ -41,18 +44,19 @@ class Streamed:
     """
 
     def __init__(self, stream: Stream, head: bytes) -> None:
-        self._stream, self._head, self._ended = stream, head, False
+        self._stream, self._head, self._ended, self._size = stream, head, False, _FIRST_PIECE
 
     def take(self, scratch: Scratch) -> bool:
         """The next piece."""
         if self._ended:
             return False
-        view = scratch.piece
+        view = scratch.piece[: self._size]
+        self._size *= 2
         n = min(len(self._head), len(view))
         view[:n] = self._head[:n]
         self._head = self._head[n:]
         scratch.got = n + self._stream.readinto(view[n:])
-        self._ended = scratch.got < len(view)
+        self._ended = scratch.last = scratch.got < len(view)
         return True
 
     def load(self, scratch: Scratch) -> None:
@@ -60,8 +64,7 @@ class Streamed:
 
     def follow(self, scratch: Scratch) -> tuple[bool, str | None]:
         """As of all `Pieces`."""
-        last = scratch.got < len(scratch.piece)
-        return last, self._stream.damage if last else None
+        return scratch.last, self._stream.damage if scratch.last else None
 
 
 class InPlace:

@@ -48,13 +48,15 @@ class Scratch:
     """One worker's memory: room for a piece of the file, and before it for the begin of its first record.
 
     Attributes:
-        piece: where a piece goes; got: the bytes of it that came; at: where it lies in the file, for `InPlace`.
+        piece: where a piece goes; got: the bytes of it that came; at: where it lies in the file, for `InPlace`; last: whether none
+            comes behind it, for `Streamed`.
         bytes, start: the memory, and where in it the block begins.
         buf: the block, as an array from its first byte on; filled: its bytes; end: those of its whole records.
     """
 
     at: int = 0
     got: int = 0
+    last: bool = False
     start: int = 0
     offset: int = 0
     filled: int = 0
