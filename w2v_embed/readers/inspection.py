@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._types import FormatName, OnError, Progress, StrPath
 
 _FIRST_WORDS = 10
+_ENOUGH = 1 << 20  # bytes of rows
 _ASKED = 5  # words whose neighbours are looked for
 _NEIGHBOURS = 5  # of each
 _OUTSIDE = 3  # interquartile ranges beyond the quartiles from which on a norm is an outlier
@@ -100,6 +101,7 @@ class _Census:
         self.words = {}  # in the order of the file
         self.norms = []
         self.asked = []
+        self._waiting = []  # words, rows and norms, until there are enough of them to choose those that are asked about
 
     @property
     def count(self):
@@ -117,19 +119,30 @@ class _Census:
         norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)).astype(np.float32)
         self.words.update(dict.fromkeys(names))
         self.norms.append(norms)
-        self._compare(names, rows, norms)
+        if not self.asked:
+            self._waiting.append((names, rows.copy(), norms))
+            if sum(rows.nbytes for _, rows, _ in self._waiting) >= _ENOUGH:
+                self._choose()
+        else:
+            self._compare(names, rows, norms)
         return None, again
+
+    def _choose(self):
+        names = [word for names, _, _ in self._waiting for word in names]
+        good = np.flatnonzero(np.concatenate([norms > 0 for _, _, norms in self._waiting])).tolist()
+        asked = [k for k in good if len(names[k]) > 1 and names[k].isalpha()] or good
+        self.asked = [names[k] for k in asked[:_ASKED]]
+        rows = np.concatenate([rows / np.where(norms > 0, norms, 1)[:, None] for _, rows, norms in self._waiting])
+        self._queries = rows[asked[:_ASKED]].T.copy()
+        self._nearest = [[] for _ in self.asked]
+        for part in self._waiting:
+            self._compare(*part)
+        self._waiting = []
 
     def _compare(self, names, rows, norms):
         if not len(rows):
             return
         unit = rows / np.where(norms > 0, norms, 1)[:, None]
-        if not self.asked:
-            good = [k for k in range(len(names)) if norms[k] > 0]
-            asked = [k for k in good if len(names[k]) > 1 and names[k].isalpha()] or good
-            self.asked = [names[k] for k in asked[:_ASKED]]
-            self._queries = unit[asked[:_ASKED]].T.copy()
-            self._nearest = [[] for _ in self.asked]
         cosines = unit @ self._queries
         for q, word in enumerate(self.asked):
             column = cosines[:, q]
@@ -143,6 +156,8 @@ class _Census:
             self._nearest[q] = best[:_NEIGHBOURS]
 
     def neighbours(self):
+        if self._waiting:
+            self._choose()
         return {
             word: [[other, round(cosine, 4)] for cosine, other in nearest]
             for word, nearest in zip(self.asked, self._nearest if self.asked else [])
