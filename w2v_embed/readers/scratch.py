@@ -48,8 +48,8 @@ class Scratch:
     """One worker's memory: room for a piece of the file, and before it for the begin of its first record.
 
     Attributes:
-        piece: where a piece goes; got: the bytes of it that came; at: where it lies in the file, for `InPlace`; last: whether it
-            is the last one, for `Streamed`.
+        piece: where a piece goes; got: the bytes of it that came; at: where it lies in the file, for `InPlace`; last: whether
+            it is the last one, for `Streamed`.
         bytes, start: the memory, and where in it the block begins.
         buf: the block, as an array from its first byte on; filled: its bytes; end: those of its whole records.
     """
