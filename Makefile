@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test lint bench fuzz fuzz-count differential wheels clean
+.PHONY: demo test test-tensorflow test-jax test-torch lint bench fuzz fuzz-count differential wheels clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -16,10 +16,17 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kern
 demo: $(VENV)/installed
 	$(PY) scripts/demo.py
 
-# Everything once under TensorFlow, then what touches Keras again under the other backends that are installed.
-test: $(VENV)/installed
+# Everything once under TensorFlow, then what touches Keras again under the other backends that are installed. (-j2 -O runs two
+# of them at the same time.)
+test: test-tensorflow test-jax test-torch
+
+test-tensorflow: $(VENV)/installed
 	KERAS_BACKEND=tensorflow $(PY) -m pytest
+
+test-jax: $(VENV)/installed
 	KERAS_BACKEND=jax $(PY) -m pytest -m keras
+
+test-torch: $(VENV)/installed
 	if $(PY) -c 'import torch' 2>/dev/null; then KERAS_BACKEND=torch $(PY) -m pytest -m keras; \
 	else echo 'torch is not installed: its tests were left out (pip install torch, then make test again)'; fi
 
