@@ -482,12 +482,11 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
     """Of a file that can be read at any place: the records of words that a missing word may use, and no other byte."""
     read = []
 
-    def noting(file, views, at, preadv=excerpt._preadv):
-        got = preadv(file, views, at)
-        read.append(bytes(views[0]))
-        return got
+    def noting(source, begin, view, read_at=excerpt._read_at):
+        read_at(source, begin, view)
+        read.append(bytes(view))
 
-    monkeypatch.setattr(excerpt, "_preadv", noting)
+    monkeypatch.setattr(excerpt, "_read_at", noting)
     for write, odd in ((write_text, "New York"), (write_binary, "New")):
         read.clear()
         rows = rows_of(["the", "cat", "dog", odd, "is"])
