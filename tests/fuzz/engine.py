@@ -4,7 +4,6 @@ A target is a module `fuzz_NAME.py` here. It imports what it tries under `instru
 `(case as bytes, path)` to `run`; `path` is a file in memory, whose name the function may extend.
 """
 
-import contextlib
 import gc
 import glob
 import logging
@@ -20,17 +19,13 @@ def instrumented(*modules):
     return atheris.instrument_imports(include=list(modules))
 
 
-def run(check, warm=()):
-    """Fuzz `check` with the arguments of the command line, which are libFuzzer's. The cases `warm` are tried beforehand:
-    imports may take longer than a case is allowed to."""
+def run(check):
+    """Fuzz `check` with the arguments of the command line, which are libFuzzer's."""
     if "sanitized" not in os.environ.get("W2V_EMBED_KERNELS", ""):
         sys.exit("run it by `make fuzz`, which builds the kernels with sanitizers")
     folder = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
     path = os.path.join(folder, f"w2v_embed-fuzz-{os.getpid()}")
     logging.disable(logging.ERROR)
-    for case in warm:
-        with contextlib.suppress(Exception):  # libFuzzer will meet it again
-            check(case, path)
     atheris.Setup(sys.argv, lambda case: check(case, path))
     # Collections would walk through all that the imports made, again and again: a tenth of the time.
     gc.collect()
