@@ -24,8 +24,9 @@ def hot_loops(size: int) -> tuple[ModuleType, int]:
             _loops = kernels
         except ImportError as error:
             logger.warning(
-                "%s; the loops of NumPy run instead, ten to thirty times slower. Install w2v-embed anew: pip install "
-                "--force-reinstall --no-deps --no-cache-dir w2v-embed, from its source with a C compiler at hand",
+                "%s; the loops of NumPy run instead, several times slower. Unset W2V_EMBED_KERNELS if it is set, or install "
+                "w2v-embed anew: pip install --force-reinstall --no-deps --no-cache-dir w2v-embed, from its source with a C "
+                "compiler at hand",
                 error,
             )
             _loops = plain
