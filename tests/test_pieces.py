@@ -12,7 +12,6 @@ from tests.conftest import same_bits, use_hot, write_binary, write_text
 from w2v_embed import build_matrix, load_vectors, progress
 from w2v_embed.readers import blocks, excerpt, load, opened
 from w2v_embed.readers.pieces import InPlace
-from w2v_embed.readers.relay import relay
 
 ROW = np.array([1, -2.5], "<f4").tobytes()
 ZEROS = b"b " + b"\x01\x00\x80\x3f" + bytes(200)  # they begin in a vector
@@ -262,45 +261,3 @@ def test_a_clean_file_is_parsed_where_its_rows_stay(tmp_path, hot, monkeypatch):
         monkeypatch.setattr(load, "Collected", Watched)
         assert same_bits(load_vectors(path).vectors, np.array(list(rows.values()), np.float32))
         assert all(own)
-
-
-class InSteps:
-    """A reader for the relay alone: two steps of each block are done in order."""
-
-    def __init__(self, blocks, broken=(None, None)):
-        self.blocks, self.broken, self.done = iter(range(blocks)), broken, ([], [])
-
-    def scratch(self):
-        return []
-
-    def fill(self, scratch):
-        scratch[:] = [next(self.blocks, None)]
-        return scratch[0] is not None
-
-    def step(self, step, number):
-        if self.broken == (step, number):
-            raise ValueError(f"step {step} of block {number}")
-        self.done[step].append(number)
-        return number
-
-    def read(self, scratch, in_order):
-        for step in (0, 1):
-            assert in_order(step, self.step, step, scratch[0]) == scratch[0]
-        return scratch[0]
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_steps_in_order_until_somebody_stops_or_fails(threads):
-    for k in range(20):
-        reader, seen = InSteps(300), []
-        assert relay(reader, seen.append, threads)
-        assert reader.done == (seen, seen) == (list(range(300)),) * 2
-        seen.clear()
-        assert not relay(InSteps(300), lambda block, k=k, seen=seen: seen.append(block) or block == k, threads)
-        assert seen == list(range(k + 1))
-        for step in (0, 1):
-            seen.clear()
-            with pytest.raises(ValueError, match=f"step {step} of block {k}"):
-                relay(InSteps(300, (step, k)), seen.append, threads)
-            assert seen == list(range(k))
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("w2v_embed")]

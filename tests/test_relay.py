@@ -53,6 +53,42 @@ def test_relay_commits_in_order_stops_and_raises_the_first_error(threads):
     assert not [t for t in threading.enumerate() if t.name.startswith("w2v_embed")]
 
 
+class InSteps(Numbers):
+    """Two steps of each block are done in order."""
+
+    def __init__(self, blocks, broken=(None, None)):
+        super().__init__(blocks, broken)
+        self.done = [], []
+
+    def step(self, step, number):
+        if self.broken == (step, number):
+            raise ValueError(f"step {step} of block {number}")
+        self.done[step].append(number)
+        return number
+
+    def read(self, scratch, in_order):
+        for step in (0, 1):
+            assert in_order(step, self.step, step, scratch[0]) == scratch[0]
+        return scratch[0]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_steps_in_order_until_somebody_stops_or_fails(threads):
+    for k in range(20):
+        reader, seen = InSteps(300), []
+        assert relay(reader, seen.append, threads)
+        assert reader.done == (seen, seen) == (list(range(300)),) * 2
+        seen.clear()
+        assert not relay(InSteps(300), lambda block, k=k, seen=seen: seen.append(block) or block == k, threads)
+        assert seen == list(range(k + 1))
+        for step in (0, 1):
+            seen.clear()
+            with pytest.raises(ValueError, match=f"step {step} of block {k}"):
+                relay(InSteps(300, (step, k)), seen.append, threads)
+            assert seen == list(range(k))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("w2v_embed")]
+
+
 def test_interrupt_ends_the_helpers():
     def commit(block):
         if threading.current_thread() is threading.main_thread() and block > 20:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import checks
 from ..shown import plain_errors, quoted
+from .blocks import first_of_equal
 from .damage import Damages
 from .gensims import gensim_models
 from .ngrams import NGrams, clean_ngrams
@@ -162,10 +164,13 @@ class Collected:
         names = block.words or [] if self.words is None else [self.words[k] for k in block.targets.tolist()]
         index, where, rows, again = self.index, block.where, block.rows, Damages()
         start = len(index)
-        numbers = list(map(index.setdefault, names, range(start, start + len(names))))
-        if len(index) < start + len(names):
-            names, keep = self._first_of_equal(names, numbers, start, block, again)
-            where, rows = where[keep], rows[keep]
+        deque(map(index.setdefault, names, range(start, start + len(names))), 0)
+        if len(index) < start + len(names):  # some came before: take back what is new, and look for which
+            while len(index) > start:
+                index.popitem()
+            keep, again = first_of_equal(names, block, index)
+            names, where, rows = [names[k] for k in keep or ()], where[keep], rows[keep]
+            index.update(zip(names, range(start, start + len(names))))
         for word in names[self.most - start :]:
             del index[word]
         end = len(index)
@@ -181,17 +186,6 @@ class Collected:
         if rows.__array_interface__["data"] != target.__array_interface__["data"]:
             target[:] = rows[: end - start]
         return stop, again
-
-    def _first_of_equal(self, names, numbers, start, block, again):
-        """Of `names`, which the index has under `numbers`, those that are new there, and their places; numbers them anew."""
-        keep = []
-        for k, (word, number) in enumerate(zip(names, numbers)):
-            if number == start + k:
-                self.index[word] = start + len(keep)
-                keep.append(k)
-            else:
-                again.add(block.again(k, word))
-        return [names[k] for k in keep], keep
 
     def room(self, n: int) -> Floats | None:
         """As `BlockReader.room`: where `n` rows of the next block will be, if none of those before them falls out.

@@ -51,7 +51,7 @@ class Streamed:
         if self._ended:
             return False
         view = scratch.piece[: self._size]
-        self._size *= 2
+        self._size = 2 * len(view)
         n = min(len(self._head), len(view))
         view[:n] = self._head[:n]
         self._head = self._head[n:]
