@@ -384,6 +384,29 @@ def test_lines_are_parsed_as_if_each_were_alone(lines, blank, room):
         assert not unsure.any()
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3, 4, 5, 8, 300, 509, 510, 511, 512, 513, 514, 1100])
+@pytest.mark.parametrize("room", [0, 1, 64])
+def test_long_lines_of_all_kinds_of_numbers(dim, room):
+    """Numbers of up to 8 digits are parsed in another way than those of up to 15, in fours and in stretches of a line."""
+    rng = np.random.default_rng(dim)
+    lines = []
+    for most in (1, 7, 8, 14, 15):
+        digits = rng.integers(0, most + 1, dim)
+        lines += [
+            [f"{x:.{n}f}" for x, n in zip(rng.normal(0, 1, dim), digits)],
+            [f"{x:.{most}f}" for x in rng.uniform(-1, 1, dim)],
+        ]
+    lines.append([str(rng.choice([f"{rng.normal():.6f}", *FIELDS[:-1]])) for _ in range(dim)])
+    block = "".join(f"{'w' * 16} {' '.join(fields)}\n" for fields in lines).encode()
+    begins = np.cumsum([0, *(len(line) + 1 for line in block.split(b"\n")[:-1])])
+    hits = np.array([(0, k, begins[k], begins[k] + 16, begins[k + 1] - 1) for k in range(len(lines))])
+    rows, unsure = np.full((len(lines), dim), 9, np.float32), np.zeros(len(lines), np.bool_)
+    kernels.parse_text(np.frombuffer(block + bytes(room), np.uint8), hits, rows, unsure)
+    assert not unsure.any()
+    for fields, row in zip(lines, rows):
+        assert same_bits(row, np.array([float(field) for field in fields]).astype(np.float32))
+
+
 def test_scans_stop_where_their_output_is_full():
     block = b"a 1\nb 2\nc 3\n x\nd 4\n"
     for hot in (kernels, plain):

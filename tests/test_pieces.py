@@ -185,6 +185,25 @@ def test_nothing_is_read_far_behind_a_line_that_is_too_long(tmp_path, two_thread
     assert max(furthest) < 20_000
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_bytes_lie_as_far_into_a_page_as_in_the_file(tmp_path, monkeypatch, header):
+    """Copied by a few bytes forward in their pages, they took five times as long on one processor."""
+    path = write_text(tmp_path / "v.txt", many(3000), header=header)
+    apart = []
+
+    def preadv(file, views, at):
+        apart.append((np.frombuffer(views[0], np.uint8).ctypes.data - at) % 4096)
+        return os.preadv(file, views, at)
+
+    monkeypatch.setattr(excerpt, "_preadv", preadv)
+    use_hot("kernels", monkeypatch)
+    for size in (1 << 12, 3 << 20):
+        monkeypatch.setattr(blocks, "_BLOCK", size)
+        load_vectors(path)
+    assert len(apart) > 10
+    assert set(apart) == {0}
+
+
 def test_progress_only_grows_and_comes_to_the_end(tmp_path, hot, monkeypatch):
     monkeypatch.setattr(progress, "_INTERVAL", 0)
     path = write_text(tmp_path / "v.txt", {f"w{k}": [k] * 4 for k in range(3000)})

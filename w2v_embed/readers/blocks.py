@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .line import Row
     from .relay import InOrder
 
-_BLOCK = 1 << 21
+_BLOCK = 3 << 20
 _LONGEST_RECORD = 1 << 22
 
 
@@ -128,7 +128,7 @@ class BlockReader:
 
     def scratch(self) -> Scratch:
         """Memory for one worker."""
-        scratch = Scratch(self.dim, self.least_bytes, _BLOCK)
+        scratch = Scratch(self.dim, self.least_bytes, _BLOCK, self._layout.begin)
         self.notes.append(scratch.notes)
         return scratch
 

@@ -40,7 +40,7 @@ enum {
     TAB = 9, NEWLINE = 10, SPACE = 32,
     LENGTH_BITS = 23, /* of a span */
     BATCH = 32,       /* words that are looked up at the same time: their cache misses overlap */
-    FIELDS = 256,     /* of a line, found before they are read */
+    FIELDS = 512,     /* of a line, found before they are read */
 };
 
 #define FNV_BASIS UINT64_C(0xCBF29CE484222325)
@@ -511,62 +511,114 @@ static bool parse_line_portable(const uint8_t *buf, int64_t size, int64_t word_e
 }
 
 #if HAS_AVX2
-/* For each width of a short number, its digits out of the 16 bytes that end with it, to the end of 16 bytes, without the point. */
-static uint8_t shuffles[32][16];
+/* For each width of a short number, where its digits lie in the 16 bytes that end with it: to bring them, without the point, to the
+end of 16 bytes, or, where they are up to 8, to the end of either half. */
+static uint8_t shuffles[32][16], to_half[2][32][16];
 static double divisors[32];
+
+enum { MOST_HALF = 9 };
+
+/* What numbers are compared with; in memory, for compilers make those that they know anew each time. */
+enum { MINUS, POINT, A_BYTE, ONE, LEAST, MOST, HALF, NINE, ZERO, TENS, HUNDREDS, THOUSANDS, CONSTANTS };
+static uint32_t constants[CONSTANTS][8];
 
 static void make_shuffles(void)
 {
+    static const uint32_t each[CONSTANTS] = {
+        '-', '.', 255, 1, LEAST_SHORT, MOST_SHORT - LEAST_SHORT, MOST_HALF - LEAST_SHORT,
+        0x09090909, 0x30303030, 0x010A010A, 0x00010064, 0x00012710,
+    };
+    for (int one = 0; one < CONSTANTS; one++)
+        for (int k = 0; k < 8; k++)
+            constants[one][k] = each[one];
+    memset(to_half, 0x80, sizeof to_half);
     for (int width = LEAST_SHORT; width <= MOST_SHORT; width++) {
         for (int k = 0; k < 16; k++)
             shuffles[width][k] = (uint8_t)(k < 17 - width ? 0x80 : k == 17 - width ? k - 1 : k);
+        for (int half = 0; half < 2; half++)
+            memcpy(to_half[half][width] + 8 * half, shuffles[width] + 8, 8);
         divisors[width] = POWERS[width - 2];
     }
 }
 
 #define LOAD16(p) _mm_loadu_si128((const __m128i *)(p))
+#define K4(name) LOAD16(constants[name])
+#define K8(name) LOAD32(constants[name])
 #define BOTH(high, low) _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1)
 
-/* The n fields between `at[k]` and `at[k + 1]` of a line, at least 16 bytes into the buffer; four at a time where these are short. */
-AVX2 static bool parse_fields(const uint8_t *line, const uint32_t *at, int64_t n, float *row)
+/* The digits before `low` and before `high`, as their shuffles arrange them. */
+#define DIGITS32(high, low, high_shuffle, low_shuffle)                                                                         \
+    _mm256_shuffle_epi8(_mm256_sub_epi8(BOTH(LOAD16((high) - 16), LOAD16((low) - 16)), K8(ZERO)),                              \
+                        BOTH(LOAD16(high_shuffle), LOAD16(low_shuffle)))
+
+/* Digits → fours, as 32 bits each. */
+#define FOURS(digits) _mm256_madd_epi16(_mm256_maddubs_epi16(digits, K8(TENS)), K8(HUNDREDS))
+
+/* Fours → eights, as 32 bits each: of each half of 16 bytes two of `first`, then two of `second`. */
+#define EIGHTS(first, second) _mm256_madd_epi16(_mm256_packus_epi32(first, second), K8(THOUSANDS))
+
+static int32_t load4(const uint8_t *p)
 {
-    const __m256i nine = _mm256_set1_epi8(9), zero = _mm256_set1_epi8('0'), tens = _mm256_set1_epi16(0x010A);
-    const __m256i hundreds = _mm256_set1_epi32(0x00010064), ten_thousands = _mm256_set1_epi32(0x00012710);
-    const __m256d halves = _mm256_setr_pd(1e8, 1, 1e8, 1);
+    int32_t w;
+    memcpy(&w, p, 4);
+    return w;
+}
+
+/* The n fields between `at[k]` and `at[k + 1]` of a line, at least 16 bytes into the buffer, which goes on to `limit`; four at a time
+where these are short. */
+AVX2 static bool parse_fields(const uint8_t *line, const uint8_t *limit, const uint32_t *at, int64_t n, float *row)
+{
+    const __m128i minus = K4(MINUS), point = K4(POINT), byte = K4(A_BYTE), one = K4(ONE), least = K4(LEAST), most = K4(MOST);
+    const __m128i most_half = K4(HALF);
+    const __m256i nine = K8(NINE);
+    const uint8_t *first = line + 1;
     int64_t k = 0;
-    for (; k + 4 <= n; k += 4) {
-        uint32_t width[4], sign[4];
-        bool usual = true;
-        for (int j = 0; j < 4; j++) {
-            const uint8_t *first = line + at[k + j] + 1;
-            sign[j] = *first == '-';
-            width[j] = at[k + j + 1] - at[k + j] - 1 - sign[j];
-            usual &= width[j] - LEAST_SHORT <= MOST_SHORT - LEAST_SHORT;
-            usual &= first[sign[j] + 1] == '.';
-            width[j] &= 31;
-        }
-        const uint8_t *end = line + at[k + 1], *end1 = line + at[k + 2], *end2 = line + at[k + 3], *end3 = line + at[k + 4];
-        __m256i even = BOTH(LOAD16(end2 - 16), LOAD16(end - 16)), uneven = BOTH(LOAD16(end3 - 16), LOAD16(end1 - 16));
-        even = _mm256_shuffle_epi8(_mm256_sub_epi8(even, zero), BOTH(LOAD16(shuffles[width[2]]), LOAD16(shuffles[width[0]])));
-        uneven = _mm256_shuffle_epi8(_mm256_sub_epi8(uneven, zero), BOTH(LOAD16(shuffles[width[3]]), LOAD16(shuffles[width[1]])));
-        __m256i above = _mm256_or_si256(_mm256_subs_epu8(even, nine), _mm256_subs_epu8(uneven, nine));
-        if (!usual || !_mm256_testz_si256(above, above)) {
+    for (; k + 4 <= n && limit - line >= (int64_t)at[k + 3] + 5; k += 4) {
+        __m128i begins = LOAD16(at + k), ends = LOAD16(at + k + 1);
+        __m128i chars = _mm_setr_epi32(load4(first + at[k]), load4(first + at[k + 1]), load4(first + at[k + 2]),
+                                       load4(first + at[k + 3]));
+        __m128i negative = _mm_cmpeq_epi32(_mm_and_si128(chars, byte), minus);
+        __m128i second = _mm_and_si128(_mm_srli_epi32(chars, 8), byte), third = _mm_and_si128(_mm_srli_epi32(chars, 16), byte);
+        __m128i usual = _mm_cmpeq_epi32(_mm_blendv_epi8(second, third, negative), point);
+        __m128i widths = _mm_add_epi32(_mm_sub_epi32(_mm_sub_epi32(ends, begins), one), negative);
+        __m128i beyond = _mm_sub_epi32(widths, least);
+        __m128i half = _mm_cmpeq_epi32(_mm_min_epu32(beyond, most_half), beyond);
+        usual = _mm_and_si128(usual, _mm_cmpeq_epi32(_mm_min_epu32(beyond, most), beyond));
+        if (_mm_movemask_epi8(usual) != 0xFFFF) {
             for (int j = 0; j < 4; j++)
-                if (!parse_field(line + at[k + j] + 1, line + at[k + j + 1], row + k + j))
+                if (!parse_field(first + at[k + j], line + at[k + j + 1], row + k + j))
                     return false;
             continue;
         }
-        /* digits → pairs → fours → eights: of each number two, the upper one below 10^7 */
-        even = _mm256_madd_epi16(_mm256_maddubs_epi16(even, tens), hundreds);
-        uneven = _mm256_madd_epi16(_mm256_maddubs_epi16(uneven, tens), hundreds);
-        __m256i eights = _mm256_madd_epi16(_mm256_packus_epi32(even, uneven), ten_thousands);
-        __m256d first = _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_castsi256_si128(eights)), halves);
-        __m256d second = _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_extracti128_si256(eights, 1)), halves);
-        __m256d by = _mm256_setr_pd(divisors[width[0]], divisors[width[2]], divisors[width[1]], divisors[width[3]]);
-        __m128 values = _mm256_cvtpd_ps(_mm256_div_pd(_mm256_hadd_pd(first, second), by)); /* the numbers 0, 2, 1, 3 */
-        __m128i signs = _mm_slli_epi32(_mm_setr_epi32((int)sign[0], (int)sign[1], (int)sign[2], (int)sign[3]), 31);
-        values = _mm_shuffle_ps(values, values, _MM_SHUFFLE(3, 1, 2, 0));
-        _mm_storeu_ps(row + k, _mm_xor_ps(values, _mm_castsi128_ps(signs)));
+        uint32_t width[4];
+        _mm_storeu_si128((__m128i *)width, widths);
+        const uint8_t *end0 = line + at[k + 1], *end1 = line + at[k + 2], *end2 = line + at[k + 3], *end3 = line + at[k + 4];
+        __m256d mantissas;
+        __m256i above;
+        if (_mm_movemask_epi8(half) == 0xFFFF) {
+            __m256i digits = _mm256_or_si256(DIGITS32(end1, end0, to_half[0][width[1]], to_half[0][width[0]]),
+                                             DIGITS32(end3, end2, to_half[1][width[3]], to_half[1][width[2]]));
+            above = _mm256_subs_epu8(digits, nine);
+            __m256i eights = EIGHTS(FOURS(digits), _mm256_setzero_si256()); /* 0, 2 and 1, 3 */
+            __m128i upper = _mm256_extracti128_si256(eights, 1);
+            mantissas = _mm256_cvtepi32_pd(_mm_unpacklo_epi32(_mm256_castsi256_si128(eights), upper));
+        } else {
+            __m256i even = DIGITS32(end2, end0, shuffles[width[2]], shuffles[width[0]]);
+            __m256i uneven = DIGITS32(end3, end1, shuffles[width[3]], shuffles[width[1]]);
+            above = _mm256_or_si256(_mm256_subs_epu8(even, nine), _mm256_subs_epu8(uneven, nine));
+            __m256i eights = EIGHTS(FOURS(even), FOURS(uneven)); /* of each number two, the upper one below 10^7 */
+            const __m256d weights = _mm256_setr_pd(1e8, 1, 1e8, 1);
+            __m256d evens = _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_castsi256_si128(eights)), weights);
+            __m256d unevens = _mm256_mul_pd(_mm256_cvtepi32_pd(_mm256_extracti128_si256(eights, 1)), weights);
+            mantissas = _mm256_permute4x64_pd(_mm256_hadd_pd(evens, unevens), _MM_SHUFFLE(3, 1, 2, 0)); /* from 0, 2, 1, 3 */
+        }
+        __m256d by = _mm256_setr_pd(divisors[width[0]], divisors[width[1]], divisors[width[2]], divisors[width[3]]);
+        __m128 values = _mm256_cvtpd_ps(_mm256_div_pd(mantissas, by));
+        _mm_storeu_ps(row + k, _mm_xor_ps(values, _mm_castsi128_ps(_mm_slli_epi32(negative, 31))));
+        if (!_mm256_testz_si256(above, above))
+            for (int j = 0; j < 4; j++)
+                if (!parse_field(first + at[k + j], line + at[k + j + 1], row + k + j))
+                    return false;
     }
     for (; k < n; k++)
         if (!parse_field(line + at[k] + 1, line + at[k + 1], row + k))
@@ -602,7 +654,7 @@ AVX2 static bool parse_line_avx2(const uint8_t *buf, int64_t size, int64_t word_
                 *next++ = (uint32_t)q + (uint32_t)_tzcnt_u64(blanks);
         while (blanks);
         if (n > FIELDS) {
-            if (column + n - 1 > dim || !parse_fields(line, at, n - 1, row + column))
+            if (column + n - 1 > dim || !parse_fields(line, buf + size, at, n - 1, row + column))
                 return false;
             column += n - 1;
             at[0] = at[n - 1];
@@ -610,7 +662,7 @@ AVX2 static bool parse_line_avx2(const uint8_t *buf, int64_t size, int64_t word_
         }
     }
     at[n] = (uint32_t)length;
-    return column + n == dim && parse_fields(line, at, n, row + column);
+    return column + n == dim && parse_fields(line, buf + size, at, n, row + column);
 }
 #endif
 
