@@ -84,7 +84,7 @@ class Scratch:
         self.bytes: bytearray = bytearray(room + _PAGE + self._size + plain.PADDING)
         self.buf: Bytes = np.frombuffer(self.bytes, np.uint8)
         self._whole = self.buf
-        # As far into a page as in the file: moved forward there by a few bytes, copying takes some processors five times as long.
+        # As far into a page as in the file: moved forward by a few bytes, copying takes some processors five times as long.
         self._room = room + (self._begin - self.buf.ctypes.data - room) % _PAGE
         size = self._room + self._size
         self.piece: memoryview = memoryview(self.bytes)[self._room : size]
