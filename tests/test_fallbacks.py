@@ -642,3 +642,12 @@ def test_opencc_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "opencc", None)
     with pytest.raises(ImportError, match=r'need OpenCC: pip install "w2v-embed\[chinese\]"'):
         Fallbacks(["simplified"])
+
+
+@pytest.mark.parametrize("suggest", [False, True])
+def test_half_a_character_is_no_error(suggest):
+    """A lone surrogate, as files that were decoded with "surrogateescape" have."""
+    words = ["\ud800x", "中國", "國\udfff", "\udc80中國"]
+    em = build_matrix("data/vectors.txt.bz2", words, fallbacks=[] if suggest else ["simplified"], suggest=suggest)
+    found = em.coverage.suggestions["simplified"] if suggest else list(em.derived)
+    assert found == ["中國"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ...readers.scan.keys import WordSet
 
 _DIGIT = re.compile("[0-9]")
+_HALVES = re.compile("([\ud800-\udfff]+)")
 _MARKERS = re.compile(r"^(?:##|[▁Ġ]+)", re.MULTILINE)  # BERT's, SentencePiece's, GPT-2's
 
 
@@ -87,7 +88,18 @@ def open_cc(configuration: str) -> Callable[[str], str]:
             'the fallbacks "simplified" and "traditional" need OpenCC: pip install "w2v-embed[chinese]"'
         ) from error
     convert = opencc.OpenCC(configuration).convert
-    return lambda text: text if text.isascii() else convert(text)
+
+    def converted(text):
+        if text.isascii():
+            return text
+        try:
+            return convert(text)
+        except (
+            UnicodeEncodeError
+        ):  # half a character, which OpenCC cannot be given: it stays, between what is converted
+            return "".join(part if k % 2 else convert(part) for k, part in enumerate(_HALVES.split(text)))
+
+    return converted
 
 
 class Own(Form):
