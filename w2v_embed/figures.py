@@ -11,14 +11,13 @@ if TYPE_CHECKING:
 
     from ._types import Floats
 
-_LEAST = 1e-12  # of the largest variance: less is rounding
 
-
-def principal_axes(covariance: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def principal_axes(covariance: Floats, least: float = 1e-12) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The principal axes of vectors with this covariance, that of the largest variance first, those of none left out.
 
     Args:
         covariance: `(dim, dim)`, of each coordinate with each.
+        least: of the largest variance: less is rounding, and none.
 
     Returns:
         (variances `(n,)`, axes `(dim, n)`, of which the columns have length 1)
@@ -28,7 +27,7 @@ def principal_axes(covariance: Floats) -> tuple[npt.NDArray[np.float64], npt.NDA
     ([4.0, 1.0], [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
     """
     variances, axes = np.linalg.eigh(covariance)
-    varies = variances > max(_LEAST * variances[-1], 0.0)
+    varies = variances > max(least * variances[-1], 0.0)
     variances, axes = variances[varies][::-1], axes[:, varies][:, ::-1]
     # The sign of an axis is arbitrary: its largest entry is made positive, so that every machine gets the same map.
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])

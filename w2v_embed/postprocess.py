@@ -26,7 +26,7 @@ import numpy as np
 
 from ._types import WeightingName
 from .checks import one_of, whole
-from .figures import average_ranks, principal_axes
+from .figures import average_ranks
 from .matrix.coverage import checked_counts, mapping_of
 from .matrix.refining import Own, Step
 from .shown import quoted
@@ -175,7 +175,7 @@ def _fit_all_but_the_top(n, found):
     if n >= found.dim:
         raise ValueError(f"all_but_the_top needs an n below the {found.dim} numbers of a row, received {n}")
     mean = found.mean()
-    variances, axes = principal_axes(found.covariance(mean))
+    variances, axes = found.axes(mean)
     top, share = axes[:, :n], _share(variances, n)
 
     def change(rows, _):
@@ -188,7 +188,7 @@ def _fit_all_but_the_top(n, found):
 def _fit_axes(name, dim, found):
     """For `pca` and `whiten`."""
     mean = found.mean()
-    variances, axes = principal_axes(found.covariance(mean))
+    variances, axes = found.axes(mean)
     dim = len(variances) or 1 if dim is None else dim
     if dim > len(variances):
         raise ValueError(

@@ -169,18 +169,22 @@ def _answer(rows: Floats, asked: list[tuple[str, ...]], of_key: dict[str, list[i
             if empty[abc[k]].any():
                 continue
             right[:, begin + k] = np.isin(best[:, k], of_key[question[3]]) & ~np.isneginf(scores[:, k])
-            if right[0, k + begin] and _gives_up(rows, abc[k], never[k], scores[0, k]):
-                right[0, k + begin] = False
+            given_up = _given_up(rows, abc[k], never[k], scores[0, k])
+            if given_up is not None:
+                right[0, begin + k] = given_up in of_key[question[3]]
     return right
 
 
-def _gives_up(rows, abc, never, score):
-    """Whether five other spellings of the asked words are better still: gensim looks at no more than five words."""
-    others = [k for k in never if k not in abc]
-    if len(others) < _LOOKED_AT:
-        return False
+def _given_up(rows, abc, never, score):
+    """What gensim answers where it gives up: it looks at the five best words but a, b, c, and where all are other spellings of
+    these, the last of them is its answer. None where it does not."""
+    others = np.array([k for k in never if k not in abc], np.int64)
+    if not len(others) or (len(others) < _LOOKED_AT and not np.isneginf(score)):
+        return None
     a, b, c = rows[abc]
-    return np.count_nonzero(rows[others] @ (b + c - a) > score) >= _LOOKED_AT
+    theirs = rows[others] @ (b + c - a)
+    better = others[np.argsort(-theirs, kind="stable")][: np.count_nonzero(theirs > score)][:_LOOKED_AT]
+    return better[-1] if len(better) == _LOOKED_AT or np.isneginf(score) else None
 
 
 def _unit(rows):

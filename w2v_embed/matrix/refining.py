@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..figures import principal_axes
 from ..parts import FIRST_SOURCE, OOV
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class FoundRows:
 
     def __init__(self, em: EmbeddingMatrix, name: str) -> None:
         self._matrix, self._name = em.matrix, name
+        if em.matrix.dtype.kind != "f":
+            raise ValueError(
+                f"{name} needs rows of floats, received {em.matrix.dtype}. Make them so: "
+                "em.with_matrix(em.matrix.astype('float32'))"
+            )
         names = sorted(em.word_index)
         ids = np.fromiter(map(em.word_index.__getitem__, names), np.int64, len(names))
         bare = np.ones(len(em.matrix), np.bool_)
@@ -121,13 +127,14 @@ class FoundRows:
             total += rows.sum(axis=0)
         return total / self.count
 
-    def covariance(self, mean: Wide) -> Wide:
-        """Of the found rows, `(dim, dim)`."""
+    def axes(self, mean: Wide) -> tuple[Wide, Wide]:
+        """The principal axes of the found rows: (variances, axes), see `principal_axes`."""
         total = np.zeros((self.dim, self.dim))
         for rows in self.blocks():
             rows -= mean
             total += rows.T @ rows
-        return total / self.count
+        rounding = float(np.finfo(self._matrix.dtype).eps) ** 2
+        return principal_axes(total / self.count, max(rounding, 1e-12))
 
     def changed(self, dim: int, change: Change) -> Floats:
         """The matrix, of `dim` columns, in which `change` was done to its rows."""
