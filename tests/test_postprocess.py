@@ -1,6 +1,7 @@
 """Refining: every step against a loop over words, and what a step never does."""
 
 import math
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -484,3 +485,7 @@ def test_the_command(path, tmp_path, capsys):
 
 def test_steps_say_what_they_are():
     assert list(map(repr, steps_of(["center", "pca:3", whiten()]))) == ["center()", "pca(dim=3)", "whiten(dim=None)"]
+    assert repr(steps_of([len])[0]) == "len()"
+    again = pickle.loads(pickle.dumps(steps_of(["center", "pca:2", frequency_weight(COUNTS)])))
+    assert [one.key for one in again] == [one.key for one in steps_of(["center", "pca:2", frequency_weight(COUNTS)])]
+    assert same_bits(again[1](few(9)).matrix, pca(2)(few(9)).matrix)

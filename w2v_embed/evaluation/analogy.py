@@ -124,7 +124,7 @@ def analogies(
         (1.0, 1.0, 1, 2)
     """
     reading = {"format": format, "encoding": encoding, "on_error": on_error, "progress": progress, "trust": trust}
-    key, most = checked_options(reading, case_insensitive, restrict_vocab)
+    key, most = checked_options(case_insensitive, restrict_vocab)
     categories = read_analogies(questions, encoding)
     asked = [tuple(map(key, question)) for some in categories.values() for question in some]
     words, rows = all_rows(vectors, most, **reading)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _NO_LIMIT = 1 << 62
 
 
-def checked_options(options: dict[str, Any], case_insensitive: object, restrict_vocab: object) -> tuple[Any, int]:
-    """(what makes a key of a word, how many words count); `options` are those of reading, of which `progress` is checked."""
+def checked_options(case_insensitive: object, restrict_vocab: object) -> tuple[Callable[[str], str], int]:
+    """(what makes a key of a word, how many words count)"""
     most = _NO_LIMIT if restrict_vocab is None else whole("restrict_vocab", restrict_vocab, 1, or_none=True)
     return (str.upper if case_insensitive else str), most
 

@@ -83,7 +83,7 @@ def word_similarity(
         (1.0, 1.0, 3, 4)
     """
     reading = {"format": format, "encoding": encoding, "on_error": on_error, "progress": progress, "trust": trust}
-    key, most = checked_options(reading, case_insensitive, restrict_vocab)
+    key, most = checked_options(case_insensitive, restrict_vocab)
     judged = read_pairs(pairs, encoding)
     words = list(dict.fromkeys(word for first, second, _ in judged for word in (first, second)))
     row_of, rows = rows_for(vectors, words, key, most, **reading)

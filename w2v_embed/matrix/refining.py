@@ -86,7 +86,7 @@ class FoundRows:
             named, rest = rows[ids], np.flatnonzero(rows & bare)
             return np.append(ids[named], rest), [*compress(names, named.tolist()), *[None] * len(rest)]
 
-        found, self.words = of(em.origins >= FIRST_SOURCE)
+        found, words = of(em.origins >= FIRST_SOURCE)
         self.count: int = len(found)
         if not self.count:
             raise ValueError(
@@ -97,9 +97,9 @@ class FoundRows:
         holds = np.zeros(len(em.matrix), np.bool_)  # zeros are no vectors
         for some in _blocks(len(made), em.shape[1]):
             holds[made[some]] = em.matrix[made[some]].any(axis=1)
-        more, words = of(holds)
+        more, others = of(holds)
         self._places: Ids = np.append(found, more)
-        self.words += words
+        self.words: list[str | None] = words + others
 
     @property
     def dim(self) -> int:
@@ -153,12 +153,16 @@ def _blocks(n, dim):
     return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]
 
 
+def _fits_nothing(found):
+    raise NotImplementedError
+
+
 class Own(Step):
     """A callable of the user's, held to what steps promise."""
 
     def __init__(self, function: Callable[[EmbeddingMatrix], Any]) -> None:
-        self.name = getattr(function, "__name__", type(function).__name__)
-        self.key = None
+        super().__init__(getattr(function, "__name__", type(function).__name__), _fits_nothing)
+        self.key: list[Any] | None = None
         self._function = function
 
     def __call__(self, em: EmbeddingMatrix) -> EmbeddingMatrix:
