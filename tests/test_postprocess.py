@@ -199,6 +199,11 @@ def few(n, dim=4):
             EmbeddingMatrix(np.ones((2, 3)), {"a": 1, "b": 0}, origins=[2, 2]),
             "normalize needs rows that a source gave; received a matrix of 2 rows and 2 words without any",
         ),
+        (
+            pca(1),
+            EmbeddingMatrix([[1e200, 2], [3, 5]], {"a": 1, "b": 0}),
+            "pca needs smaller numbers: the squares of some",
+        ),
         (pca(1), EmbeddingMatrix([[1, 2], [3, 5]], {"a": 1, "b": 0}), "pca needs rows of floats, received int64"),
         (
             center,

@@ -15,7 +15,6 @@ In `build_matrix` unknown words get their rows afterwards, so that these are dra
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -136,6 +135,8 @@ def frequency_weight(counts: Counts, weighting: WeightingName = "sif", *, a: flo
         >>> frequency_weight({"the": 999, "cat": 1})(em).matrix.round(3).tolist()
         [[0.001], [0.5], [1.0]]
     """
+    import hashlib  # which loads OpenSSL
+
     one_of("weighting", weighting, get_args(WeightingName))
     if not isinstance(a, (int, float)) or not 0 < a < math.inf:
         raise ValueError(f"a must be a finite number above 0, received {quoted(a)}")

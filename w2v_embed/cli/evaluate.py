@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from ..shown import json_text, shown
 from .arguments import Args, Commands, add_reading, reading, whole
-from .console import Named, UsageError, say
+from .console import Named, UsageError, encodable, say
 
 
 def add(commands: Commands) -> None:
@@ -68,7 +69,8 @@ def run(args: Args) -> None:
         for vectors in args.vectors
     ]
     if args.json:
-        say(json_text(results, indent=2))
+        text = json_text(results, indent=2)
+        say(text if encodable(text) else json.dumps(results, indent=2))
         return
     say("\n".join(_table(_overview(results, args))))
     for path in args.analogies:

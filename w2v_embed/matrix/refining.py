@@ -132,7 +132,10 @@ class FoundRows:
         total = np.zeros((self.dim, self.dim))
         for rows in self.blocks():
             rows -= mean
-            total += rows.T @ rows
+            with np.errstate(over="ignore", invalid="ignore"):
+                total += rows.T @ rows
+        if not np.isfinite(total).all():
+            raise ValueError(f"{self._name} needs smaller numbers: the squares of some are beyond float64")
         rounding = float(np.finfo(self._matrix.dtype).eps) ** 2
         return principal_axes(total / self.count, max(rounding, 1e-12))
 
