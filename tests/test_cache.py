@@ -83,6 +83,7 @@ def test_a_young_file_that_changes_unseen_is_not_served_when_it_is_old(path, bui
         {"suggest": True},
         {"format": "text"},
         {"trust": True},
+        {"postprocess": ["center"]},
     ],
 )
 def test_every_option_counts(path, built, tmp_path, options):

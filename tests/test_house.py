@@ -12,8 +12,8 @@ PACKAGE = Path(w2v_embed.__file__).parent
 FLOORS = [
     {"readers"},
     {"corpus"},
-    {"matrix"},
-    {"reports", "layers", "contextual"},
+    {"matrix", "postprocess"},
+    {"reports", "layers", "contextual", "evaluation"},
     {"cli"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -54,7 +54,9 @@ def test_wrong_calls_are_refused_and_nothing_else(complaints):
     assert {place: codes for place, codes in complaints.items() if place[0] == "wrong_calls.py"} == marked
 
 
-@pytest.mark.parametrize("package", ["w2v_embed", "w2v_embed.readers", "w2v_embed.matrix", "w2v_embed.contextual"])
+@pytest.mark.parametrize(
+    "package", ["w2v_embed", "w2v_embed.readers", "w2v_embed.matrix", "w2v_embed.contextual", "w2v_embed.evaluation"]
+)
 def test_stubs_say_what_the_lazy_packages_have(package):
     module = import_module(package)
     stub = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))

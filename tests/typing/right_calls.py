@@ -24,6 +24,7 @@ from w2v_embed import (
     make_word_index,
 )
 from w2v_embed.contextual import ContextualEncoder, Projection, cosine, fit_pca, fit_whitening
+from w2v_embed.evaluation import Analogies, Similarity, analogies, word_similarity
 from w2v_embed.layers import (
     EmbeddingSimilarity,
     MaskedMeanPooling,
@@ -39,6 +40,7 @@ from w2v_embed.layers import (
     reload_vectors,
 )
 from w2v_embed.matrix import build_matrix as same_build
+from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
 
 version: str = w2v_embed.__version__
@@ -98,6 +100,20 @@ class Tokenizer:
 
     def __init__(self) -> None:
         self.word_index = {"the": 1}
+
+
+def refining(em: EmbeddingMatrix) -> None:
+    em = center(normalize(pca(3)(all_but_the_top(2)(em))))
+    em = frequency_weight(Counter("aab"), "zipf")(whiten(2)(whiten()(em)))
+    em = build_matrix("v", ["a"], postprocess=["pca:3", center, pca(2), lambda em: em.matrix * 2])
+    em = EmbeddingMatrix(em.matrix, em.word_index, steps=em.steps).with_matrix(em.matrix, {"step": "mine"})
+    print(em.steps[0]["step"])
+
+
+def judging(em: EmbeddingMatrix) -> None:
+    similar: Similarity = word_similarity(em, "pairs.tsv", restrict_vocab=None, case_insensitive=False)
+    answers: Analogies = analogies(Path("v.bin"), "questions.txt", dummy4unknown=True, on_error="skip")
+    print(similar.spearman, similar.covered, answers.accuracy, answers.by_category["family"].accuracy_mul)
 
 
 def reading() -> None:

@@ -16,7 +16,9 @@ from w2v_embed import (
     make_word_index,
 )
 from w2v_embed.contextual import ContextualEncoder, fit_pca
+from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
+from w2v_embed.postprocess import center, frequency_weight, pca
 
 
 class Unfinished:
@@ -57,6 +59,13 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     build_matrix("v", {"a": 1}, num_words=2.5)  # error: arg-type
     build_matrix("v", {"a": 1}, format="txt")  # error: arg-type
     build_matrix("v", {"a": 1}, progress=3)  # error: arg-type
+    build_matrix("v", {"a": 1}, postprocess=[3])  # error: list-item
+    pca("ten")  # error: arg-type
+    frequency_weight({"a": 1}, "log")  # error: arg-type
+    word_similarity("v", 3)  # error: arg-type
+    analogies("v", "q.txt", restrict_vocab="all")  # error: arg-type
+    EmbeddingMatrix([[1.0]], {"a": 0}, steps=[3])  # error: list-item
+    center("v")  # error: arg-type
     build_matrix(Unfinished(), {"a": 1})  # error: arg-type
     build_matrix(["v", 3], {"a": 1})  # error: list-item
     em.save(3)  # error: arg-type
