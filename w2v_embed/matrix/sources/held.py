@@ -30,6 +30,11 @@ class HeldRows(BaseSource):
         super().__init__(name, rows.shape[1], report)
         self._row_of, self._rows = row_of, rows
 
+    def frequent(self, most: int) -> list[str]:
+        rows = np.fromiter(self._row_of.values(), np.int64, len(self._row_of))
+        words = list(self._row_of)
+        return [word for k in np.argsort(rows, kind="stable")[:most].tolist() if isinstance(word := words[k], str) and word]
+
     def has(self, words: Sequence[str]) -> Bools:
         return np.fromiter(map(self._row_of.__contains__, words), np.bool_, len(words))
 
