@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..._types import Floats
+    from ...parts import Step
     from ..blocks import BlockReader
     from ..compression import Source
     from ..encodings import Stream
@@ -30,6 +31,7 @@ class Layout:
         table: where the file is not read block by block: list of the words that are looked for, or None for all → its reader.
         ngrams: whether it has n-grams that make vectors for other words.
         first_words: of a table: how many words → list of the first ones, without reading all of it.
+        steps: what was done to the rows before, see `EmbeddingMatrix`.
     """
 
     dim: int
@@ -39,6 +41,7 @@ class Layout:
     table: Callable[[list[str] | None], TableReader] | None = None
     ngrams: bool = False
     first_words: Callable[[int], list[str]] | None = None
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
