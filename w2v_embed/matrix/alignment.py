@@ -1,9 +1,9 @@
 """A map from the space of one source of word vectors into that of another, learned on words that both have.
 
-`learn` fits an affine map to most of these words, judges it on those that it held out, and then fits it to all of them. By
-ridge regression: the penalty is that of the least generalized cross-validation error (Golub, Heath and Wahba 1979), which is
-the error of leaving out one word after another, in closed form. Or by the orthogonal map (Schönemann 1966) with one scale.
-Everything is computed from the second moments of the rows, in float64.
+`learn` fits an affine map to most of these words and judges it on those that it held out; where these are many of all, it then
+fits it to all. Either by ridge regression, with the penalty whose generalized cross-validation error is least (Golub, Heath and
+Wahba 1979): about the error of leaving out one word after another, in closed form. Or by an orthogonal map and one scale
+(Schönemann 1966). All that the fits need of the rows are sums of products.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 LEAST_WORDS = 20  # that both have
-_FEW_HELD, _MOST_HELD = 100, 1000
+_FEW_HELD, _MOST_HELD, _SHARE = 100, 1000, 8
 _NEIGHBOURS = 10
 _SURE = 3.0  # standard deviations
-_PENALTIES: Array = 10.0 ** np.arange(-6, 2.25, 0.25)  # in mean eigenvalues
+_PENALTIES: Array = 10.0 ** np.arange(-5, 2.25, 0.25)  # in mean eigenvalues
+_ROWS = 2048  # whose products are summed in the dtype of the rows
 _ROW_BITS, _EXACT_BITS = 23, 53
 
 
@@ -32,8 +33,8 @@ class LinearMap:
     """rows → rows @ weights + shift, but for rows of zeros, which say nothing and stay zeros.
 
     A row's result must not depend on which rows are mapped together with it, and BLAS promises no order of its sums. So the
-    numbers of a row are rounded to 23 bits of the greatest of them, and the weights likewise to as many bits as let every sum of
-    products be exact in float64: then its order does not matter.
+    numbers of a row are rounded to 23 bits of the greatest of them, and the weights of each result to as many bits as let every
+    sum of products be exact in float64: then its order does not matter.
 
     Args:
         weights: array `(dim, dim of the results)`.
@@ -42,19 +43,29 @@ class LinearMap:
 
     def __init__(self, weights: Array, shift: Array) -> None:
         bits = _EXACT_BITS - _ROW_BITS - (len(weights) - 1).bit_length()
-        exponents = np.frexp(np.abs(weights).max(axis=0))[1]
-        self._weights = np.rint(np.ldexp(weights, bits - exponents))
-        self._exponents = exponents - bits - _ROW_BITS
-        self._shift = shift
+        grid = np.ldexp(1.0, bits - _exponents(weights.T))
+        self._weights, self._shift = np.rint(weights * grid) / grid, shift
 
     def __call__(self, rows: Floats) -> Array:
         """The results for `rows` `(n, dim)`, in float64."""
-        wide: Array = rows.astype(np.float64)
-        exponents = np.frexp(np.abs(wide).max(axis=1))[1][:, None]
-        whole = np.rint(np.ldexp(wide, _ROW_BITS - exponents))
-        mapped: Array = np.ldexp(whole @ self._weights, exponents + self._exponents) + self._shift
-        mapped[~whole.any(axis=1)] = 0
+        grid = np.ldexp(1.0, _ROW_BITS - _exponents(rows))[:, None]
+        whole = np.rint(rows * grid)
+        mapped: Array = whole @ self._weights
+        mapped /= grid
+        mapped += self._shift
+        mapped[greatest(rows) == 0] = 0
         return mapped
+
+
+def greatest(rows: Floats) -> Floats:
+    """The greatest absolute value in each row."""
+    most: Floats = np.maximum(rows.max(axis=1), -rows.min(axis=1))
+    return most
+
+
+def _exponents(rows):
+    """Of each row the least power of two that none of its numbers is beyond; as far as its inverse is a number, too."""
+    return np.maximum(np.frexp(greatest(rows).astype(np.float64))[1], -990)
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,6 @@ class Judgement:
         kept: of the `neighbours` nearest words of a word how many are so in both, on average; by_chance: how many if words were
             shuffled.
         deviations: how far the mean cosine to the same word lies above that of shuffled words, in standard deviations of these.
-        error: the mean squared distance.
     """
 
     cosine: float
@@ -75,7 +85,6 @@ class Judgement:
     by_chance: float
     neighbours: int
     deviations: float
-    error: float
 
     @property
     def by_luck(self) -> bool:
@@ -91,7 +100,7 @@ class Learned:
         map: the `LinearMap`; None: rows are best left as they are.
         kind: "ridge", "procrustes" or "identity".
         penalty: of the ridge regression, in mean eigenvalues; else None.
-        words, held: how many words it was fitted to, and how many of them it was first judged on.
+        words, held: how many words both have, and how many of them were held out.
         judgement: the `Judgement` on these, of a map that was fitted to the others.
     """
 
@@ -128,24 +137,24 @@ def learn(rows: Floats, targets: Floats, kind: AlignName, order: npt.NDArray[np.
         order: the numbers from 0 to n - 1 in an order that is drawn: the first are held out.
     """
     n = len(rows)
-    held = np.zeros(n, np.bool_)
-    held[order[: min(max(n // 10, min(_FEW_HELD, n // 2)), _MOST_HELD)]] = True
-    x, y = rows.astype(np.float64), targets.astype(np.float64)
-    center, target_center = x.mean(axis=0), y.mean(axis=0)
-    x -= center
-    y -= target_center
-    part, rest = _Moments.of(x[~held], y[~held]), _Moments.of(x[held], y[held])
+    held = min(max(n // 10, min(_FEW_HELD, n // 2)), _MOST_HELD)
+    x, y = rows[order], targets[order]
+    center, target_center = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+    moments = _Moments.of(x[held:], y[held:], center, target_center)
     fit = _ridge if kind == "ridge" else _procrustes
-    weights, shift, _ = fit(part)
-    held_x, held_y = x[held], y[held] + target_center
-    judged = judge(held_x @ weights + shift + target_center, held_y)
-    if rows.shape[1] == targets.shape[1]:
-        as_it_is = judge(held_x + center, held_y)
-        if as_it_is.error <= judged.error:
-            return Learned(None, "identity", None, n, int(held.sum()), as_it_is)
-    weights, shift, penalty = fit(part + rest)
-    mapping = LinearMap(weights, shift + target_center - center @ weights)
-    return Learned(mapping, kind, penalty, n, int(held.sum()), judged)
+    weights, shift, penalty = fit(moments)
+    held_x, held_y = x[:held].astype(np.float64), y[:held].astype(np.float64)
+    mapped = (held_x - center) @ weights + shift + target_center
+    if x.shape == y.shape and _error(held_x, held_y) <= _error(mapped, held_y):
+        return Learned(None, "identity", None, n, held, judge(held_x, held_y))
+    judged = judge(mapped, held_y)
+    if held * _SHARE > n:  # too many to do without
+        weights, shift, penalty = fit(moments + _Moments.of(x[:held], y[:held], center, target_center))
+    return Learned(LinearMap(weights, shift + target_center - center @ weights), kind, penalty, n, held, judged)
+
+
+def _error(rows, targets):
+    return float(np.square(rows - targets).sum())
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,17 @@ class _Moments:
     yy: float
 
     @classmethod
-    def of(cls, x: Array, y: Array) -> _Moments:
-        return cls(len(x), x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y, float(np.square(y).sum()))
+    def of(cls, x: Floats, y: Floats, center: Array, target_center: Array) -> _Moments:
+        """Those about `center` and `target_center`, which are near the means: squares of large numbers would hide the rest."""
+        dim, target_dim = x.shape[1], y.shape[1]
+        xx, xy = np.zeros((dim, dim)), np.zeros((dim, target_dim))
+        total = cls(0, np.zeros(dim), np.zeros(target_dim), xx, xy, 0.0)
+        for begin in range(0, len(x), _ROWS):
+            a = (x[begin : begin + _ROWS] - center).astype(x.dtype)
+            b = (y[begin : begin + _ROWS] - target_center).astype(x.dtype)
+            squares = float(np.square(b, dtype=np.float64).sum())
+            total += cls(len(a), a.sum(axis=0), b.sum(axis=0), a.T @ a, a.T @ b, squares)
+        return total
 
     def __add__(self, other: _Moments) -> _Moments:
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("n", "x", "y", "xx", "xy", "yy"))
@@ -203,7 +221,7 @@ def _ridge(moments):
 
 
 def _procrustes(moments):
-    """→ (weights, shift, None). Where a space has fewer directions than the other, the rest of these is lost, or stays empty."""
+    """→ (weights, shift, None). Where one space has fewer directions than the other, the others are lost, or stay empty."""
     xx, xy, _ = moments.centered()
     left, values, right = np.linalg.svd(xy, full_matrices=False)
     there = values > 1e-10 * values[0]
@@ -215,7 +233,7 @@ def _procrustes(moments):
 
 def judge(rows: Floats, targets: Floats) -> Judgement:
     """How near `rows` `(n, dim)` are to `targets`, those of the same words."""
-    n, error = len(rows), float(np.square(rows - targets).sum(axis=1).mean())
+    n = len(rows)
     rows, targets = _of_length_one(rows), _of_length_one(targets)
     cosines = rows @ targets.T
     own = cosines.diagonal().copy()
@@ -232,7 +250,6 @@ def judge(rows: Floats, targets: Floats) -> Judgement:
         neighbours * neighbours / (n - 1),
         neighbours,
         float(deviations),
-        error,
     )
 
 
@@ -243,8 +260,8 @@ def median_cosine(rows: Floats, targets: Floats) -> float:
 
 def usable(rows: Floats) -> Bools:
     """bool array: which of `rows` have a direction, and squares that can be summed."""
-    greatest = np.abs(rows).max(axis=1).astype(np.float64)
-    return (greatest > 1e-100) & (greatest < 1e100)
+    most = greatest(rows).astype(np.float64)
+    return (most > 1e-100) & (most < 1e100)
 
 
 def _of_length_one(rows):

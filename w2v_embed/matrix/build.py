@@ -196,8 +196,8 @@ def _check_sources(sources: list[BaseSource], plan: Fallbacks, how: Combining) -
     for source in sources if how.mixes else ():
         if source.dim != first.dim:
             raise ValueError(
-                f"{source.name} has vectors of {source.dim} numbers, {first.name} of {first.dim}; they must be alike. Rows of any "
-                'width can be mapped (align="ridge") or stand side by side (combine="concat")'
+                f"{source.name} has vectors of {source.dim} numbers, {first.name} of {first.dim}; they must be alike. Rows of "
+                'any width can be mapped (align="ridge") or stand side by side (combine="concat")'
             )
 
 
@@ -254,14 +254,14 @@ class _Rows:
                 break
             candidates = partial(self._candidates, wide) if wide.names else None
             found = source.fill(words, self.matrix, places, candidates)
-            self.origins[places[found]] = self._combined_codes(found) if self._combined else code
+            self.origins[places[found]] = self._codes_of(self._combined, found) if self._combined else code
             self.filled.append(source)
 
-    def _combined_codes(self, found: Bools) -> Ids:
-        """The codes of words whose rows are of one or several sources."""
-        masks, which = np.unique(self._combined.masks[found], return_inverse=True)
-        alone = {1 << k: FIRST_SOURCE + k for k in range(len(self._combined.parts))}
-        codes = [alone.get(mask) or self._code_of(self._combined.name_of(mask), None) for mask in masks.tolist()]
+    def _codes_of(self, source: Combined, found: Bools) -> Ids:
+        """The codes of the words that were found, each in one or several sources."""
+        masks, which = np.unique(source.masks[found], return_inverse=True)
+        alone = {1 << k: FIRST_SOURCE + k for k in range(len(source.parts))}
+        codes = [alone.get(mask) or self._code_of(source.name_of(mask), None) for mask in masks.tolist()]
         return np.array(codes, np.int32)[which]
 
     def reports(self) -> list[DamageReport]:

@@ -1,4 +1,4 @@
-"""How several sources make one matrix: an earlier one wins, side by side, or averaged; as they are, or mapped into one space."""
+"""How several sources make one matrix: an earlier one wins, side by side, or averaged; as they are, or in one space."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Combining(NamedTuple):
         made = list(sources)
         if self.align:
             shared = SharedWords(list(words), sources, seed)
-            first = Watched(sources[0], shared.words)
+            first = Watched(sources[0], shared.words, shared.given)
             made = [first, *(Aligned(source, first, shared, self.align) for source in sources[1:])]
         elif self.combine == "first" and self.align is None:
             compared: list[Compared] = []

@@ -1,7 +1,7 @@
 """The words by which sources of vectors are held against each other.
 
-They are those of the vocabulary and the most frequent of the sources (a file's first ones), in turn. Which of them are taken
-depends on the seed and on the words, never on the order of the vocabulary.
+They are those of the vocabulary and the most frequent of a source (a file's first ones). Which of them are taken depends on the
+seed and on the words, never on the order of the vocabulary.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import Floats
-    from .sources.base import BaseSource
+    from .sources.base import BaseSource, Frequent
 
 _Item = TypeVar("_Item")
 
@@ -53,17 +53,27 @@ class SharedWords:
         seed: of what is drawn.
 
     Attributes:
-        words: list of them: those of the vocabulary and frequent ones of the sources in turn.
+        words: list of them: those of the vocabulary, and where these are few, in turn with them the most frequent of the first
+            source that has a list of its words.
         seed: as it was given.
         most: how many of these a map may be learned on: memory for their rows is bounded.
+        given: some of them with the rows that the first source has, where these are known already.
     """
 
     def __init__(self, words: Sequence[str], sources: Sequence[BaseSource], seed: int) -> None:
         self.seed: int = seed
         self.most: int = min(_MOST, _MOST_NUMBERS // max(source.dim for source in sources))
-        own = (words[k] for k in drawn(words, seed)[: self.most].tolist())
-        frequent = islice(dict.fromkeys(in_turn(*(source.frequent(self.most) for source in sources))), self.most)
-        self.words: list[str] = list(dict.fromkeys(in_turn(own, frequent)))
+        most = self.most + self.most // 2  # for not all of them are in both
+        own = (words[k] for k in drawn(words, seed)[:most].tolist())
+        self.given: Frequent = [], None
+        frequent: list[str] = []
+        if len(words) < most:
+            for source in sources:
+                frequent, rows = source.frequent(self.most)
+                if frequent:
+                    self.given = (frequent, rows) if source is sources[0] else self.given
+                    break
+        self.words: list[str] = list(islice(dict.fromkeys(in_turn(own, frequent)), most))
 
 
 def in_turn(*lists: Iterable[_Item]) -> Iterator[_Item]:

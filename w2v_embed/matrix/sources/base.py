@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from ...readers.damage import DamageReport
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, Ids
     from ...readers.ngrams import NGrams
+
+    Frequent: TypeAlias = tuple[list[str], Floats | None]
 
 
 class BaseSource:
@@ -69,9 +71,10 @@ class BaseSource:
         """What makes rows for words that it does not have."""
         return None
 
-    def frequent(self, most: int) -> list[str]:
-        """Up to `most` of its words, the most frequent first, as far as their order tells; none where it has no list of them."""
-        return []
+    def frequent(self, most: int) -> Frequent:
+        """Up to `most` of its words, the most frequent first as far as their order tells, or none where it has no list of them;
+        and their rows, or None where these are not at hand."""
+        return [], None
 
     def steps(self) -> list[dict[str, Any]]:
         """What was done to its rows, and what is to be told of them, see `EmbeddingMatrix.steps`."""

@@ -40,7 +40,8 @@ class Combined(BaseSource):
             raise ValueError(f"vectors must be at most {_MOST} sources to be combined, received {len(parts)}")
         ngrams = [part for part in parts if part.has_ngrams]
         super().__init__(" + ".join(part.name for part in parts), dim, (ngrams or parts)[0].report)
-        self.parts, self.has_ngrams = parts, bool(ngrams)
+        self.parts: Sequence[BaseSource] = parts
+        self.has_ngrams: bool = bool(ngrams)
         self.masks: Masks = np.zeros(0, np.int64)
         self._mask_of: dict[str, int] = {}
         self._words: Sequence[str] = ()
@@ -135,8 +136,7 @@ class Concat(Combined):
 
     Args:
         parts: list of the sources.
-        balance: whether rows of the later sources are scaled so that they are as long as those of the first, on average over the
-            words that each has.
+        balance: whether rows of the later sources are scaled so that on average they are as long as those of the first.
     """
 
     def __init__(self, parts: Sequence[BaseSource], balance: bool) -> None:

@@ -19,6 +19,7 @@ from .held import HeldRows
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
+    from .base import Frequent
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 
@@ -70,17 +71,15 @@ class FileSource(BaseSource):
         self._side = HeldRows(self.name, self.held, rows, self.report)
         return found
 
-    def frequent(self, most: int) -> list[str]:
+    def frequent(self, most: int) -> Frequent:
         layout = self._opened.layout
         if layout.table:
-            return layout.first_words(most) if layout.first_words else []
-        sink = _FirstWords(most)
-        with suppress(ValueError):  # who reads all of it says what is wrong
-            path, format, encoding = self._as_opened
-            with Opened(path, format, encoding, "skip") as again:
-                again.look_for(None)
-                again.run(sink, log=False)
-        return list(dict.fromkeys(sink.words[:most]))
+            return (layout.first_words(most) if layout.first_words else []), None
+        first = _First(most)
+        with suppress(ValueError), Opened(*self._as_opened, "skip") as again:  # who reads all of it says what is wrong
+            again.look_for(None)
+            again.run(first, log=False)
+        return first.frequent(self.dim)
 
     def ngrams(self) -> NGrams | None:
         return NGrams.of(getattr(self._opened.reader, "kv", None), self.report)
@@ -103,20 +102,26 @@ class FileSource(BaseSource):
         self._opened.source.close()
 
 
-class _FirstWords:
-    """Collects the first words of a file."""
+class _First:
+    """Collects the first words of a file, and their rows."""
 
     def __init__(self, most):
-        self.words, self._most = [], most
-
-    @property
-    def count(self):
-        return len(self.words)
+        self._most, self._row_of, self._rows = most, {}, []
+        self.count = 0
 
     def add(self, block):
         """As a sink of `Opened.run`."""
-        self.words += block.words
+        rows = block.rows[: self._most - self.count].copy()  # which is the reader's
+        for k, word in enumerate(block.words[: len(rows)], self.count):
+            self._row_of.setdefault(word, k)
+        self._rows.append(rows)
+        self.count += len(rows)
         return (block.records if self.count >= self._most else None), Damages()
+
+    def frequent(self, dim):
+        """As of `BaseSource`."""
+        rows = np.concatenate([np.empty((0, dim), np.float32), *self._rows])
+        return list(self._row_of), rows[list(self._row_of.values())]
 
 
 class _Found:

@@ -1,9 +1,9 @@
-"""Sources of which, beside what they fill, the rows of some given words are wanted: to hold them against others, or map them."""
+"""Sources of which more is wanted than the rows that they fill: rows of other words, to compare sources, or to learn a map."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import compress
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from ..alignment import LEAST_WORDS, Learned, learn, usable
 from ..blocks import blocks_of
 from ..shared import Agreement, SharedWords, drawn, sample
 from .base import BaseSource
+from .held import HeldRows
 
 if TYPE_CHECKING:
     from ..._types import AlignName, Bools, Floats, Ids
+    from .base import Frequent
 
     Candidates = Callable[[Sequence[str]], Collection[str]]
 
@@ -22,52 +24,16 @@ WIDEST = 4096  # numbers a word, for a map: it takes the cube of them
 _WAYS_OUT = 'Leave it out, put the sources side by side (combine="concat"), or mix rows as they are (align=False).'
 
 
-class Watched(BaseSource):
-    """Another source, of which the rows of some words are wanted, too, once it was asked to fill.
+class Wrapped(BaseSource):
+    """Another source, of which more is asked than to fill rows."""
 
-    Args:
-        source: the source.
-        words: list of the words.
-
-    Attributes:
-        words: list of the words; it may be set until `fill` is called.
-        wanted: array `(len(words), dim)`: their rows; zeros where there is none.
-        known: bool array: which of them have one with a direction.
-    """
-
-    def __init__(self, source: BaseSource, words: Sequence[str] = ()) -> None:
+    def __init__(self, source: BaseSource) -> None:
         super().__init__(source.name, source.dim, source.report)
-        self._source, self.words = source, words
+        self._source = source
         self.has_ngrams: bool = source.has_ngrams
         self.costly: bool = source.costly
-        self.wanted: Floats = np.zeros((0, source.dim), np.float32)
-        self.known: Bools = np.zeros(0, np.bool_)
         if hasattr(source, "word_keys"):
             self.word_keys: Callable[[], list[Ids]] = source.word_keys
-
-    def fill(self, words: Sequence[str], matrix: Floats, places: Ids, candidates: Candidates | None = None) -> Bools:
-        if not self.words:
-            return self._source.fill(words, matrix, places, candidates)
-        numbers = {word: k for k, word in enumerate(self.words)}
-        own = np.fromiter((numbers.pop(word, -1) for word in words), np.int64, len(words))
-        others, left = list(numbers), np.fromiter(numbers.values(), np.int64, len(numbers))
-
-        def asked(missing: Sequence[str]) -> Collection[str]:
-            return set(candidates(missing) if candidates else ()).union(others)
-
-        self._source.reads_all = True
-        found = self._source.fill(words, matrix, places, asked)
-        self.held: Collection[str] = self._source.held
-        self.wanted = np.zeros((len(self.words), self._source.dim), np.promote_types(matrix.dtype, np.float32))
-        there = np.flatnonzero(found & (own >= 0))
-        self.wanted[own[there]] = matrix[places[there]]
-        for got, rows in self._source.lend(others) if others else ():
-            self.wanted[left[got]] = rows
-        self.known = usable(self.wanted)
-        return found
-
-    def frequent(self, most: int) -> list[str]:
-        return self._source.frequent(most)
 
     def has(self, words: Sequence[str]) -> Bools:
         return self._source.has(words)
@@ -77,6 +43,55 @@ class Watched(BaseSource):
 
     def ngrams(self) -> Any:
         return self._source.ngrams()
+
+
+class Watched(Wrapped):
+    """Another source, of which the rows of some words are wanted, too, once it was asked to fill.
+
+    Args:
+        source: the source.
+        words: list of the words.
+        given: some words with their rows, as far as they are known already.
+
+    Attributes:
+        words: list of the words; it may be set until `fill` is called.
+        wanted: array `(len(words), dim)`: their rows; zeros where there is none.
+        known: bool array: which of them have one with a direction.
+    """
+
+    def __init__(self, source: BaseSource, words: Sequence[str] = (), given: Frequent = ([], None)) -> None:
+        super().__init__(source)
+        self.words: Sequence[str] = words
+        self._given = given
+        self.wanted: Floats = np.zeros((0, source.dim), np.float32)
+        self.known: Bools = np.zeros(0, np.bool_)
+
+    def fill(self, words: Sequence[str], matrix: Floats, places: Ids, candidates: Candidates | None = None) -> Bools:
+        numbers = {word: k for k, word in enumerate(self.words)}
+        wanted = np.zeros((len(numbers), self.dim), np.promote_types(matrix.dtype, np.float32))
+        own = np.fromiter((numbers.pop(word, -1) for word in words), np.int64, len(words))
+        given, rows = self._given
+        if rows is not None:
+            at = np.fromiter((numbers.pop(word, -1) for word in given), np.int64, len(given))
+            wanted[at[at >= 0]] = rows[at >= 0]
+        found = self._fill(words, matrix, places, candidates, list(numbers))
+        there = np.flatnonzero(found & (own >= 0))
+        wanted[own[there]] = matrix[places[there]]
+        left = np.fromiter(numbers.values(), np.int64, len(numbers))
+        for got, rows in self._source.lend(list(numbers)) if numbers else ():
+            wanted[left[got]] = rows
+        self.wanted, self.known = wanted, usable(wanted) if len(wanted) else self.known
+        return found
+
+    def _fill(self, words, matrix, places, candidates, others):
+        """As `fill`, of the source, which will be asked for the rows of `others`, wherever they stand."""
+        asked = candidates
+        if others:
+            self._source.reads_all = True
+            asked = (lambda missing: {*candidates(missing), *others}) if candidates else (lambda _: others)
+        found = self._source.fill(words, matrix, places, asked)
+        self.held: Collection[str] = self._source.held
+        return found
 
 
 class Compared(Watched):
@@ -102,10 +117,7 @@ class Compared(Watched):
         if self.words and (found.any() or candidates is not None):
             where = np.concatenate([one._filled[1] for one in self._before])[chosen[self.known]]
             names = " and ".join(dict.fromkeys(one.name for one in self._before if one._filled[0]))
-            self._steps = Agreement(
-                self.name, names, len(self.words), self.wanted[self.known], matrix[where]
-            ).steps()
-        self.wanted = self.wanted[:0]
+            self._steps = Agreement(self.name, names, len(self.words), self.wanted[self.known], matrix[where]).steps()
         self._filled = list(compress(words, found.tolist())), places[found]
         return found
 
@@ -113,8 +125,10 @@ class Compared(Watched):
         return self._steps
 
 
-class Aligned(Watched):
+class Aligned(Wrapped):
     """A source whose rows are mapped into the space of another one, which was filled before.
+
+    The words by which the map is learned are looked for together with those that are to be filled: its data is read once.
 
     Args:
         source: the source.
@@ -133,39 +147,52 @@ class Aligned(Watched):
         self._target, self._shared, self._kind = target, shared, kind
         self.dim: int = target.dim
         self._learned: Learned
+        self._dtype: np.dtype[Any]
+        self._beside = HeldRows(source.name, {}, np.empty((0, source.dim)), source.report)
 
     def fill(self, words: Sequence[str], matrix: Floats, places: Ids, candidates: Candidates | None = None) -> Bools:
-        shared = np.flatnonzero(self._target.known)
-        shared = shared[: self._shared.most] if self.costly else shared
-        self.words = [self._shared.words[k] for k in shared.tolist()]
-        rows = np.zeros((len(words), self._source.dim), matrix.dtype)
-        found = super().fill(words, rows, np.arange(len(words)), candidates)
-        self._learn(np.flatnonzero(self.known)[: self._shared.most], self._target.wanted[shared])
-        self._dtype = matrix.dtype
-        numbers = np.flatnonzero(found)
+        both = np.flatnonzero(self._target.known)
+        both = both[: self._shared.most] if self.costly else both
+        shared = [self._shared.words[k] for k in both.tolist()]
+        place_of = dict(zip(shared, range(len(shared))))
+        for word in words:
+            place_of.pop(word, None)
+        beside, n = list(place_of), len(words)
+        rows = np.zeros((n + len(beside), self._source.dim), matrix.dtype)
+        every = [*words, *beside]
+        found = self._source.fill(every, rows, np.arange(len(rows)), candidates and without(candidates, place_of))
+        self.held: Collection[str] = {*self._source.held, *compress(beside, found[n:].tolist())}
+        self._learn(shared, both, every, rows, found)
+        there = np.flatnonzero(found[n:])
+        held = {beside[k]: place for place, k in enumerate(there.tolist())}
+        self._beside = HeldRows(self.name, held, rows[n + there], self.report)
+        self._dtype, found, numbers = matrix.dtype, found[:n], np.flatnonzero(found[:n])
         for some in self._blocks(numbers):
             good, mapped = self._mapped(words, numbers[some], rows[numbers[some]])
             found[np.setdiff1d(numbers[some], good)] = False
             matrix[places[good]] = mapped
         return found
 
-    def _learn(self, both, targets):
-        """Learn the map on the words that have the numbers `both`."""
-        target, n = self._target.name, len(both)
+    def _learn(self, shared, both, every, rows, found):
+        """Learn the map on those words of `shared` that were found; `both` are their numbers in the target."""
+        place_of = dict(zip(every, range(len(every))))
+        own = np.fromiter(map(place_of.__getitem__, shared), np.int64, len(shared))
+        good = np.flatnonzero(found[own])
+        good = good[usable(rows[own[good]])][: self._shared.most] if len(good) else good
+        target, n = self._target.name, len(good)
         if n < LEAST_WORDS:
             raise ValueError(
                 f"{self.name} must share at least {LEAST_WORDS} words with {target}, so that its rows can be mapped into that "
                 f"space, received {n} shared word{'s' if n != 1 else ''}. {_WAYS_OUT}"
             )
-        order = drawn([self.words[k] for k in both.tolist()], self._shared.seed, 1)
-        self._learned = learn(self.wanted[both], targets[both], self._kind, order)
-        self.wanted = self.wanted[:0]
+        order = drawn([shared[k] for k in good.tolist()], self._shared.seed, 1)
+        self._learned = learn(rows[own[good]], self._target.wanted[both[good]], self._kind, order)
         judged = self._learned.judgement
         if judged.by_luck:
             raise ValueError(
                 f"{self.name} must go into the space of {target} by a map that is better than chance, received, on "
-                f"{self._learned.held} words held out of {n} that both have, a median cosine of {judged.cosine:.2f} (with other "
-                f"words {judged.other:.2f}) and {judged.kept:.1f} of {judged.neighbours} neighbours kept (by chance "
+                f"{self._learned.held} words held out of {n} that both have, a median cosine of {judged.cosine:.2f} (with "
+                f"other words {judged.other:.2f}) and {judged.kept:.1f} of {judged.neighbours} neighbours kept (by chance "
                 f"{judged.by_chance:.1f}). {_WAYS_OUT}"
             )
 
@@ -179,8 +206,16 @@ class Aligned(Watched):
         with np.errstate(over="ignore"):
             return self._finite(words, numbers, self._learned.map(rows).astype(self._dtype))
 
+    def has(self, words: Sequence[str]) -> Bools:
+        there = self._beside.has(words)
+        left = np.flatnonzero(~there)
+        there[left] = self._source.has([words[k] for k in left.tolist()])
+        return there
+
     def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
-        for numbers, rows in self._source.lend(words):
+        left = np.flatnonzero(~self._beside.has(words))
+        others = ((left[got], rows) for got, rows in self._source.lend([words[k] for k in left.tolist()]))
+        for numbers, rows in chain(self._beside.lend(words), others):
             for some in self._blocks(numbers):
                 yield self._mapped(words, numbers[some], rows[some])
 
@@ -190,6 +225,11 @@ class Aligned(Watched):
 
     def steps(self) -> list[dict[str, Any]]:
         return [{"step": "align", "source": self.name, "to": self._target.name, **self._learned.figures()}]
+
+
+def without(candidates: Candidates, words: Collection[str]) -> Candidates:
+    """`candidates`, which are not asked about `words`, and do not name them."""
+    return lambda missing: set(candidates([word for word in missing if word not in words])).difference(words)
 
 
 class _MappedNGrams:
