@@ -123,7 +123,7 @@ class Combined(BaseSource):
     def whose(self, words: Iterable[str]) -> str:
         """The names of the sources that have rows of these words, which were asked for before."""
         if self._words:  # the dict takes a while to make, and fallbacks alone ask
-            self._mask_of.update(zip(self._words, self.masks.tolist()))
+            self._mask_of = {**dict(zip(self._words, self.masks.tolist())), **self._mask_of}
             self._words = ()
         mask = 0
         for word in words:
