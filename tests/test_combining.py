@@ -251,6 +251,36 @@ def test_neither_order_nor_blocks_change_a_row(paths, combine, align, monkeypatc
                 assert same_bits(em.matrix[index[word]], rows.setdefault(word, em.matrix[index[word]])), (hot, word)
 
 
+@pytest.mark.parametrize("pack", [bytes, bz2.compress])
+@pytest.mark.parametrize("align", [None, True])
+def test_what_is_told_does_not_depend_on_blocks_either(paths, align, pack, monkeypatch):
+    """The other file has all that is looked for in its first block; words of later ones are compared, too."""
+    monkeypatch.setattr(
+        "w2v_embed.matrix.sources.file._SIDE_BYTES", 1
+    )  # the room for side rows runs out again and again
+    other = paths["b" if align else "other"]
+    other.write_bytes(pack(other.read_bytes()))
+    told = []
+    for hot in (None, "kernels", "plain"):
+        if hot:
+            use_hot(hot, monkeypatch)
+        for words in (WORDS[:42], WORDS[41::-1]):
+            index = [*words, *WORDS[150:199], "CAT"]
+            em = build_matrix([paths["a"], other], [*index, "w201"], align=align, fallbacks=["lower"])
+            told.append(em.steps)
+            assert em.provenance[index.index("CAT")] == f"{other.name} (lower)"
+    assert told[1:] == told[:-1]
+    assert told[0][0]["words"] == (161 if align else 51)
+
+
+@pytest.mark.parametrize(("size", "other"), [(1e25, 1e-25), (1e-20, 1.0), (1.0, 1e30)])
+def test_large_and_small_numbers(size, other):
+    a = {w: r * np.float32(size) for w, r in A.items()}
+    b = {w: r * np.float32(other) for w, r in B.items()}
+    em = build_matrix([Toy(a, "a"), Toy(b, "b")], [*A, "w230"], align=True)
+    assert np.allclose(em.matrix[-1] / size, TRUE[230], atol=1e-3)
+
+
 def test_the_same_seed_gives_the_same_matrix(paths):
     both = [paths["a"], paths["c"]]
     one, again, other = (build_matrix(both, INDEX, align=True, seed=seed) for seed in (5, 5, 6))

@@ -138,19 +138,28 @@ def learn(rows: Floats, targets: Floats, kind: AlignName, order: npt.NDArray[np.
     """
     n = len(rows)
     held = min(max(n // 10, min(_FEW_HELD, n // 2)), _MOST_HELD)
-    x, y = rows[order], targets[order]
+    (x, size), (y, target_size) = map(_to_one, (rows[order], targets[order]))
     center, target_center = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
     moments = _Moments.of(x[held:], y[held:], center, target_center)
     fit = _ridge if kind == "ridge" else _procrustes
     weights, shift, penalty = fit(moments)
     held_x, held_y = x[:held].astype(np.float64), y[:held].astype(np.float64)
     mapped = (held_x - center) @ weights + shift + target_center
-    if x.shape == y.shape and _error(held_x, held_y) <= _error(mapped, held_y):
-        return Learned(None, "identity", None, n, held, judge(held_x, held_y))
+    if x.shape == y.shape:
+        as_they_are = np.ldexp(held_x, size - target_size)
+        if _error(as_they_are, held_y) <= _error(mapped, held_y):
+            return Learned(None, "identity", None, n, held, judge(as_they_are, held_y))
     judged = judge(mapped, held_y)
     if held * _SHARE > n:  # too many to do without
         weights, shift, penalty = fit(moments + _Moments.of(x[:held], y[:held], center, target_center))
-    return Learned(LinearMap(weights, shift + target_center - center @ weights), kind, penalty, n, held, judged)
+    shift = np.ldexp(shift + target_center - center @ weights, target_size)
+    return Learned(LinearMap(np.ldexp(weights, target_size - size), shift), kind, penalty, n, held, judged)
+
+
+def _to_one(rows):
+    """(the rows over a power of two, so that none of their numbers is beyond 1 and squares can be summed; its exponent)"""
+    exponent = int(_exponents(rows).max())
+    return np.ldexp(rows, -exponent), exponent
 
 
 def _error(rows, targets):

@@ -73,7 +73,7 @@ class SharedWords:
                 if frequent:
                     self.given = (frequent, rows) if source is sources[0] else self.given
                     break
-        self.words: list[str] = list(islice(dict.fromkeys(in_turn(own, frequent)), most))
+        self.words: list[str] = list(islice(dict.fromkeys(in_turn(own, filter(None, frequent))), most))
 
 
 def in_turn(*lists: Iterable[_Item]) -> Iterator[_Item]:

@@ -72,13 +72,13 @@ class FileSource(BaseSource):
         return found
 
     def frequent(self, most: int) -> Frequent:
-        layout = self._opened.layout
-        if layout.table:
-            return (layout.first_words(most) if layout.first_words else []), None
-        first = _First(most)
-        with suppress(ValueError), Opened(*self._as_opened, "skip") as again:  # who reads all of it says what is wrong
-            again.look_for(None)
-            again.run(first, log=False)
+        layout, first = self._opened.layout, _First(most)
+        with suppress(ValueError):  # who reads all of it says what is wrong
+            if layout.table:
+                return (layout.first_words(most) if layout.first_words else []), None
+            with Opened(*self._as_opened, "skip") as again:
+                again.look_for(None)
+                again.run(first, log=False)
         return first.frequent(self.dim)
 
     def ngrams(self) -> NGrams | None:

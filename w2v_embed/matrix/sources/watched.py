@@ -85,10 +85,10 @@ class Watched(Wrapped):
 
     def _fill(self, words, matrix, places, candidates, others):
         """As `fill`, of the source, which will be asked for the rows of `others`, wherever they stand."""
-        asked = candidates
-        if others:
+        asked, also = candidates, set(others)
+        if also:
             self._source.reads_all = True
-            asked = (lambda missing: {*candidates(missing), *others}) if candidates else (lambda _: others)
+            asked = (lambda missing: also.union(candidates(missing))) if candidates else (lambda _: also)
         found = self._source.fill(words, matrix, places, asked)
         self.held: Collection[str] = self._source.held
         return found
