@@ -356,6 +356,7 @@ def test_only_what_is_needed_is_read(tmp_path, monkeypatch, given):
         real_run(self, *args, **options)
         read.append(self.records)
 
+    monkeypatch.setattr("w2v_embed.readers.blocks._BLOCK", 1 << 20)
     monkeypatch.setattr(Opened, "look_for", look)
     monkeypatch.setattr(Opened, "run", run)
     whole = word_similarity(path, file)

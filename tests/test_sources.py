@@ -220,7 +220,7 @@ HOSTILE = {
     "lends to number -1": (lends((ONE - 1, ROW)), PAIRS),
     "lends to half a number": (lends((ONE + 0.5, ROW)), PAIRS),
     "lends twice": (lends((ONE, ROW), (ONE, ROW)), "toy.lend must give the row of each word once"),
-    "lends NaN": (lends((ONE, ROW * np.nan)), "toy, word 'the': expected finite numbers in its vector"),
+    "lends NaN": (lends((ONE, ROW * np.nan)), "toy, word 'old': expected finite numbers in its vector"),
 }
 
 

@@ -28,6 +28,8 @@ FallbackName: TypeAlias = Literal[
     "subwords",
 ]
 WeightingName: TypeAlias = Literal["sif", "zipf"]  # how rows are weighted by the frequency of their words
+CombineName: TypeAlias = Literal["first", "concat", "average"]  # what becomes of the rows of several sources
+AlignName: TypeAlias = Literal["ridge", "procrustes"]  # the map from one source's space into another's
 SplitName: TypeAlias = Literal["whitespace", "jieba"]  # how `count_words` splits a line
 
 # The layers: which rows are trained, how rows get into a layer, what is done with positions.
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     StrPath: TypeAlias = "str | os.PathLike[str]"
 
     Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
+    Align: TypeAlias = "AlignName | bool | None"
     Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
     Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
 

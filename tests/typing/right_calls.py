@@ -46,6 +46,13 @@ from w2v_embed.readers import load_vectors as same_load
 version: str = w2v_embed.__version__
 
 
+def combined(paths: list[str]) -> EmbeddingMatrix:
+    side_by_side = build_matrix(paths, {"a": 1}, combine="concat", balance=False)
+    build_matrix([*paths, side_by_side], {"a": 1}, combine="average", align=None)
+    build_matrix(paths, {"a": 1}, align="procrustes")
+    return build_matrix(paths, {"a": 1}, combine="first", align=True)
+
+
 def note(done: int, total: int) -> None:
     print(done / total)
 

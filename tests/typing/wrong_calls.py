@@ -52,6 +52,9 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     build_matrix("v", 7)  # error: arg-type
     build_matrix("v", {"a": "b"})  # error: dict-item
     build_matrix("v", {"a": 1}, oov=12)  # error: arg-type
+    build_matrix(["v", "u"], {"a": 1}, combine="sum")  # error: arg-type
+    build_matrix(["v", "u"], {"a": 1}, align="rigde")  # error: arg-type
+    build_matrix(["v", "u"], {"a": 1}, balance="no")  # error: arg-type
     build_matrix("v", {"a": 1}, oov="zero")  # error: arg-type
     build_matrix("v", {"a": 1}, dtype="float8")  # error: arg-type
     build_matrix("v", {"a": 1}, fallbacks=["lowre"])  # error: list-item

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from .._types import DtypeName, FallbackName, OovName, SplitName
+from .._types import AlignName, CombineName, DtypeName, FallbackName, OovName, SplitName
 from .arguments import Args, Commands, add_post, add_reading, choice, one_of, reading, refining, whole
 from .console import Named, say
+
+if TYPE_CHECKING:
+    from .._types import Align
+
+_ALIGN: dict[str, Align] = {**{name: name for name in get_args(AlignName)}, "True": True, "False": False}
 
 
 def add(commands: Commands) -> None:
@@ -16,9 +21,7 @@ def add(commands: Commands) -> None:
     command = commands.add_parser(
         "build", help="make the matrix for a word index", description="Make the matrix for a word index."
     )
-    command.add_argument(
-        "vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several, an earlier one wins"
-    )
+    command.add_argument("vectors", nargs="+", metavar="VECTORS", help="file of word vectors; of several see --combine")
     command.add_argument(
         "word_index", metavar="WORD_INDEX", help=".json (word → id, or a list) or .txt (one word a line)"
     )
@@ -27,6 +30,21 @@ def add(commands: Commands) -> None:
     choice(command, "--oov", get_args(OovName), "rows of unknown words (%(default)s)")
     command.add_argument("--seed", type=whole(0), default=0, help="of --oov normal (%(default)s)")
     choice(command, "--dtype", get_args(DtypeName), "(%(default)s)", "float32")
+    choice(
+        command,
+        "--combine",
+        get_args(CombineName),
+        "an earlier file wins, rows side by side, or their mean (%(default)s)",
+    )
+    command.add_argument(
+        "--align",
+        type=one_of(*_ALIGN),
+        metavar="{" + ",".join(_ALIGN) + "}",
+        help="map the rows of later files into the space of the first; False: take them as they are, without a warning",
+    )
+    command.add_argument(
+        "--no-balance", action="store_true", help="of --combine concat: leave the rows of each file as long as they are"
+    )
     fallbacks = get_args(FallbackName)
     command.add_argument(
         "--fallback",
@@ -78,6 +96,9 @@ def run(args: Args) -> None:
         suggest=bool(args.report),
         cache_dir=args.cache_dir,
         postprocess=refining(args.post, counts),
+        combine=args.combine,
+        align=_ALIGN[args.align] if args.align else None,
+        balance=not args.no_balance,
         **reading(args),
     )
     matrix.save(args.output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from .. import __version__
 from ..output import BusyError
@@ -25,7 +26,9 @@ def run(argv: Sequence[str] | None, pressed: Sequence[object] = ()) -> int:
             args = _parser().parse_args(argv)
         finally:  # also where it printed what was asked for, and ends
             finish()
-        logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[Warnings()])
+        logging.basicConfig(
+            format="%(message)s", level=logging.WARNING, handlers=[Warnings(partial(_as_options, args=args))]
+        )
         inputs, to_write = args.files(args)
         outputs = Outputs([path for _, path in to_write])
         check_apart(inputs, to_write)

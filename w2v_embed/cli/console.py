@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -54,10 +54,14 @@ def on_terminal() -> bool:
 
 
 class Warnings(logging.Handler):
-    """Prints what is logged."""
+    """Prints what is logged, as `told` puts it."""
+
+    def __init__(self, told: Callable[[str], str]) -> None:
+        super().__init__()
+        self._told = told
 
     def emit(self, record: logging.LogRecord) -> None:
-        complain(shown(self.format(record)))
+        complain(shown(self._told(self.format(record))))
 
 
 def _print(text, stream):

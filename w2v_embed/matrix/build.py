@@ -16,15 +16,21 @@ from ..parts import FIRST_SOURCE, OOV, PADDING, UNUSED
 from ..postprocess import steps_of
 from ..shown import logger, plain_errors
 from ..vocabulary import Vocabulary, read_vocabulary
+from .combining import Combining
 from .embedding_matrix import EmbeddingMatrix
 from .fallbacks import NAMES, Derivation, Fallbacks, Resolution
 from .lending import RowPool, resolve
 from .oov import checked_oov, fill_unknown
+from .shared import warn_of
 from .sources import source_of
 from .sources.base import BaseSource
+from .sources.combined import Combined
 
 if TYPE_CHECKING:
     from .._types import (
+        Align,
+        Bools,
+        CombineName,
         Dtype,
         Fallback,
         FallbackName,
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     )
     from ..parts import Label
     from ..postprocess import Refining, Step
+    from ..readers.damage import DamageReport
 
 
 @plain_errors
@@ -59,6 +66,9 @@ def build_matrix(
     trust: bool = False,
     cache_dir: StrPath | None = None,
     postprocess: Iterable[Refining] = (),
+    combine: CombineName = "first",
+    align: Align = None,
+    balance: bool = True,
 ) -> EmbeddingMatrix:
     """The embedding matrix for your vocabulary.
 
@@ -90,6 +100,13 @@ def build_matrix(
         postprocess: what is done to the rows, one after the other, before those of unknown words are made: names ("center",
             "normalize", "all_but_the_top:2", "pca:100", "whiten"), what `w2v_embed.postprocess` has, or callables
             `em -> EmbeddingMatrix or array`.
+        combine: of several sources: "first", an earlier one wins; "concat", their rows side by side, zeros where a source lacks
+            the word; "average", the mean of the rows of those that have it. Provenance names all sources of a row.
+        align: True (or "ridge"): rows of later sources, of any width, are mapped into the space of the first, by a ridge
+            regression that is learned on words that both have and judged on others (`steps`); "procrustes": by an orthogonal
+            map. A map that is no better than chance is refused. None: they are taken as they are, with a warning where sources
+            whose rows are mixed do not agree on the words that both have; False: without.
+        balance: whether "concat" scales the rows of later sources to the mean length of those of the first.
 
     Returns:
         An `EmbeddingMatrix`.
@@ -109,6 +126,7 @@ def build_matrix(
     plan = Fallbacks(fallbacks)
     making = {"oov": checked_oov(oov), "suggest": bool(suggest), "seed": whole("seed", seed, 0), "dtype": _dtype(dtype)}
     steps = steps_of(postprocess)
+    making["combining"] = Combining.checked(combine, align, balance)._asdict()
     reading: dict[str, Any] = {"format": format, "encoding": encoding, "on_error": on_error, "trust": bool(trust)}
     vocabulary = read_vocabulary(word_index, num_words, encoding=encoding)
     given = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
@@ -143,26 +161,31 @@ def _build(
     suggest: bool,
     seed: int,
     dtype: str,
+    combining: Mapping[str, Any],
 ) -> EmbeddingMatrix:
+    how = Combining(**combining)
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(open_source(one))) for one in given]
-        _check_sources(sources, plan)
+        _check_sources(sources, plan, how)
         others = _others(plan, sources) if suggest else []
         wide = Fallbacks([*plan.given, *others]) if others else plan
-        rows = _Rows(vocabulary, sources, dtype)
+        rows = _Rows(vocabulary, how.combined(sources, vocabulary.word_index, seed), how.working(dtype, len(sources)))
         rows.fill(wide)
         derived, suggestions = rows.fall_back(plan, others, wide)
-    for source in rows.filled:
-        source.report.log()
+    for report in rows.reports():
+        report.log()
+    told = [step for source in rows.filled for step in source.steps()]
+    warn_of(told)
     em = EmbeddingMatrix(
-        rows.matrix,
+        rows.matrix.astype(dtype, copy=False),
         vocabulary.word_index,
         origins=rows.origins,
         sources=rows.labels,
         derived=derived,
         suggestions=suggestions,
         padding_row=vocabulary.padding_row,
-        damage=[source.report for source in rows.filled],
+        damage=rows.reports(),
+        steps=told,
     )
     if not (rows.origins > OOV).any():
         names = ", ".join(source.name for source in sources)
@@ -174,7 +197,7 @@ def _build(
     return em
 
 
-def _check_sources(sources: list[BaseSource], plan: Fallbacks) -> None:
+def _check_sources(sources: list[BaseSource], plan: Fallbacks, how: Combining) -> None:
     """Raise where sources do not go together, or not with the fallbacks."""
     if plan.needs_subwords and not any(source.has_ngrams for source in sources):
         raise ValueError(
@@ -182,10 +205,11 @@ def _check_sources(sources: list[BaseSource], plan: Fallbacks) -> None:
             f"fastText; received {', '.join(source.name for source in sources)}"
         )
     first = sources[0]
-    for source in sources:
+    for source in sources if how.mixes else ():
         if source.dim != first.dim:
             raise ValueError(
-                f"{source.name} has vectors of {source.dim} numbers, {first.name} of {first.dim}; they must be alike"
+                f"{source.name} has vectors of {source.dim} numbers, {first.name} of {first.dim}; they must be alike. Rows of "
+                'any width can be mapped (align="ridge") or stand side by side (combine="concat")'
             )
 
 
@@ -225,7 +249,8 @@ class _Rows:
         self.origins[self._ids] = OOV
         self.origins[list(vocabulary.unknown_rows)] = OOV
         self.origins[[] if vocabulary.padding_row is None else [0]] = PADDING
-        self.labels: list[Label] = [(source.name, None) for source in sources]
+        self._combined = sources[0] if isinstance(sources[0], Combined) else None
+        self.labels: list[Label] = [(one.name, None) for one in (self._combined.parts if self._combined else sources)]
         self._codes: dict[Label, int] = {}  # of the labels that come beside the sources' own, which may be alike
 
     def _missing(self) -> tuple[list[str], Ids]:
@@ -241,8 +266,19 @@ class _Rows:
                 break
             candidates = partial(self._candidates, wide) if wide.names else None
             found = source.fill(words, self.matrix, places, candidates)
-            self.origins[places[found]] = code
+            self.origins[places[found]] = self._codes_of(self._combined, found) if self._combined else code
             self.filled.append(source)
+
+    def _codes_of(self, source: Combined, found: Bools) -> Ids:
+        """The codes of the words that were found, each in one or several sources."""
+        masks, which = np.unique(source.masks[found], return_inverse=True)
+        alone = {1 << k: FIRST_SOURCE + k for k in range(len(source.parts))}
+        codes = [alone.get(mask) or self._code_of(source.name_of(mask), None) for mask in masks.tolist()]
+        return np.array(codes, np.int32)[which]
+
+    def reports(self) -> list[DamageReport]:
+        """What was wrong in the sources that were asked."""
+        return [source.report for source in (self._combined.parts if self._combined else self.filled)]
 
     def _candidates(self, wide: Fallbacks, words: Sequence[str]) -> set[str]:
         """The words beyond the vocabulary that may lend one of `words` a row, and that no source holds already."""
@@ -274,13 +310,16 @@ class _Rows:
         owners = iter(pool.owners(numbers).tolist() if len(names) > 1 else ())
         for loans in resolution.loans:
             whose = names
-            if not loans.lenders:
+            if self._combined:
+                lenders = iter(loans.lenders or [resolution.words[k] for k in loans.borrowers])
+                whose = [self._combined.whose(islice(lenders, count or 1)) for count in loans.counts]
+            elif not loans.lenders:
                 whose = [names[pool.makers[resolution.words[k]]] for k in loans.borrowers]
             elif len(names) > 1:
                 whose = [" + ".join(names[k] for k in dict.fromkeys(islice(owners, count))) for count in loans.counts]
             self.origins[places[loans.borrowers]] = [self._code_of(name, loans.fallback) for name in whose]
 
-    def _code_of(self, name: str, fallback: str) -> int:
+    def _code_of(self, name: str, fallback: str | None) -> int:
         label = (name, fallback)
         if label not in self._codes:
             self._codes[label] = FIRST_SOURCE + len(self.labels)

@@ -27,6 +27,7 @@ from .. import __version__
 from ..contents import words_to_bytes
 from ..shown import logger
 from ..store import load, save
+from .shared import warn_of
 from .sources import path_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def cached(
     if em is not None:
         for report in em.damage:
             report.log()
+        warn_of(em.steps)
         return em
     contents = [_digest(file) if _is_young(file) else None for file in files]
     em = build()

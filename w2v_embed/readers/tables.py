@@ -135,4 +135,5 @@ def table_of(words: list[str], rows: Rows, ids: Sequence[int] | None = None, *, 
         int(rows.shape[1]),
         table=lambda wanted: TableReader(words, rows, wanted, ids, kv=kv),
         ngrams=NGrams.of(kv) is not None,
+        first_words=lambda most: words[:most],
     )

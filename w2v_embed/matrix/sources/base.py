@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from ...readers.damage import DamageReport
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, Ids
     from ...readers.ngrams import NGrams
+
+    Frequent: TypeAlias = tuple[list[str], Floats | None]
 
 
 class BaseSource:
@@ -25,9 +27,13 @@ class BaseSource:
         report: the `DamageReport` of what was wrong.
         has_ngrams: whether `ngrams()` makes rows for other words.
         held: words whose rows are kept for `lend`, so that later sources need not keep theirs.
+        reads_all: whether `fill` shall go on to the end of the data, so that `lend` finds the candidates wherever they stand.
+        costly: whether each word that it is asked for takes long.
     """
 
     has_ngrams: bool = False
+    reads_all: bool = False
+    costly: bool = False
     held: Collection[str] = ()
 
     def __init__(self, name: str, dim: int, report: DamageReport) -> None:
@@ -64,6 +70,15 @@ class BaseSource:
     def ngrams(self) -> NGrams | None:
         """What makes rows for words that it does not have."""
         return None
+
+    def frequent(self, most: int) -> Frequent:
+        """Up to `most` of its words, the most frequent first as far as their order tells, or none where it has no list of them;
+        and their rows, or None where these are not at hand."""
+        return [], None
+
+    def steps(self) -> list[dict[str, Any]]:
+        """What was done to its rows, and what is to be told of them, see `EmbeddingMatrix.steps`."""
+        return []
 
     def close(self) -> None:
         """It is needed no more."""

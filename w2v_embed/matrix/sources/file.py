@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from .held import HeldRows
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
+    from .base import Frequent
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
 
@@ -46,6 +48,7 @@ class FileSource(BaseSource):
         progress: Progress = None,
     ) -> None:
         self._opened = Opened(path, format=format, encoding=encoding, on_error=on_error, trust=trust)
+        self._as_opened = path, format, encoding
         super().__init__(path.name, self._opened.dim, self._opened.report)
         self.has_ngrams: bool = self._opened.has_ngrams
         self._progress, self._found = progress, list[str]()
@@ -59,7 +62,7 @@ class FileSource(BaseSource):
         candidates: Callable[[Sequence[str]], Collection[str]] | None = None,
     ) -> Bools:
         self._opened.look_for(list(words), candidates)
-        sink = _Rows(words, matrix, places, self._opened.side, candidates)
+        sink = _Rows(words, matrix, places, self._opened.side, candidates, self.reads_all)
         self._opened.run(sink, self._progress, log=False)
         found = sink.found[: len(words)]
         self._found = list(compress(words, found.tolist()))
@@ -67,6 +70,16 @@ class FileSource(BaseSource):
         self.held: Collection[str] = {word: k for k, word in enumerate(held)}
         self._side = HeldRows(self.name, self.held, rows, self.report)
         return found
+
+    def frequent(self, most: int) -> Frequent:
+        layout, first = self._opened.layout, _First(most)
+        with suppress(ValueError):  # who reads all of it says what is wrong
+            if layout.table:
+                return (layout.first_words(most) if layout.first_words else []), None
+            with Opened(*self._as_opened, "skip") as again:
+                again.look_for(None)
+                again.run(first, log=False)
+        return first.frequent(self.dim)
 
     def ngrams(self) -> NGrams | None:
         return NGrams.of(getattr(self._opened.reader, "kv", None), self.report)
@@ -87,6 +100,28 @@ class FileSource(BaseSource):
 
     def close(self) -> None:
         self._opened.source.close()
+
+
+class _First:
+    """Collects the first words of a file, and their rows."""
+
+    def __init__(self, most):
+        self._most, self._row_of, self._rows = most, {}, []
+        self.count = 0
+
+    def add(self, block):
+        """As a sink of `Opened.run`."""
+        rows = block.rows[: self._most - self.count].copy()  # which is the reader's
+        for k, word in enumerate(block.words[: len(rows)], self.count):
+            self._row_of.setdefault(word, k)
+        self._rows.append(rows)
+        self.count += len(rows)
+        return (block.records if self.count >= self._most else None), Damages()
+
+    def frequent(self, dim):
+        """As of `BaseSource`."""
+        rows = np.concatenate([np.empty((0, dim), np.float32), *self._rows])
+        return list(self._row_of), rows[list(self._row_of.values())]
 
 
 class _Found:
@@ -150,14 +185,14 @@ class _Lent(_Found):
 class _Rows(_Found):
     """Fills the rows of the wanted words in a matrix, and collects those of side words."""
 
-    def __init__(self, words, matrix, places, side, candidates):
+    def __init__(self, words, matrix, places, side, candidates, reads_all):
         super().__init__(words, side)
-        self.matrix, self.places, self.candidates = matrix, places, candidates
+        self.matrix, self.places, self.candidates, self.reads_all = matrix, places, candidates, reads_all
         # Of the side rows: the numbers of their words, and the rows, of which the first `n_kept` are in use.
         dim = matrix.shape[1]
         room = min(len(side), _SIDE_BYTES // (dim * matrix.itemsize) + 1)
         self.kept = np.empty(room, np.int64)
-        self.rows = np.empty((room, dim), matrix.dtype)
+        self.rows = np.empty((room, dim), np.promote_types(matrix.dtype, np.float32))
         self.n_kept = 0
 
     def add(self, block):
@@ -171,7 +206,7 @@ class _Rows(_Found):
             targets, rows, where = targets[inside], rows[inside], where[inside]
         self.matrix[self.places[targets]] = rows
         self.count += len(targets)
-        return self.end(where), again
+        return None if self.reads_all else self.end(where), again
 
     def missing(self):
         """List of the words not found so far."""
@@ -193,8 +228,7 @@ class _Rows(_Found):
 
     def _sweep(self):
         """Drop the side rows that no missing word can use; returns the set of the words that are still of use."""
-        missing = self.missing()
-        needed = self.candidates(missing) if missing else set()
+        needed = self.candidates(self.missing())
         stay = np.flatnonzero(self._are_in(self.kept[: self.n_kept], needed))
         self.n_kept = len(stay)
         self.kept[: self.n_kept] = self.kept[stay]

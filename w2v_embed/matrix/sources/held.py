@@ -14,6 +14,7 @@ from .base import BaseSource
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, Ids
+    from .base import Frequent
 
 
 class HeldRows(BaseSource):
@@ -29,6 +30,12 @@ class HeldRows(BaseSource):
     def __init__(self, name: str, row_of: Mapping[str, int], rows: Floats, report: DamageReport) -> None:
         super().__init__(name, rows.shape[1], report)
         self._row_of, self._rows = row_of, rows
+
+    def frequent(self, most: int) -> Frequent:
+        numbers = np.fromiter(self._row_of.values(), np.int64, len(self._row_of))
+        first, words = np.argsort(numbers, kind="stable")[:most], list(self._row_of)
+        good = [k for k in first.tolist() if isinstance(words[k], str) and words[k]]
+        return [words[k] for k in good], self._rows[numbers[good]]
 
     def has(self, words: Sequence[str]) -> Bools:
         return np.fromiter(map(self._row_of.__contains__, words), np.bool_, len(words))

@@ -38,6 +38,8 @@ class AskedSource(BaseSource):
     words that they are asked for first. Rows that may be lent are kept, for making them again may take minutes.
     """
 
+    costly: bool = True
+
     def __init__(self, value: Any, report: DamageReport) -> None:
         name = type(value).__name__
         super().__init__(name, whole(f"{name}.vector_size", value.vector_size), report)

@@ -30,6 +30,7 @@ class Layout:
         alone: a number that is all that the first line holds.
         table: where the file is not read block by block: list of the words that are looked for, or None for all → its reader.
         ngrams: whether it has n-grams that make vectors for other words.
+        first_words: of a table: how many words → list of the first ones, without reading all of it.
         steps: what was done to the rows before, see `EmbeddingMatrix`.
     """
 
@@ -39,6 +40,7 @@ class Layout:
     alone: int | None = None
     table: Callable[[list[str] | None], TableReader] | None = None
     ngrams: bool = False
+    first_words: Callable[[int], list[str]] | None = None
     steps: tuple[Step, ...] = ()
 
 

@@ -14,11 +14,13 @@ it is told, and never ends on a file that is cut inside a word.
 from __future__ import annotations
 
 import struct
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..compression import Source
 from ..damage import Damage, again
 from ..ngrams import FastTextVectors
 from ..tables import TableReader
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from ..._types import Ids
-    from ..compression import Source
 
 MAGIC: bytes = struct.pack("<i", 793712314)
 _NEW, _OLD = struct.Struct("<14id"), struct.Struct("<12id")
@@ -109,6 +110,10 @@ class FastTextFile:
         self.header: Header
         self.words: int
         self.header, self.words, self._pruned = _read_header(self._data)
+
+    def first_words(self, most: int, encoding: str) -> list[str]:
+        """Up to `most` of its words, where nothing else is read."""
+        return list(_read_words(self._data, min(most, self.words), None, encoding)[0])
 
     def read(self, wanted: Collection[str] | None, encoding: str) -> tuple[FastTextVectors, Ids, dict[int, Damage]]:
         """All else.
@@ -347,4 +352,8 @@ class FastText(Format):
             kv, ids, odd = model.read(None if wanted is None else set(wanted), file.encoding)
             return TableReader(kv.index_to_key, kv.vectors, wanted, ids, count=model.words, odd=odd, kv=kv)
 
-        return Layout(model.header.dim, table=table, ngrams=model.header.has_ngrams)
+        def first_words(most):
+            with closing(Source(file.path)) as source:
+                return FastTextFile(source, b"").first_words(most, file.encoding)
+
+        return Layout(model.header.dim, table=table, ngrams=model.header.has_ngrams, first_words=first_words)
