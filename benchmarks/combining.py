@@ -175,7 +175,6 @@ def cost(rounds, dim):
     first = max(WORK.glob("vectors-*.txt"), key=lambda path: path.stat().st_size)
     index = json.loads((WORK / f"index-{first.stem.split('-')[1]}.json").read_text(encoding="utf-8"))
     second = WORK / f"turned-{dim}.txt"
-    turned(first, dim, second)
     both = [first, second]
     builds = {
         "the first": lambda: build_matrix(first, index),
@@ -185,11 +184,12 @@ def cost(rounds, dim):
         '`combine="average", align=True`': lambda: build_matrix(both, index, align=True, combine="average"),
         '`combine="concat"`': lambda: build_matrix(both, index, combine="concat"),
     }
+    logging.disable(logging.WARNING)
     if dim == build_matrix(first, ["a"]).vector_size:
         builds["`align=None`"] = lambda: build_matrix(both, index)
-    logging.disable(logging.WARNING)
     taken = {name: [] for name in builds}
     try:
+        turned(first, dim, second)
         for _ in range(rounds + 1):
             for name, build in builds.items():
                 gc.collect()
@@ -197,7 +197,7 @@ def cost(rounds, dim):
                 build()
                 taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     finally:
-        second.unlink()
+        second.unlink(missing_ok=True)
     least = {name: np.min(runs[1:], axis=0) for name, runs in taken.items()}  # the first round warms up
     unit = least["the first"] + least["the second"]
     print(

@@ -112,7 +112,7 @@ class Compared(Watched):
     def fill(self, words: Sequence[str], matrix: Floats, places: Ids, candidates: Candidates | None = None) -> Bools:
         earlier = [word for one in self._before for word in one._filled[0]]
         chosen = sample(earlier, self, self._seed)
-        self.words = [earlier[k] for k in chosen.tolist()]
+        self.words: Sequence[str] = [earlier[k] for k in chosen.tolist()]
         found = super().fill(words, matrix, places, candidates)
         if self.words and (found.any() or candidates is not None):
             where = np.concatenate([one._filled[1] for one in self._before])[chosen[self.known]]
