@@ -24,10 +24,12 @@ class BaseSource:
         name, dim: see `Source`.
         report: the `DamageReport` of what was wrong.
         has_ngrams: whether `ngrams()` makes rows for other words.
+        only_ngrams: whether it has nothing else, so that who passes it has asked for them.
         held: words whose rows are kept for `lend`, so that later sources need not keep theirs.
     """
 
     has_ngrams: bool = False
+    only_ngrams: bool = False
     held: Collection[str] = ()
 
     def __init__(self, name: str, dim: int, report: DamageReport) -> None:
