@@ -176,7 +176,8 @@ class StaticModel:
             raise ValueError(f"{self._path} must have a tensor {' or '.join(_TABLES)} of two axes, received {told}")
         if self._table.dtype not in _KINDS:
             raise ValueError(f"{self._path} must have a table of floats or int8, received {self._table.dtype}")
-        rows, self.dim = self._table.shape
+        rows, dim = self._table.shape
+        self.dim: int = dim
         self._weights = self._vector(places, "weights", "F")
         self._mapping = self._vector(places, "mapping", "IU")
         if self._weights is not None and not np.isfinite(self._weights).all():
