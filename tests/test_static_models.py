@@ -238,6 +238,19 @@ def test_other_folders_are_refused_as_ever(tmp_path):
         build_matrix(tmp_path, ["a"])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_pipes_are_not_waited_for(tmp_path):
+    folder = write_model(tmp_path / "m", {"embeddings": TABLE})
+    os.mkfifo(tmp_path / "v.safetensors")
+    with pytest.raises(ValueError, match="is a pipe or a device"):
+        build_matrix(tmp_path / "v.safetensors", ["a"])
+    for name, kind in (("tokenizer.json", FileNotFoundError), ("model.safetensors", IsADirectoryError)):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(kind):
+            build_matrix(folder, ["a"])
+
+
 def test_tokenizers_are_asked_for(tmp_path, monkeypatch):
     folder = write_model(tmp_path / "m", {"embeddings": TABLE})
     monkeypatch.setitem(sys.modules, "tokenizers", None)

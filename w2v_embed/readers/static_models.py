@@ -114,13 +114,13 @@ def _beside(weights: Path) -> _Files:
 
 def _has_table(path: Path, damaged: bool) -> bool:
     """Whether a file has the table of a static model; `damaged` is said of one that is none, or no whole one."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return not {*_TABLES}.isdisjoint(_head(file))
-    except OSError:
+    if not path.is_file():  # a pipe might never open
         return False
-    except ValueError:
-        return damaged
+    with open(path, "rb", buffering=0) as file:
+        try:
+            return not {*_TABLES}.isdisjoint(_head(file))
+        except ValueError:
+            return damaged
 
 
 def bounded_text(path: Path) -> str:

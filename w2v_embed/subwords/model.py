@@ -174,11 +174,10 @@ class SubwordModel:
 
 def is_subword_model(path: Path) -> bool:
     """Whether a file is what `SubwordModel.save` wrote, as far as its first bytes tell."""
-    try:
-        with open(path, "rb") as file:
-            return path.suffix == ".safetensors" and _FORMAT.encode() in file.read(4096)
-    except OSError:
+    if path.suffix != ".safetensors" or not path.is_file():  # a pipe might never open
         return False
+    with open(path, "rb") as file:
+        return _FORMAT.encode() in file.read(4096)
 
 
 def _read(file):
