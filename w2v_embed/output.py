@@ -154,7 +154,8 @@ def _put(temporary, target, path):
         return
     if _exchange(temporary, target):
         return
-    aside = temporary.with_name(f"{temporary.name.removesuffix(_SUFFIX)}.old{_SUFFIX}")
+    # By a name that nobody sweeps up, should we be killed now.
+    aside = temporary.with_name(f"{temporary.name.removesuffix(_SUFFIX)}.old")
     _named(path, os.replace, target, aside)
     try:
         _named(path, os.replace, temporary, target)
