@@ -11,7 +11,7 @@ import w2v_embed
 PACKAGE = Path(w2v_embed.__file__).parent
 FLOORS = [
     {"readers"},
-    {"corpus"},
+    {"corpus", "subwords"},
     {"matrix", "postprocess"},
     {"reports", "layers", "contextual", "evaluation"},
     {"cli"},

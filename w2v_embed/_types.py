@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAli
 OnError: TypeAlias = Literal["raise", "skip"]
 FormatName: TypeAlias = Literal["text", "binary", "fasttext", "gensim", "npz", "safetensors"]
 DtypeName: TypeAlias = Literal["float16", "float32", "float64"]
+StoredDtype: TypeAlias = Literal["float16", "float32"]  # of the rows of a subword model
 OovName: TypeAlias = Literal["zeros", "normal", "mean"]
 FallbackName: TypeAlias = Literal[
     "nfkc",
@@ -41,6 +42,7 @@ RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
 # The encoders.
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
+WeightingName: TypeAlias = Literal["sif", "zipf"]  # of `distill`
 EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
@@ -127,8 +129,17 @@ if TYPE_CHECKING:
 
     # What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.
     WordIndex: TypeAlias = (
-        "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
-        " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
+        Mapping[str, SupportsIndex]
+        | Sequence[str]
+        | npt.NDArray[Any]
+        | StrPath
+        | _HasWordIndex
+        | _HasGetVocabulary
+        | _HasGetVocab
+        | _HasVocabulary
+        | _HasToken2id
+        | _HasKeyToIndex
+        | _HasWv
     )
 
 

@@ -1,4 +1,4 @@
-"""Every file that the package writes: first a temporary one beside its place, renamed when it is whole.
+"""Every file and folder that the package writes: first a temporary one beside its place, renamed when it is whole.
 
 So whoever reads finds the old file or the new one, also when the writer is killed, the disk is full, or two write at the same
 time. A writer holds a lock on its temporary file; what a killed one left is held by nobody, and the next to write into the
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -99,6 +100,82 @@ def write_atomically(path: StrPath, write: Callable[[BinaryIO], object]) -> None
         raise
 
 
+def write_folder(path: StrPath, write: Callable[[Path], object], names: Collection[str]) -> None:
+    """Call `write(folder)` on a temporary folder beside `path`, then put it in its place: always the old one or the new.
+
+    Args:
+        path: where to; what is there may only be a folder with files out of `names`, so that nobody else's is replaced.
+        write: makes files in a folder.
+        names: of all files that it may make.
+    """
+    target = Path(os.path.realpath(path))
+    _check_folder(target, path, names)
+    _sweep(target.parent)
+    temporary = target.with_name(f".{target.name[:_NAME]}.{os.urandom(8).hex()}{_SUFFIX}")
+    _named(path, os.mkdir, temporary)
+    held = os.open(temporary, os.O_RDONLY) if fcntl else None
+    try:
+        if held is not None:
+            with suppress(OSError):
+                lock(held)
+        write(temporary)
+        for file in temporary.iterdir():
+            with open(file, "rb+") as written:
+                _named(path, os.fsync, written.fileno())
+        _put(temporary, target, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # the old one by now, where all went well
+        if held is not None:
+            os.close(held)
+
+
+def _check_folder(target, path, names):
+    if target.is_dir():
+        others = sorted(entry.name for entry in target.iterdir() if entry.name not in names or not entry.is_file())
+        if others:
+            raise ValueError(
+                f"cannot write {path}: this folder holds {', '.join(others[:5])}, which would be lost; expected a new folder, "
+                "an empty one, or one that was written before. Name another."
+            )
+    elif target.exists():
+        raise NotADirectoryError(f"cannot write {path}: it is a file; expected the name of a folder")
+    elif not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"cannot write {path}: nothing can be made in the folder {target.parent}")
+
+
+def _put(temporary, target, path):
+    """Rename a folder to `target`; what was there gets the temporary name."""
+    if not target.exists() or not any(target.iterdir()):
+        if target.exists() and fcntl is None:
+            os.rmdir(target)  # elsewhere a rename replaces an empty folder
+        _named(path, os.replace, temporary, target)
+        return
+    if _exchange(temporary, target):
+        return
+    # By a name that nobody sweeps up, should we be killed now.
+    aside = temporary.with_name(f"{temporary.name.removesuffix(_SUFFIX)}.old")
+    _named(path, os.replace, target, aside)
+    try:
+        _named(path, os.replace, temporary, target)
+    except BaseException:
+        os.replace(aside, target)
+        raise
+    os.replace(aside, temporary)
+
+
+def _exchange(one, other):
+    """Let two folders change their names in one step; returns whether the system can (Linux, on most file systems)."""
+    with suppress(OSError, AttributeError, ImportError):
+        import ctypes
+
+        renameat2 = ctypes.CDLL(None).renameat2
+        here = ctypes.c_int(-100)  # AT_FDCWD
+        return renameat2(here, os.fsencode(one), here, os.fsencode(other), ctypes.c_uint(2)) == 0  # RENAME_EXCHANGE
+    return False
+
+
 def _create(target, path):
     """A new temporary file for `target`, held by its lock: (its name, the raw file)."""
     while True:
@@ -133,10 +210,11 @@ def _remove_unless_held(path):
     if fcntl is None:
         os.unlink(path)
         return
-    number = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    folder = stat.S_ISDIR(os.lstat(path).st_mode)
+    number = os.open(path, (os.O_RDONLY if folder else os.O_RDWR) | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if lock(number):
-            os.unlink(path)
+            (shutil.rmtree if folder else os.unlink)(path)
     finally:
         os.close(number)
 

@@ -42,6 +42,7 @@ from w2v_embed.layers import (
 from w2v_embed.matrix import build_matrix as same_build
 from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
+from w2v_embed.subwords import SubwordModel, fit_subwords
 
 version: str = w2v_embed.__version__
 
@@ -155,9 +156,14 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     )
     em = build_matrix(load_vectors("v.bin"), Layer(), fallbacks=("nfkc",), oov="mean", dtype="float32")
     em = build_matrix(Plain(), Tokenizer(), progress=note)
+    model: SubwordModel = fit_subwords(em, limit=None, ngrams=1000, min_n=2, max_n=4, seed=1)
+    model.save("s.safetensors", dtype="float32")
+    em = build_matrix(["v.txt", model, SubwordModel.load(Path("s.safetensors"))], ["the"])
+    print(model.vectors_for(["the"])[0].shape, model.cosine, fit_subwords(Path("v.txt")).vector_size)
     em.save("m.npz")
     em.write_report("r.html", counts=Counter(["the"]), title="Words")
     em.export_projector(Path("folder"), counts=index, limit=None)
+    em.export_static(Path("folder"), tokenizer="tokenizer.json")
     return EmbeddingMatrix.load(Path("m.safetensors"))
 
 
@@ -203,6 +209,8 @@ def in_context(texts: Iterable[str]) -> None:
     states = encoder.hidden_states([[1, 2]], attention_mask=np.ones((1, 2)))
     rows, found = encoder.vectors_for(["a"])
     em = build_matrix([encoder, encoder.as_source(mode="table", pca=3)], {"a": 1})
+    static: EmbeddingMatrix = encoder.distill(["a"], pca=None, weighting="zipf", progress=True)
+    print(static.shape, encoder.distill(weighting=None).shape)
     whiten: Projection = fit_whitening(vectors, 16)
     print(words[0].shape, states.shape, rows.sum(), found.any(), em.shape, encoder.vector_size)
     print(cosine(whiten(vectors), fit_pca(vectors, 16)(vectors)), encoder.similarity("a", "b", whitening=whiten))

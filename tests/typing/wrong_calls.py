@@ -19,6 +19,7 @@ from w2v_embed.contextual import ContextualEncoder, fit_pca
 from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
 from w2v_embed.postprocess import center, frequency_weight, pca
+from w2v_embed.subwords import fit_subwords
 
 
 class Unfinished:
@@ -76,6 +77,10 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     em.coverage.rate()  # error: operator
     em.coverage.weighted_rate(3)  # error: arg-type
     em.export_projector("folder", limit="all")  # error: arg-type
+    em.export_static(7)  # error: arg-type
+    fit_subwords(7)  # error: arg-type
+    fit_subwords("v", limit="all")  # error: arg-type
+    fit_subwords("v").save("s", dtype="int8")  # error: arg-type
     embedding_layer(em, via="x")  # error: arg-type
     embedding_layer(em, trainable="yes")  # error: arg-type
     embedding_layer("matrix.npz")  # error: arg-type
@@ -87,4 +92,5 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode(["a"], batch_size="all")  # error: arg-type
     encoder.encode(7)  # error: arg-type
     encoder.as_source(mode="fast")  # error: arg-type
+    encoder.distill(weighting="idf")  # error: arg-type
     fit_pca(np.zeros((3, 2)), "two")  # error: arg-type

@@ -23,7 +23,17 @@ from .stream import NpyWriter
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .._types import Bools, EncoderMode, MergeName, PoolingName, StrPath, TextProgress
+    from .._types import (
+        Bools,
+        EncoderMode,
+        MergeName,
+        PoolingName,
+        StrPath,
+        TextProgress,
+        WeightingName,
+        WordIndex,
+    )
+    from ..matrix.embedding_matrix import EmbeddingMatrix
 
     Vectors: TypeAlias = npt.NDArray[np.float32]
     Texts: TypeAlias = list[str] | tuple[str, ...]
@@ -257,6 +267,38 @@ class ContextualEncoder(PretrainedModel):
         (5, 3)
         """
         return EncoderSource(self, mode, pca, options)
+
+    def distill(
+        self,
+        words: WordIndex | None = None,
+        *,
+        pca: int | None = 256,
+        weighting: WeightingName | None = "sif",
+        batch_size: int = 256,
+        progress: TextProgress = None,
+    ) -> EmbeddingMatrix:
+        """Make a static table out of the encoder, as model2vec's `distill` does: minutes once, then no model is needed.
+
+        Args:
+            words: a vocabulary as for `build_matrix`, the most frequent words first; None = the pieces of the encoder's
+                own, with its ids, without "[unused7]" and special tokens other than padding and the unknown one.
+            pca: how many numbers a row keeps, by principal component analysis; None = all, untouched.
+            weighting: "sif" makes rows of frequent words short: a / (a + p), with a = 0.0001 and p what Zipf's law says of the
+                word's rank; "zipf" multiplies by the logarithm of the rank + 1; None leaves them.
+            batch_size: words that are computed together, of like length.
+            progress: True shows a bar; or a callable (done, total) of words.
+
+        Returns:
+            an `EmbeddingMatrix`, float32; a word whose pieces are not all known has no row.
+
+        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
+        >>> em = encoder.distill(["king", "queen", "bank", "river", "zzz"], pca=3)
+        >>> em.shape, em.coverage.missing
+        ((5, 3), ['zzz'])
+        """
+        from .distill import distill
+
+        return distill(self, words, pca, weighting, batch_size, progress)
 
     @overload
     def similarity(

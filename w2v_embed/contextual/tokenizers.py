@@ -33,6 +33,7 @@ class Tokenizer(ABC):
         tail_types: segments of the tail.
         pad_id, pad_type: with which rows are padded, id and segment.
         pads_left: whether they are padded on the left.
+        special_ids: of all special tokens.
         fingerprint: differs between tokenizers that cut texts differently.
     """
 
@@ -44,6 +45,7 @@ class Tokenizer(ABC):
     tail_types: list[int]
     pad_id: int
     pad_type: int
+    special_ids: set[int]
     pads_left: ClassVar[bool] = False
 
     @abstractmethod
@@ -56,6 +58,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def pieces(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text, without special tokens."""
+
+    @abstractmethod
+    def vocabulary(self) -> dict[str, int]:
+        """Return all pieces and their ids."""
 
 
 _Kind = TypeVar("_Kind", bound=Tokenizer)
@@ -140,6 +146,7 @@ class WordPieceTokenizer(Tokenizer):
         self.tail_types: list[int] = [0]
         self.pad_id: int = vocabulary.get(special["pad"], 0)
         self.pad_type: int = 0
+        self.special_ids: set[int] = {vocabulary[token] for token in special.values() if token in vocabulary}
 
     @property
     def fingerprint(self) -> str:
@@ -171,6 +178,10 @@ class WordPieceTokenizer(Tokenizer):
             _refuse_what_is_no_text(texts)
             raise
         return [encoding.ids for encoding in encodings]
+
+    def vocabulary(self) -> dict[str, int]:
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        return vocabulary
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -211,6 +222,7 @@ class SentencePieceTokenizer(Tokenizer):
         self.tail_types: list[int] = [0, 2]
         self.pad_id: int = self._id("<pad>")
         self.pad_type: int = 3
+        self.special_ids: set[int] = {id_ for id_ in range(self.size) if self._processor.is_control(id_)}
 
     @property
     def fingerprint(self) -> str:
@@ -230,6 +242,9 @@ class SentencePieceTokenizer(Tokenizer):
             return [[self._processor.piece_to_id(part) for piece in row for part in self._split(piece)] for row in rows]
         except (RuntimeError, OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{self.file}: sentencepiece cannot use this model: {error}.") from error
+
+    def vocabulary(self) -> dict[str, int]:
+        return {self._processor.id_to_piece(id_): id_ for id_ in range(self.size)}
 
     def _cleaned(self, text):
         if self._remove_space:

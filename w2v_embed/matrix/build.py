@@ -77,8 +77,9 @@ def build_matrix(
     word has id 0 or the word there is '', '<pad>', '[PAD]' or the source's own padding token.
 
     Args:
-        vectors: a path (see `load_vectors` for the formats), a gensim KeyedVectors, an `EmbeddingMatrix`, any object with
-            `vector_size` and `vectors_for(words) -> (rows, found)`, a `Source`, or a list of these: an earlier one wins.
+        vectors: a path (see `load_vectors` for the formats), the folder of a static sentence model, a gensim KeyedVectors, an
+            `EmbeddingMatrix`, a `SubwordModel`, any object with `vector_size` and `vectors_for(words) -> (rows, found)`, a
+            `Source`, or a list of these: an earlier one wins.
         word_index: dict word → id; list of words (id = position); a Keras Tokenizer, TextVectorization or StringLookup; a
             Hugging Face tokenizer; a scikit-learn vectorizer; a gensim Dictionary or KeyedVectors; a path to .json, .txt (one
             word a line) or .tsv (word, tab, id).
@@ -166,6 +167,8 @@ def _build(
     how = Combining(**combining)
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(open_source(one))) for one in given]
+        if any(source.only_ngrams for source in sources) and not plan.needs_subwords:
+            plan = Fallbacks([*plan.given, "subwords"])
         _check_sources(sources, plan, how)
         others = _others(plan, sources) if suggest else []
         wide = Fallbacks([*plan.given, *others]) if others else plan

@@ -25,6 +25,7 @@ import numpy as np
 
 from .. import __version__
 from ..contents import words_to_bytes
+from ..readers.static_models import files_of, is_static_model
 from ..shown import logger
 from ..store import load, save
 from .shared import warn_of
@@ -56,12 +57,13 @@ def cached(
     Raises:
         TypeError: something has no identity that could be compared: vectors in memory, a callable.
     """
-    files = []
+    files: list[Path] = []
     for one in given:
         path = path_of(one)
         if path is None:
             raise TypeError(f"cache_dir works for vector files, received a {type(one).__name__}; leave cache_dir out")
-        files += [path, *(_beside(path) if options["trust"] else ())]
+        files += files_of(path) if is_static_model(path) else [path]
+        files += _beside(path) if options["trust"] else ()
     if callable(options["oov"]) or not plan.cacheable or None in options["postprocess"]:
         raise TypeError(
             "cache_dir cannot tell whether a callable (oov, fallbacks, postprocess) has changed; leave cache_dir out, or pass "

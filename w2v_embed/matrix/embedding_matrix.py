@@ -222,6 +222,27 @@ class EmbeddingMatrix:
 
         export(self, folder, counts=counts, limit=limit)
 
+    @plain_errors
+    def export_static(self, folder: StrPath, *, tokenizer: StrPath | None = None) -> None:
+        """Write a static sentence model that model2vec and sentence-transformers load, and that has the same vectors.
+
+        A text's vector is the mean of the rows of its words, as `StaticModel.from_pretrained(folder)` and
+        `SentenceTransformer(folder)` compute it; that of a word is its row. Ids are those of this matrix, and words are looked
+        for as they are, capitals and all. Words end at spaces and punctuation, but for those of the vocabulary that have some
+        inside ("New York", "C++"); Chinese texts must have spaces between their words. See docs/static_models.md.
+
+        Args:
+            folder: where to; made anew, or replaced if it holds an earlier export and nothing else.
+            tokenizer: a tokenizer.json to use instead, whose pieces are the words of this matrix, with their ids: that of the
+                encoder of whose vocabulary `distill` made it.
+
+        Raises:
+            ValueError: the matrix has no words, rows that are not finite, or other words than the tokenizer.
+        """
+        from ..readers.static_export import export
+
+        export(self, folder, tokenizer)
+
     def __repr__(self) -> str:
         rows, dim = self.matrix.shape
         return (

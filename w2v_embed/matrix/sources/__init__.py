@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..._types import Source
 from ...readers.damage import DamageReport
+from ...readers.static_models import is_static_model
+from ...subwords.model import SubwordModel, is_subword_model
 from ..embedding_matrix import EmbeddingMatrix
 from .base import BaseSource
 from .file import FileSource
 from .matrix import MatrixSource
 from .memory import AskedSource, GensimSource
 from .own import OwnSource
+from .static import StaticSource
+from .subwords import SubwordSource
 
 if TYPE_CHECKING:
     from ..._types import FormatName, OnError, Progress
@@ -47,11 +51,17 @@ def source_of(
     """
     path = path_of(value)
     if path is not None:
+        if is_static_model(path):
+            return StaticSource(path, on_error=on_error)
+        if is_subword_model(path):
+            return SubwordSource(path.name, SubwordModel.load(path), DamageReport(str(path), on_error))
         return FileSource(path, encoding=encoding, format=format, on_error=on_error, trust=trust, progress=progress)
     kind = type(value).__name__
     report = DamageReport(kind, on_error)
     if isinstance(value, EmbeddingMatrix):
         return MatrixSource(value, report)
+    if isinstance(value, SubwordModel):
+        return SubwordSource(kind, value, report)
     if hasattr(value, "key_to_index"):
         return GensimSource(value, report)
     if isinstance(value, Source) and not isinstance(value, type):

@@ -26,6 +26,7 @@ class BaseSource:
         name, dim: see `Source`.
         report: the `DamageReport` of what was wrong.
         has_ngrams: whether `ngrams()` makes rows for other words.
+        only_ngrams: whether it has nothing else, so that who passes it has asked for them.
         held: words whose rows are kept for `lend`, so that later sources need not keep theirs.
         reads_all: whether `fill` shall go on to the end of the data, so that `lend` finds the candidates wherever they stand.
         costly: whether each word that it is asked for takes long.
@@ -34,6 +35,7 @@ class BaseSource:
     has_ngrams: bool = False
     reads_all: bool = False
     costly: bool = False
+    only_ngrams: bool = False
     held: Collection[str] = ()
 
     def __init__(self, name: str, dim: int, report: DamageReport) -> None:
