@@ -42,6 +42,11 @@ EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
 
+# Texts → vectors → labels.
+TextPoolingName: TypeAlias = Literal["mean", "idf", "sif"]
+ClassifierName: TypeAlias = Literal["mean", "cnn", "bilstm"]  # what comes after the embedding
+TrainingName: TypeAlias = Literal["random", "frozen", "oov", "trainable", "gradual"]  # what is done with the embedding
+
 if TYPE_CHECKING:
     import os
 
