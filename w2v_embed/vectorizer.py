@@ -213,6 +213,7 @@ class TextVectorizer(_Transformer):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        tags.transformer_tags.preserves_dtype = []  # texts have none
         return tags
 
     def __sklearn_clone__(self) -> TextVectorizer:

@@ -83,14 +83,17 @@ def files(args: Args) -> tuple[Named, Named]:
 
 def run(args: Args) -> None:
     """Compare, print the table or JSON, and how the matrix of the first is made."""
+    args.vectors = list(dict.fromkeys(args.vectors))
     if args.combine and len(args.vectors) < 2:
-        raise UsageError("--combine needs two VECTORS or more")
+        raise UsageError("--combine needs two different VECTORS or more")
     if args.align and not args.combine:
         raise UsageError("--align is of --combine; pass --combine, too")
     if args.html:
         from ..reports.page import check_report
 
         check_report(args.html)
+    for path in args.vectors:
+        os.stat(path)  # before minutes with those that are there
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from ..comparison import compare, read_labelled
 
@@ -125,7 +128,7 @@ def candidates(args: Args) -> Iterator[Candidate]:
     common = {name: value for name, value in reading(args).items() if name != "progress"}
     common["fallbacks"] = list(args.fallback)
     align = {"align": _ALIGN[args.align]} if args.align else {}
-    plain: list[tuple[Sequence[str], Mapping[str, Any]]] = [([path], {}) for path in dict.fromkeys(args.vectors)]
+    plain: list[tuple[Sequence[str], Mapping[str, Any]]] = [([path], {}) for path in args.vectors]
     plain += [(args.vectors, {"combine": name, **align}) for name in dict.fromkeys(args.combine)]
     for vectors, options in plain:
         yield Candidate(list(vectors), {**common, **options})

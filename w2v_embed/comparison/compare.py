@@ -102,7 +102,7 @@ def compare(
     results = [judge(candidate, tell) for candidate in named]
     results.sort(key=lambda result: (-result.accuracy, result.shape[1]))
     return Comparison(
-        results=_tested(results, splits),
+        results=_tested(results, splits, len(texts)),
         texts=len(texts),
         labels=dict(Counter(labels).most_common()),
         words=len(counts),
@@ -157,10 +157,10 @@ def _split(labels, words, seed, share, examples):
     return test, train
 
 
-def _tested(results: list[Result], splits: list[Parts]) -> list[Result]:
+def _tested(results: list[Result], splits: list[Parts], texts: int) -> list[Result]:
     """The results, each compared with the first."""
     first = results[0]
-    ratio = float(np.mean([len(test) / len(train) for test, train in splits]))
+    ratio = float(np.mean([len(test) / (texts - len(test)) for test, _ in splits]))
     values = holm([corrected_t_test(first.accuracies, result.accuracies, ratio) for result in results[1:]])
     tested = [
         Result(**{**vars(result), "p": p, "difference": result.accuracy - first.accuracy})

@@ -18,7 +18,7 @@ def corrected_t_test(first: Sequence[float], second: Sequence[float], ratio: flo
 
     Args:
         first, second: accuracies, one a split.
-        ratio: texts for testing / texts for training.
+        ratio: texts for testing / all others. (Who trains on some of the others only has parts that share less, and not more.)
 
     Returns:
         p from 0 to 1, or None: one split tells nothing about how much others vary.
