@@ -5,12 +5,14 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
 
+import w2v_embed
 from tests.conftest import write_text
 from w2v_embed import EmbeddingMatrix, build_matrix
 from w2v_embed.cli import main
@@ -47,13 +49,11 @@ def test_the_printed_commands_make_the_first_s_matrix(folder, capsys):
     commands = printed.split("The matrix of the first:\n")[1].strip()
     assert len(commands.split("\n")) == 2
     shell = f'w2v-embed() {{ {shlex.quote(sys.executable)} -m w2v_embed.cli "$@"; }}\n{commands}'
-    path = os.pathsep.join(
-        filter(None, [os.getenv("PYTHONPATH"), os.path.dirname(os.path.dirname(main.__code__.co_filename))])
-    )
-    path = os.pathsep.join([os.path.dirname(path.split(os.pathsep)[-1]), path])
-    subprocess.run(["bash", "-e", "-c", shell], check=True, env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    root = str(Path(w2v_embed.__file__).parent.parent)
+    subprocess.run(["bash", "-e", "-c", shell], check=True, env={**os.environ, "PYTHONPATH": root}, capture_output=True)
     made = EmbeddingMatrix.load("my $(touch pwned) 'texts'.safetensors")
-    texts = [line.split("\t")[1] for line in open("my $(touch pwned) 'texts'.tsv", encoding="utf-8").read().split("\n")]
+    lines = (folder / "my $(touch pwned) 'texts'.tsv").read_text(encoding="utf-8").split("\n")
+    texts = [line.split("\t")[1] for line in lines]
     (folder / "plain.txt").write_text("\n".join(texts), encoding="utf-8")
     wanted = build_matrix("-good;x.txt", make_word_index(count_words("plain.txt")))
     assert made.word_index == wanted.word_index
@@ -130,15 +130,16 @@ def test_a_name_that_steers_terminals_is_spelt_in_bytes():
     told = command_lines(args_of(), Candidate([name], {"fallbacks": []}))
     assert "\x1b" not in told
     assert len(told.split("\n")) == 2
-    printed = subprocess.run(["bash", "-c", f"printf %s {told.split()[13]}"], capture_output=True, check=True).stdout
+    path = told.split("\n")[1].split()[2]
+    printed = subprocess.run(["bash", "-c", f"printf %s {path}"], capture_output=True, check=True).stdout
     assert printed == os.fsencode(name)
 
 
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["l.tsv", "a.txt", "--combine", "concat"], 2, "--combine needs two VECTORS or more"),
-        (["l.tsv", "a.txt", "a.txt", "--combine", "concat"], 2, "--combine needs two VECTORS or more"),
+        (["l.tsv", "a.txt", "--combine", "concat"], 2, "--combine needs two different VECTORS or more"),
+        (["l.tsv", "a.txt", "a.txt", "--combine", "concat"], 2, "--combine needs two different VECTORS or more"),
         (["l.tsv", "a.txt", "--align", "ridge"], 2, "--align is of --combine; pass --combine, too"),
         (["l.tsv", "a.txt", "--html", "p.txt"], 1, "the name of a report must end in .html"),
         (["l.tsv", "a.txt", "--html", "l.tsv"], 2, "are one file, which would be overwritten"),
@@ -150,7 +151,7 @@ def test_a_name_that_steers_terminals_is_spelt_in_bytes():
 )
 def test_refusals(tmp_path, monkeypatch, capsys, options, code, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "l.tsv").write_text("a\tx y\nb\ty z\n" * 10, encoding="utf-8")
+    (tmp_path / "l.tsv").write_text("".join(f"{'ab'[k % 2]}\tx{k} y\n" for k in range(20)), encoding="utf-8")
     (tmp_path / "one.tsv").write_text("a\tx\na\ty\na\tz\n", encoding="utf-8")
     (tmp_path / "bad.tsv").write_text("a\tx\nbad\n", encoding="utf-8")
     write_text(tmp_path / "a.txt", {"x": [1, 2], "y": [2, 1]})
