@@ -10,7 +10,7 @@ import pytest
 from gensim.models import KeyedVectors
 
 from tests.conftest import write_text
-from w2v_embed import load_vectors
+from w2v_embed import EmbeddingMatrix, load_vectors
 from w2v_embed.cli import main
 from w2v_embed.readers.inspection import inspect
 
@@ -107,6 +107,15 @@ def test_the_command_tells_people_and_programs(data, tmp_path, capsys):
     assert (facts["words"], facts["dim"]) == (11000, 100)
     assert main(["inspect", str(data / "vectors.bin")]) == 0
     assert "words         11000\n" in capsys.readouterr().out
+
+
+def test_the_steps_of_a_matrix_are_told(tmp_path, capsys):
+    steps = [{"step": "pca", "dim": 2}, {"step": "center\x1b", **{f"k{k}": "x" * 1000 for k in range(100)}}]
+    EmbeddingMatrix(np.eye(2), {"a": 0, "b": 1}, steps=steps).save(tmp_path / "m.safetensors")
+    assert main(["inspect", str(tmp_path / "m.safetensors")]) == 0
+    line = next(line for line in capsys.readouterr().out.split("\n") if line.startswith("steps"))
+    assert line.startswith("steps         pca (dim 2), center\\x1b (k0 xxx")
+    assert len(line) < 2000
 
 
 def test_a_damaged_file_is_told_and_an_error_unless_skipped(tmp_path, capsys):

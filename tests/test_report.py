@@ -51,11 +51,12 @@ def test_it_shows_unused_rows_and_hides_what_steers_terminals(tmp_path):
     words = [f"\u202e\x1b{k}" for k in range(5)]
     path = write_text(tmp_path / "v\u202e.txt", {word: [k, k * k, 1] for k, word in enumerate(words)})
     em = build_matrix(path, {**{word: k + 1 for k, word in enumerate(words)}, "x\u202e": 1200})
+    em.steps = ({"step": "align", "source": "<b>\u202e"},)
     em.write_report(tmp_path / "r.html", title="t\u202e")
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<b>1,194</b><span>unused rows: ids that belong to no word</span>" in page
     assert "<h1>t\\u202e</h1>" in page
-    assert "from v\\u202e.txt</p>" in page
+    assert "from v\\u202e.txt; align (source &lt;b&gt;\\u202e)</p>" in page
     data = data_of(page)
     assert data["missing"] == [["x\\u202e", 1, ""]]
     assert not {"\u202e", "\x1b"} & set(json.dumps(data, ensure_ascii=False))

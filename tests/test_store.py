@@ -42,6 +42,31 @@ def test_round_trip(em, tmp_path, suffix, dtype):
     assert os.listdir(tmp_path) == [f"m{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_steps_come_back(em, tmp_path, suffix):
+    """What was done to the rows; a file of rows to which nothing was done says nothing of it."""
+    path = tmp_path / f"m{suffix}"
+    steps = [{"step": "pca", "dim": np.float64(2), "kept": (1, 0.5)}, {"step": "\ud800 中", "of": {"a": None}}]
+    done = EmbeddingMatrix(em.matrix, em.word_index, origins=em.origins, sources=em.sources, padding_row=0, steps=steps)
+    steps[1]["of"]["a"] = 1  # they are the matrix's own
+    told = ({"step": "pca", "dim": 2.0, "kept": [1, 0.5]}, {"step": "\ud800 中", "of": {"a": None}})
+    assert (em.steps, done.steps) == ((), told)
+    done.save(path)
+    assert EmbeddingMatrix.load(path).steps == told
+    assert inspect(path)["steps"] == list(told)
+    em.save(path)
+    assert EmbeddingMatrix.load(path).steps == ()
+    assert (b"steps" in path.read_bytes(), inspect(path)["steps"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    "step", ["center", {}, {"step": 3}, {"step": "x", "of": {1, 2}}, {"step": "x", "of": np.nan}, [1]]
+)
+def test_steps_that_are_none(step):
+    with pytest.raises(ValueError, match='steps must be dicts of JSON values with a name under "step", received '):
+        EmbeddingMatrix(np.eye(2), {"a": 0, "b": 1}, steps=[step])
+
+
 def test_npy_is_the_bare_matrix(em, tmp_path):
     em.save(tmp_path / "m.npy")
     assert same_bits(np.load(tmp_path / "m.npy"), em.matrix)
@@ -324,6 +349,10 @@ LIES = [
     ({"fallbacks": ["lower", 3]}, "it names something else than a fallback"),
     ({"fallbacks": 3}, "it names something else than a fallback"),
     ({"fallbacks": None}, "it has no 'fallbacks'"),
+    ({"steps": [{}]}, "steps must be dicts of JSON values"),
+    ({"steps": '[{"step": "x", "of": NaN}]'}, "steps must be dicts of JSON values"),
+    ({"steps": "[" * 10_000}, "not a whole"),
+    ({"steps": 3}, "not a whole"),
     ({"suggested": None}, "its tensors are matrix, .*, and its format is 'w2v_embed 2'"),
     ({"format": "w2v_embed 1"}, "its tensors are matrix, .*, and its format is 'w2v_embed 1'"),
     ({"format": "w2v_embed 3"}, "expected the format 'w2v_embed 2', got 'w2v_embed 3'"),

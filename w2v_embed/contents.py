@@ -1,7 +1,8 @@
 """What an artifact says beside its matrix ⇄ the parts of an `EmbeddingMatrix`: metadata, all text, and tensors.
 
 metadata   `format`; as JSON `padding_row`, `sources` (what origins from 3 on mean), `damage`, `fallbacks` (names),
-           `suggestions` (name → how many words); `checksum` (of all else, see `checksum_of`); an entry of the cache has more
+           `suggestions` (name → how many words), `steps` where there were any; `checksum` (of all else, see
+           `checksum_of`); an entry of the cache has more
 ids        int64: the row of each word
 derived    int64 (n, 3): a row, its fallback (a place in `fallbacks`), how many words lent it theirs
 suggested  int64: the rows of the words that `suggestions` counts, one list after the other
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from .parts import FIRST_SOURCE
+from .parts import FIRST_SOURCE, checked_steps
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -49,6 +50,7 @@ def pack(
     derived: Derived | None = None,
     suggestions: Mapping[str, Sequence[str]] | None = None,
     damage: Iterable[Mapping[str, object]] = (),
+    steps: Sequence[Mapping[str, object]] = (),
 ) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
     """(the metadata but for its checksum, the tensors) of these parts; `derived` is a dict word → (fallback, lenders).
 
@@ -77,7 +79,10 @@ def pack(
     }
     for name, tensor in tensors.items():
         check_size(name, tensor.nbytes)
-    return {"format": _FORMAT, **dict(zip(_TEXTS, texts))}, tensors
+    metadata = {"format": _FORMAT, **dict(zip(_TEXTS, texts))}
+    if steps:  # else the file is as it was before there were any
+        metadata["steps"] = json.dumps(steps, ensure_ascii=False, separators=(",", ":"))
+    return metadata, tensors
 
 
 def check_size(name: str, size: int) -> None:
@@ -109,6 +114,7 @@ def unpack(metadata: Mapping[str, str], tensors: Tensors, rows: int, dim: int) -
     if not all(isinstance(source, list) for source in fields["sources"]):
         raise ValueError("its sources are not pairs of a name and a fallback")
     _check_damage(fields["damage"])
+    fields["steps"] = checked_steps(json.loads(metadata.get("steps", "[]")))
     return fields
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 import numpy as np
 
 from ._types import FallbackName
+from .shown import quoted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Codes: TypeAlias = npt.NDArray[np.int32]
     Label: TypeAlias = tuple[str, str | None]  # of an origin: the source, and the fallback that found it there
+    Step: TypeAlias = dict[str, Any]  # what was done to the rows: its name under "step", and how
 
 # Codes of a row's origin, and what they are called; higher codes are further sources.
 UNUSED, PADDING, OOV, FIRST_SOURCE = range(4)
@@ -82,6 +85,26 @@ def check_told(
             raise ValueError(
                 f"suggestions must be out of {', '.join(names)}, with words of the word index; received {name!r}"
             )
+
+
+def checked_steps(steps: Iterable[Mapping[str, object]]) -> tuple[Step, ...]:
+    """`steps` as they come back out of JSON.
+
+    Raises:
+        ValueError: one is no dict of JSON values, or has no name.
+
+    >>> checked_steps([{"step": "pca", "dim": 100, "kept": (1, 2)}])
+    ({'step': 'pca', 'dim': 100, 'kept': [1, 2]},)
+    """
+    made = []
+    for step in steps:
+        try:
+            made.append(json.loads(json.dumps(step, allow_nan=False)))
+        except (TypeError, ValueError, RecursionError):
+            made.append(None)
+        if not isinstance(made[-1], dict) or not isinstance(made[-1].get("step"), str):
+            raise ValueError(f'steps must be dicts of JSON values with a name under "step", received {quoted(step)}')
+    return tuple(made)
 
 
 def exact_words(word_index: Mapping[str, int], codes: Codes, sources: Iterable[Label]) -> dict[str, int]:

@@ -7,7 +7,8 @@ import json
 import logging
 import re
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
 _Args = ParamSpec("_Args")
@@ -19,6 +20,7 @@ _UNSAFE = re.compile(
 )
 _LONGEST = 80  # characters of a word
 _MOST_BITS = 256  # of a number
+_MOST_FACTS = 12  # of a step
 
 
 class _Short(reprlib.Repr):
@@ -64,6 +66,18 @@ def shown_word(word: str) -> str:
     '… (1,000 characters)'
     """
     return shown(word) if len(word) <= _LONGEST else f"{shown(word[:_LONGEST])}… ({len(word):,} characters)"
+
+
+def step_text(step: Mapping[str, Any]) -> str:
+    """One of `EmbeddingMatrix.steps`: on one line, and not endless.
+
+    >>> step_text({"step": "align", "source": "wiki.vec", "words": 20000, "median_cosine": 0.61})
+    'align (source wiki.vec, words 20000, median_cosine 0.61)'
+    """
+    facts = islice(((name, value) for name, value in step.items() if name != "step"), _MOST_FACTS)
+    texts = [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in facts]
+    told = ", ".join(f"{shown_word(name)} {shown_word(text)}" for name, text in texts)
+    return shown_word(step["step"]) + (f" ({told})" if told else "")
 
 
 def quoted(value: object) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._types import Floats, StrPath
     from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
+    from .parts import Step
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
@@ -67,6 +68,7 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
             derived=em.derived,
             suggestions=em.suggestions,
             damage=[vars(report) for report in em.damage],
+            steps=em.steps,
         )
     except ValueError as error:
         raise ValueError(f"cannot write {path}: {error}") from error
@@ -151,7 +153,7 @@ def load(
             raise _broken(path, suffix, error) from error
 
 
-def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows]:
+def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
@@ -160,7 +162,7 @@ def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], lis
         file: the artifact, opened; it must stay open as long as rows are read.
 
     Returns:
-        (list of words, list of their rows, ascending, and what gives rows `(rows, dim)` when it is sliced)
+        (list of words, list of their rows, ascending, what gives rows `(rows, dim)` when it is sliced, and the steps)
 
     Raises:
         ValueError: it is no whole artifact of `EmbeddingMatrix.save`.
@@ -178,7 +180,7 @@ def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], lis
             words, ids = [word_at[index] for index in ordered], ordered
     except Exception as error:
         raise _broken(path, kind, error) from error
-    return words, ids, _NamedRows(rows, partial(_broken, path, kind))
+    return words, ids, _NamedRows(rows, partial(_broken, path, kind)), fields["steps"]
 
 
 def _read(file, kind, accept=None):

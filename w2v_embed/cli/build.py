@@ -58,6 +58,7 @@ def run(args: Args) -> None:
     from ..corpus import read_counts
     from ..matrix.build import build_matrix
     from ..reports.page import check_report
+    from ..shown import step_text
     from ..store import check_output
 
     check_output(args.output)  # before minutes of reading, not after
@@ -83,6 +84,8 @@ def run(args: Args) -> None:
     if not args.quiet:
         rows, dim = matrix.shape
         say(re.sub(r"\(fallback (\w+)\)", r"(--fallback \1)", matrix.coverage.summary(counts=counts)))
+        if matrix.steps:
+            say(f"steps: {', '.join(map(step_text, matrix.steps))}")
         seconds = time.perf_counter() - start
         padding = "row 0 is padding" if matrix.padding_row == 0 else "no padding row"
         say(f"{args.output}: {rows:,} rows × {dim} ({args.dtype}, {padding}), made in {seconds:.1f} s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..shown import json_text, shown
+from ..shown import json_text, shown, step_text
 from .arguments import Args, Commands, add_reading, reading
 from .console import Named, encodable, say
 
@@ -35,7 +35,7 @@ def run(args: Args) -> None:
         say(text if encodable(text) else json.dumps(facts, indent=2))
     else:
         for name, value in facts.items():
-            say(f"{name:<13} {_line_of(value)}")
+            say(f"{name:<13} {_line_of(value) if name != 'steps' else ', '.join(map(step_text, value)) or 'none'}")
     if facts["damage"] and args.on_error == "raise":
         kinds = ", ".join(f"{count} × {kind}" for kind, count in facts["damage"].items())
         raise ValueError(

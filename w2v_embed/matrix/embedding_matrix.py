@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..parts import OOV, ORIGINS, UNUSED, check_told, checked, exact_words
+from ..parts import OOV, ORIGINS, UNUSED, check_told, checked, checked_steps, exact_words
 from ..readers.damage import DamageReport
 from ..shown import plain_errors
 from .coverage import Coverage
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import Bools, Counts, Floats, StrPath
-    from ..parts import Codes, Label
+    from ..parts import Codes, Label, Step
 
 
 class EmbeddingMatrix:
@@ -38,6 +38,7 @@ class EmbeddingMatrix:
         suggestions: dict fallback → list of words.
         padding_row: 0, or None.
         damage: list of `DamageReport`.
+        steps: what was done to the rows since they were read: dicts of JSON values with a name under "step".
 
     Attributes:
         matrix: array `(rows, dim)`; row i is the vector of the word with id i.
@@ -52,6 +53,8 @@ class EmbeddingMatrix:
         oov_rows: array of the ids of words without a vector.
         coverage: the `Coverage`.
         damage: `DamageReport`s of the files that were read, or an empty list.
+        steps: what was done to the rows since they were read, in this order: tuple of dicts, each with its name under "step"
+            and with its parameters.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -68,6 +71,7 @@ class EmbeddingMatrix:
         suggestions: Mapping[str, list[str]] | None = None,
         padding_row: int | None = None,
         damage: Iterable[DamageReport] = (),
+        steps: Iterable[Mapping[str, object]] = (),
     ) -> None:
         self.matrix: Floats = np.asarray(matrix)
         if self.matrix.ndim != 2:
@@ -81,6 +85,7 @@ class EmbeddingMatrix:
         )
         self.damage: list[DamageReport] = list(damage)
         self.suggestions: dict[str, list[str]] = dict(suggestions or {})
+        self.steps: tuple[Step, ...] = checked_steps(steps)
         self._derived = derived if callable(derived) else partial(dict, derived or {})
         told = {} if callable(derived) else self._derived()
         check_told(self.word_index, self.origins, told, self.suggestions)

@@ -41,8 +41,9 @@ def inspect(
     Returns:
         A dict of JSON values:
         file, bytes, compression, format, encoding, header (words and numbers a word that the first line claims, or None),
-        words, dim, first_words; then the health: damage (counts by kind), examples (the first of each kind, with their places),
-        norms (least, median, greatest), zero_vectors, outlier_norms (count and first words: norms far beyond the middle half);
+        words, dim, first_words, steps (of a matrix: see `EmbeddingMatrix`); then the health: damage (counts by kind), examples
+        (the first of each kind, with their places), norms (least, median, greatest), zero_vectors, outlier_norms (count and
+        first words: norms far beyond the middle half);
         neighbours (for a few of the first words: the nearest words and their cosines); seconds.
 
     Raises:
@@ -70,6 +71,7 @@ def inspect(
         "words": census.count,
         "dim": layout.dim,
         "first_words": census.first_words,
+        "steps": list(layout.steps),
         "damage": dict(report.counts),
         "examples": {kind: examples[:_EXAMPLES] for kind, examples in report.examples.items()},
         "norms": [round(float(v), 4) for v in np.quantile(norms, [0, 0.5, 1])] if len(norms) else [],

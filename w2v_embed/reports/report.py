@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..matrix.coverage import Counted, checked_counts, ways_of
-from ..shown import shown, shown_word
+from ..shown import shown, shown_word, step_text
 from .page import check_report, write_page
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = Non
 def _subtitle(em):
     rows, dim = em.shape
     sources = ", ".join(dict.fromkeys(name for name, _ in em.sources))
-    return f"{rows:,} rows × {dim} ({em.matrix.dtype}) from {sources or 'no source'}"
+    steps = "".join(f"; {step_text(step)}" for step in em.steps)
+    return f"{rows:,} rows × {dim} ({em.matrix.dtype}) from {sources or 'no source'}{steps}"
 
 
 def _tiles(coverage, counts):

@@ -8,6 +8,7 @@ Its words are those that had a vector of their own when it was built.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,10 +32,10 @@ class _Artifact(Format):
                 f"{path} is a {self.name} file packed with {packed}, which only word2vec's formats and fastText's may be. "
                 "Unpack it first."
             )
-        words, ids, rows = read_vectors(path, self.name, file.source.file)
+        words, ids, rows, steps = read_vectors(path, self.name, file.source.file)
         if not words:
             raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
-        return table_of(words, rows, ids)
+        return replace(table_of(words, rows, ids), steps=steps)
 
 
 class Safetensors(_Artifact):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..._types import Floats
+    from ...parts import Step
     from ..blocks import BlockReader
     from ..compression import Source
     from ..encodings import Stream
@@ -29,6 +30,7 @@ class Layout:
         alone: a number that is all that the first line holds.
         table: where the file is not read block by block: list of the words that are looked for, or None for all → its reader.
         ngrams: whether it has n-grams that make vectors for other words.
+        steps: what was done to the rows before, see `EmbeddingMatrix`.
     """
 
     dim: int
@@ -37,6 +39,7 @@ class Layout:
     alone: int | None = None
     table: Callable[[list[str] | None], TableReader] | None = None
     ngrams: bool = False
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
