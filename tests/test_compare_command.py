@@ -101,15 +101,21 @@ def test_candidates_and_no_option_that_nobody_gave():
         (["a.vec"], steps),
         (["b.vec"], {}),
         (["b.vec"], steps),
-        (["a.vec", "b.vec"], {"combine": "concat", "align": True}),
-        (["a.vec", "b.vec"], {"combine": "concat", "align": True, **steps}),
-        (["a.vec", "b.vec"], {"combine": "average", "align": True}),
-        (["a.vec", "b.vec"], {"combine": "average", "align": True, **steps}),
+        (["a.vec", "b.vec"], {"combine": "concat", "align": "ridge"}),
+        (["a.vec", "b.vec"], {"combine": "concat", "align": "ridge", **steps}),
+        (["a.vec", "b.vec"], {"combine": "average", "align": "ridge"}),
+        (["a.vec", "b.vec"], {"combine": "average", "align": "ridge", **steps}),
     ]
     told = command_lines(args, made[-1]).split("\n")[1]
     assert told == (
         "w2v-embed build a.vec b.vec l.words.json -o l.safetensors --combine average --align ridge --post center --post pca:2"
     )
+
+
+def test_weights_by_frequency_take_the_counts_that_vocab_writes():
+    args = args_of("--post", "frequency_weight:sif")
+    _, refined, *_ = candidates(args)
+    assert command_lines(args, refined).endswith("--counts l.words.counts.json --post frequency_weight:sif")
 
 
 def test_options_of_reading_are_in_the_command():

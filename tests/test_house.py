@@ -12,8 +12,8 @@ PACKAGE = Path(w2v_embed.__file__).parent
 FLOORS = [
     {"readers"},
     {"corpus"},
-    {"matrix"},
-    {"reports", "layers", "contextual", "vectorizer"},
+    {"matrix", "postprocess"},
+    {"reports", "layers", "contextual", "evaluation", "vectorizer"},
     {"comparison"},
     {"cli"},
 ]

@@ -27,6 +27,7 @@ FallbackName: TypeAlias = Literal[
     "characters",
     "subwords",
 ]
+WeightingName: TypeAlias = Literal["sif", "zipf"]  # how rows are weighted by the frequency of their words
 SplitName: TypeAlias = Literal["whitespace", "jieba"]  # how `count_words` splits a line
 
 # The layers: which rows are trained, how rows get into a layer, what is done with positions.

@@ -12,6 +12,7 @@ import numpy as np
 from ._types import TextPoolingName
 from .checks import one_of, whole
 from .corpus import make_word_index, splitter
+from .figures import principal_axes
 from .matrix.build import build_matrix
 from .matrix.embedding_matrix import EmbeddingMatrix
 from .shown import quoted
@@ -166,8 +167,8 @@ class TextVectorizer(_Transformer):
         self.components_: npt.NDArray[np.float64] = np.zeros((0, em.vector_size))
         if self.pooling == "sif" and self.remove:
             vectors = self._means(texts)
-            axes = np.linalg.eigh(vectors.T @ vectors)[1]  # by rising share
-            self.components_ = axes[:, ::-1][:, : self.remove].T.copy()
+            _, axes = principal_axes(vectors.T @ vectors)
+            self.components_ = axes[:, : self.remove].T.copy()
         self._n_features_out = em.vector_size
 
     def _matrix(self, texts):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, get_args
 
-from .._types import FormatName, OnError
+from .._types import FormatName, OnError, WeightingName
 from ..shown import quoted, shown
 from ..texts import checked_encoding
-from .console import encoding_of, on_terminal
+from .console import UsageError, encoding_of, on_terminal
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,6 +28,8 @@ class Parser(argparse.ArgumentParser):
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Args: TypeAlias = argparse.Namespace
+
+_WEIGHTS = "frequency_weight:"
 
 # ── types ──
 
@@ -68,6 +70,18 @@ def encoding(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def post(text: str) -> str:
+    """The type of an argument that names a step of `w2v_embed.postprocess`, or weights by counts."""
+    from ..postprocess import NAMED, step_named
+
+    weights = [f"{_WEIGHTS}{name}" for name in get_args(WeightingName)]
+    try:
+        return text if text in weights else str(step_named(text) and text)
+    except ValueError:
+        told = f"invalid choice: {quoted(text)} (choose from {NAMED}, {', '.join(weights)})"
+        raise argparse.ArgumentTypeError(told) from None
+
+
 # ── arguments ──
 
 
@@ -80,6 +94,33 @@ def choice(command: Parser, flag: str, names: Sequence[str], help: str, default:
 def add_encoding(command: Parser, of: str) -> None:
     """Add --encoding, `of` the words or the texts."""
     command.add_argument("--encoding", type=encoding, default="utf-8", help=f"of the {of} (%(default)s)")
+
+
+def add_post(command: Parser) -> None:
+    """Add --post, what is done to the rows."""
+    command.add_argument(
+        "--post",
+        action="append",
+        default=[],
+        type=post,
+        metavar="STEP",
+        help="what is done to the rows; repeat it, the order counts: center, normalize, all_but_the_top:N, pca:DIM, whiten, "
+        "whiten:DIM, and by --counts frequency_weight:sif, frequency_weight:zipf",
+    )
+
+
+def refining(steps: Sequence[str], counts: Mapping[str, float] | None) -> list[Any]:
+    """What `add_post` took, as `postprocess` of `build_matrix`."""
+    from ..postprocess import frequency_weight
+
+    def step(text):
+        if not text.startswith(_WEIGHTS):
+            return text
+        if counts is None:
+            raise UsageError(f"--post {text} needs --counts, which say how often words occur")
+        return frequency_weight(counts, text.removeprefix(_WEIGHTS))
+
+    return list(map(step, steps))
 
 
 def add_quiet(command: Parser) -> None:

@@ -7,7 +7,7 @@ import time
 from typing import get_args
 
 from .._types import DtypeName, FallbackName, OovName, SplitName
-from .arguments import Args, Commands, add_reading, choice, one_of, reading, whole
+from .arguments import Args, Commands, add_post, add_reading, choice, one_of, reading, refining, whole
 from .console import Named, say
 
 
@@ -40,6 +40,7 @@ def add(commands: Commands) -> None:
         "--counts", metavar="FILE", help="how often words occur: .json (word → count), or a text in UTF-8"
     )
     choice(command, "--split", get_args(SplitName), "of a text of --counts")
+    add_post(command)
     command.add_argument("--report", metavar="FILE.html", help="write a page about the coverage, with pictures")
     command.add_argument("--cache-dir", metavar="FOLDER", help="keep built matrices here, and take them from here")
     add_reading(command)
@@ -76,6 +77,7 @@ def run(args: Args) -> None:
         fallbacks=args.fallback,
         suggest=bool(args.report),
         cache_dir=args.cache_dir,
+        postprocess=refining(args.post, counts),
         **reading(args),
     )
     matrix.save(args.output)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from .._types import ClassifierName, FallbackName, SplitName, TextPoolingName
 from ..shown import shown
-from .arguments import Args, Commands, add_reading, choice, encoding, one_of, progress, reading, whole
+from .arguments import Args, Commands, add_post, add_reading, choice, encoding, one_of, progress, reading, whole
 from .console import Named, UsageError, say
 
 if TYPE_CHECKING:
     from ..comparison import Candidate
 
 _COMBINE = ("first", "concat", "average")
-_ALIGN = {"ridge": True, "procrustes": "procrustes", "none": False}
+_ALIGN = {"ridge": "ridge", "procrustes": "procrustes", "True": True, "False": False}
 
 
 def add(commands: Commands) -> None:
@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "compare",
         help="find out which word vectors classify labelled texts best",
         description="Judge word vectors by how well labelled texts are classified with them. Each VECTORS is a candidate; "
-        "--combine adds all of them together, --post each of these refined.",
+        "--combine adds all of them together, and --post each of these with that done to its rows.",
     )
     command.add_argument("labelled", metavar="LABELLED", help="lines label<TAB>text")
     command.add_argument("vectors", nargs="+", metavar="VECTORS", help="file of word vectors: a candidate")
@@ -48,13 +48,7 @@ def add(commands: Commands) -> None:
         metavar="NAME",
         help=f"of --combine: how spaces are mapped: {', '.join(_ALIGN)}",
     )
-    command.add_argument(
-        "--post",
-        action="append",
-        default=[],
-        metavar="STEP",
-        help="add each candidate refined: all_but_the_top:2, pca:100 …; repeat it for several steps, one after the other",
-    )
+    add_post(command)
     fallbacks = get_args(FallbackName)
     command.add_argument(
         "--fallback",
@@ -147,6 +141,8 @@ def command_lines(args: Args, candidate: Candidate) -> str:
     build += _unless("--combine", options.get("combine"), None) + _unless("--encoding", args.encoding, "utf-8")
     build += [*(["--align", args.align] if "align" in options else []), *(["--trust"] if args.trust else [])]
     build += _unless("--format", args.format, None) + _unless("--on-error", args.on_error, "raise")
+    if any(step.startswith("frequency_weight") for step in options.get("postprocess", ())):
+        build += ["--counts", _path(f"{stem}.words.counts.json")]
     for flag, values in (("--fallback", options["fallbacks"]), ("--post", options.get("postprocess", ()))):
         build += [part for value in values for part in (flag, value)]
     return f"{_quoted(vocab)}\n{_quoted(build)}"

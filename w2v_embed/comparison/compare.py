@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Parts = tuple[Rows, Rows]  # of a split: for testing, and for training
 
 _MOST_MISSING = 12  # words that a result names
+_WEIGHT = "frequency_weight:"
 _LONGEST = 256  # words of a text that the Keras classifiers see
 
 
@@ -197,7 +198,10 @@ class _Judge:
 
     def __call__(self, candidate: Candidate, tell: Callable[[int], object]) -> Result:
         start = time.perf_counter()
-        em = build_matrix(list(candidate.vectors), make_word_index(self._counts), **candidate.options)
+        options = dict(candidate.options)
+        if "postprocess" in options:
+            options["postprocess"] = [self._step(step) for step in options["postprocess"]]
+        em = build_matrix(list(candidate.vectors), make_word_index(self._counts), **options)
         seconds = time.perf_counter() - start
         hits: list[Bools] = []
         keras: list[float] = []
@@ -221,6 +225,14 @@ class _Judge:
             keras,
             {label: float(right[of == label].mean()) for label in sorted(set(of.tolist()))},
         )
+
+    def _step(self, step):
+        """A step of refining: what weights by frequency takes that in the texts."""
+        if not isinstance(step, str) or not step.startswith(_WEIGHT):
+            return step
+        from ..postprocess import frequency_weight
+
+        return frequency_weight(self._counts, step.removeprefix(_WEIGHT))
 
     def _pooled(self, em: EmbeddingMatrix, train: Rows) -> Floats:
         """The vectors of all texts, by what is fitted on those for training."""

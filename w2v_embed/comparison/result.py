@@ -22,7 +22,8 @@ class Candidate:
 
     Attributes:
         vectors: list of what `build_matrix` takes.
-        options: dict of more arguments of `build_matrix`, such as fallbacks, combine, align and postprocess.
+        options: dict of more arguments of `build_matrix`, such as fallbacks, combine, align and postprocess. A step
+            "frequency_weight:sif" is by the frequencies in the texts.
         name: as tables call it.
     """
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._types import MergeName, PoolingName
 from ..checks import one_of, whole
+from ..figures import principal_axes
 from ..shown import quoted
 
 if TYPE_CHECKING:
@@ -228,14 +229,11 @@ def _principal_axes(vectors, dim):
             f"vectors must be more than {dim}, as many as columns that are fitted to them, received {count}."
         )
     mean = vectors.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.cov(vectors.T, bias=True).reshape(width, width))
-    variances, axes = variances[::-1][:dim], axes[:, ::-1][:, :dim]
-    if variances[-1] <= 1e-12 * variances[0]:
-        usable = int((variances > 1e-12 * variances[0]).sum())
+    variances, axes = principal_axes(np.cov(vectors.T, bias=True).reshape(width, width))
+    usable = len(variances)
+    if usable < dim:
         raise ValueError(f"dim must be {usable} at most, received {dim}: the vectors vary in so many directions only.")
-    # The sign of an axis is arbitrary: its largest entry is made positive, so that every machine gets the same map.
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(dim)])
-    return mean, axes, variances
+    return mean, axes[:, :dim], variances[:dim]
 
 
 def cosine(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -13,6 +13,7 @@ import numpy as np
 from .._types import DtypeName
 from ..checks import one_of, whole
 from ..parts import FIRST_SOURCE, OOV, PADDING, UNUSED
+from ..postprocess import steps_of
 from ..shown import logger, plain_errors
 from ..vocabulary import Vocabulary, read_vocabulary
 from .embedding_matrix import EmbeddingMatrix
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         WordIndex,
     )
     from ..parts import Label
+    from ..postprocess import Refining, Step
 
 
 @plain_errors
@@ -56,6 +58,7 @@ def build_matrix(
     progress: Progress = None,
     trust: bool = False,
     cache_dir: StrPath | None = None,
+    postprocess: Iterable[Refining] = (),
 ) -> EmbeddingMatrix:
     """The embedding matrix for your vocabulary.
 
@@ -84,6 +87,9 @@ def build_matrix(
         format, encoding, on_error, progress, trust: as for `load_vectors`, of vectors that are paths. A vocabulary file that is
             not UTF-8 is read in this encoding, too.
         cache_dir: folder that keeps built matrices: the same call with the same files is answered from there.
+        postprocess: what is done to the rows, one after the other, before those of unknown words are made: names ("center",
+            "normalize", "all_but_the_top:2", "pca:100", "whiten"), what `w2v_embed.postprocess` has, or callables
+            `em -> EmbeddingMatrix or array`.
 
     Returns:
         An `EmbeddingMatrix`.
@@ -102,17 +108,19 @@ def build_matrix(
     """
     plan = Fallbacks(fallbacks)
     making = {"oov": checked_oov(oov), "suggest": bool(suggest), "seed": whole("seed", seed, 0), "dtype": _dtype(dtype)}
+    steps = steps_of(postprocess)
     reading: dict[str, Any] = {"format": format, "encoding": encoding, "on_error": on_error, "trust": bool(trust)}
     vocabulary = read_vocabulary(word_index, num_words, encoding=encoding)
     given = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
     if not given:
         raise ValueError("vectors is an empty list; expected at least one source of vectors")
-    build = partial(_build, given, vocabulary, plan, partial(source_of, progress=progress, **reading), **making)
+    build = partial(_build, given, vocabulary, plan, partial(source_of, progress=progress, **reading), steps, **making)
     if cache_dir is None:
         return build()
     from .cache import cached
 
-    return cached(cache_dir, build, EmbeddingMatrix._from_stored, given, vocabulary, plan, {**making, **reading})
+    options = {**making, **reading, "postprocess": [step.key for step in steps]}
+    return cached(cache_dir, build, EmbeddingMatrix._from_stored, given, vocabulary, plan, options)
 
 
 def _dtype(dtype):
@@ -129,6 +137,7 @@ def _build(
     vocabulary: Vocabulary,
     plan: Fallbacks,
     open_source: Callable[[Any], BaseSource],
+    steps: list[Step],
     *,
     oov: Oov,
     suggest: bool,
@@ -158,6 +167,9 @@ def _build(
     if not (rows.origins > OOV).any():
         names = ", ".join(source.name for source in sources)
         logger.warning("none of the %d words was found in %s", len(em.coverage.missing), names)
+    del rows  # so that beside a refined matrix there is one other, not all of them
+    for step in steps:
+        em = step(em)
     fill_unknown(em, vocabulary.unknown_rows, oov, seed)
     return em
 

@@ -61,9 +61,10 @@ def cached(
         if path is None:
             raise TypeError(f"cache_dir works for vector files, received a {type(one).__name__}; leave cache_dir out")
         files += [path, *(_beside(path) if options["trust"] else ())]
-    if callable(options["oov"]) or not plan.cacheable:
+    if callable(options["oov"]) or not plan.cacheable or None in options["postprocess"]:
         raise TypeError(
-            "cache_dir cannot tell whether a callable (oov, fallbacks) has changed; leave cache_dir out, or pass names"
+            "cache_dir cannot tell whether a callable (oov, fallbacks, postprocess) has changed; leave cache_dir out, or pass "
+            "names"
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -121,6 +121,20 @@ class EmbeddingMatrix:
         rows[found] = self.matrix[numbers[found]]
         return rows, found
 
+    def with_matrix(self, matrix: npt.ArrayLike, *steps: Mapping[str, object]) -> EmbeddingMatrix:
+        """The same words with the rows of `matrix`, which may be of another width; `steps` say what was done to them."""
+        return EmbeddingMatrix(
+            matrix,
+            self.word_index,
+            origins=self.origins,
+            sources=self.sources,
+            derived=self._derived,
+            suggestions=self.suggestions,
+            padding_row=self.padding_row,
+            damage=self.damage,
+            steps=[*self.steps, *steps],
+        )
+
     @property
     def provenance(self) -> npt.NDArray[np.object_]:
         return np.array([*ORIGINS, *map(_label, self.sources)], object)[self.origins]
