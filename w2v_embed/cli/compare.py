@@ -58,7 +58,7 @@ def add(commands: Commands) -> None:
         metavar="NAME",
         help="where all candidates look for words that they do not have, as for build; repeat it",
     )
-    command.add_argument("--seeds", type=whole(1), default=5, metavar="N", help="random splits (%(default)s)")
+    command.add_argument("--seeds", type=whole(1), default=10, metavar="N", help="random splits (%(default)s)")
     command.add_argument("--examples", type=whole(2), metavar="N", help="train on so many texts (all but a fifth)")
     command.add_argument("--keras", action="store_true", help="train a Keras classifier on each split, too: minutes")
     choice(command, "--classifier", get_args(ClassifierName), "of --keras (%(default)s)")

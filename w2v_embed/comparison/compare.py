@@ -44,7 +44,7 @@ def compare(
     *,
     split: Split = "whitespace",
     pooling: TextPoolingName = "mean",
-    seeds: int = 5,
+    seeds: int = 10,
     test: float = 0.2,
     examples: int | None = None,
     classifier: ClassifierName | None = None,
