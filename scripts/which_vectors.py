@@ -152,7 +152,7 @@ def candidates(words, args):
     if not args.refine:
         return
     for name in [name for name in ("shipped", "e5-small", "USE") if name in one]:
-        for step in ("center", "all_but_the_top:2", "frequency_weight:sif", "whiten:100", "pca:50"):
+        for step in ("all_but_the_top:2", "frequency_weight:sif", "whiten:100"):
             yield Candidate([one[name]], {**plain, "postprocess": [step]}, f"{name}, {step}")
     if not args.fetch:
         return

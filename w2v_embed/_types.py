@@ -129,8 +129,17 @@ if TYPE_CHECKING:
 
     # What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.
     WordIndex: TypeAlias = (
-        "Mapping[str, SupportsIndex] | Sequence[str] | npt.NDArray[Any] | StrPath | _HasWordIndex | _HasGetVocabulary"
-        " | _HasGetVocab | _HasVocabulary | _HasToken2id | _HasKeyToIndex | _HasWv"
+        Mapping[str, SupportsIndex]
+        | Sequence[str]
+        | npt.NDArray[Any]
+        | StrPath
+        | _HasWordIndex
+        | _HasGetVocabulary
+        | _HasGetVocab
+        | _HasVocabulary
+        | _HasToken2id
+        | _HasKeyToIndex
+        | _HasWv
     )
 
 
