@@ -239,7 +239,7 @@ def test_all_poolings_and_few_examples(texts, good):
         ({"labels": ["a"] * 80}, r"labels must be two different ones at least .* received \['a'\] in 64 texts"),
         ({"labels": ["a"]}, "labels and texts must be of the same length, received 1 and 80"),
         ({"texts": [" "] * 80}, "texts must hold words, received 80 texts without any"),
-        ({"texts": ["same"] * 80}, r"labels must be two|texts must be more, or test larger: of 80 texts"),
+        ({"texts": ["same"] * 80}, r"labels must be two|texts must be more, or test larger: of 80 texts none"),
         ({"candidates": []}, "candidates must be one Candidate at least, received none"),
         ({"test": 1}, "test must be a number above 0 and below 1, received 1"),
         ({"test": True}, "test must be a number above 0 and below 1, received True"),

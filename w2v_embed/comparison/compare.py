@@ -152,7 +152,8 @@ def _split(labels, words, seed, share, examples):
     train = train[:examples]
     if not len(test):
         raise ValueError(
-            f"texts must be more, or test larger: of {len(words)} texts (equal ones taken together) none is left for testing."
+            f"texts must be more, or test larger: of {len(words)} texts none is left for testing, where "
+            "equal ones stay together and each label keeps one for training."
         )
     check_labels(labels, train)
     return test, train

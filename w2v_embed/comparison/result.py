@@ -140,7 +140,7 @@ class Comparison:
         else:
             notes.append("One split tells nothing about luck: more seeds give a spread and p.")
         if self.ties:
-            names = ", ".join(result.candidate.name for result in self.ties)
+            names = "; ".join(result.candidate.name for result in self.ties)
             notes.append(f"Not told apart from the first: {names}.")
         if self.classifier:
             best = max(self.results, key=lambda result: float(np.mean(result.keras)))
