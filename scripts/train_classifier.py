@@ -16,6 +16,7 @@ import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -23,14 +24,16 @@ import keras
 import numpy as np
 
 from w2v_embed import build_matrix, load_vectors
+from w2v_embed._types import ClassifierName, TrainingName
 from w2v_embed.cli.console import complain, say
-from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding, UnfreezeEmbedding
+from w2v_embed.comparison import read_labelled, split_rows
+from w2v_embed.comparison.classifiers import encode, fit, guess, make_model
 from w2v_embed.shown import shown
 
 VOCABULARY = "vocabulary.json"  # the member of the .keras file
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-EMBEDDINGS = ("random", "frozen", "oov", "trainable", "gradual")
-MODELS = ("mean", "cnn", "bilstm")
+EMBEDDINGS = get_args(TrainingName)
+MODELS = get_args(ClassifierName)
 
 
 # -- texts → ids ---------------------------------------------------------------------------------------------------
@@ -46,74 +49,11 @@ def split_words(text):
     return [word for word in jieba.lcut(text) if word.strip()]
 
 
-def read_examples(path):
-    """`label<TAB>text` lines → (labels, lists of words)."""
-    labels, texts = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        label, tab, text = line.partition("\t")
-        if not tab:
-            raise ValueError(f"{path}, line {number}: expected label<TAB>text, got {line[:40]!r}")
-        labels.append(label)
-        texts.append(split_words(text))
-    return labels, texts
-
-
 def make_word_index(texts, more_words):
     """The words of the texts by frequency, then others that have a vector: new texts may use them. 0 is padding."""
     counts = Counter(word for words in texts for word in words)
     words = dict.fromkeys([*(word for word, _ in counts.most_common()), *more_words])
     return {word: index for index, word in enumerate(words, 1)}
-
-
-def encode(texts, word_index, length):
-    ids = np.zeros((len(texts), length), "int32")
-    for row, words in zip(ids, texts):
-        known = [word_index[word] for word in words if word in word_index][:length]
-        row[: len(known)] = known
-    return ids
-
-
-# -- the model -----------------------------------------------------------------------------------------------------
-
-
-def make_model(kind, matrix, embedding, length, classes, rate, seed=0):
-    mask_zero = kind != "cnn"  # a convolution knows no masks; the padding row is zero for it
-    if embedding == "random":
-        found = matrix.matrix[matrix.matrix.any(axis=1)]
-        table = np.random.default_rng(seed).normal(found.mean(), found.std(), matrix.shape).astype("float32")
-        table[0] = 0
-        layer = PretrainedEmbedding(table, trainable=True, padding_row=0, mask_zero=mask_zero)
-    else:
-        layer = PretrainedEmbedding(
-            matrix,
-            trainable=embedding in ("oov", "trainable"),
-            train_rows="oov" if embedding == "oov" else "all",
-            mask_zero=mask_zero,
-        )
-    inputs = keras.Input((length,), dtype="int32")
-    x = keras.layers.Dropout(0.2)(layer(inputs))
-    if kind == "mean":
-        x = MaskedMeanPooling()(x)
-    elif kind == "cnn":
-        x = keras.layers.Conv1D(128, 3, padding="same", activation="relu")(x)
-        x = keras.layers.GlobalMaxPooling1D()(x)
-    elif kind == "bilstm":
-        x = keras.layers.Bidirectional(keras.layers.LSTM(64))(x)
-    else:
-        raise ValueError(f"the model must be one of {', '.join(MODELS)}. Received: {kind!r}")
-    model = keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(keras.layers.Dropout(0.3)(x)))
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def fit(model, embedding, train, validation, args):
-    callbacks = [keras.callbacks.EarlyStopping("val_accuracy", patience=args.patience, restore_best_weights=True)]
-    if embedding == "gradual":
-        first, then = args.epochs // 3, 2 * args.epochs // 3
-        callbacks = [UnfreezeEmbedding(first, "oov"), UnfreezeEmbedding(then, "all", learning_rate=args.rate / 5)]
-    return model.fit(
-        *train, validation_data=validation, epochs=args.epochs, batch_size=64, verbose=args.verbose, callbacks=callbacks
-    ).history
 
 
 # -- what comes out ------------------------------------------------------------------------------------------------
@@ -167,57 +107,60 @@ def draw(history, table, names, out):
 
 
 def prepare(args):
-    labels, texts = read_examples(args.texts)
+    """The labels' names, the words, their matrix, the texts as (ids, numbers of labels), and the rows of three parts: of the
+    held-out texts one half stops the training, and the other half, never looked at, gives the figure."""
+    labels, texts = read_labelled(args.texts)
+    texts = [split_words(text) for text in texts]
     names = sorted(set(labels))
     more = load_vectors(args.vectors, limit=args.vector_words).index_to_key if args.vector_words else []
     word_index = make_word_index(texts, more)
     matrix = build_matrix(args.vectors, word_index)
     print(matrix.coverage.summary())
-    x = encode(texts, word_index, args.length)
-    y = np.array([names.index(label) for label in labels])
-    order = np.random.default_rng(args.seed).permutation(len(x))
-    held = order[: round(len(x) * args.held_out)]
-    return names, word_index, matrix, (x[held], y[held]), (x[order[len(held) :]], y[order[len(held) :]])
+    examples = encode(texts, word_index, args.length), np.array([names.index(label) for label in labels])
+    parts = split_rows(labels, list(map(tuple, texts)), args.seed, args.held_out / 2, args.held_out / 2)
+    return names, word_index, matrix, examples, parts
 
 
-def run(args, matrix, names, train, validation, embedding, examples, seed):
-    keras.utils.set_random_seed(seed)
-    chosen = np.random.default_rng(seed).permutation(len(train[0]))[:examples]
-    model = make_model(args.model, matrix, embedding, args.length, len(names), args.rate, seed)
-    history = fit(model, embedding, (train[0][chosen], train[1][chosen]), validation, args)
-    return model, history
+def chosen(rows, examples, seed):
+    """So many of the rows for training."""
+    return rows[np.random.default_rng(seed).permutation(len(rows))[:examples]]
+
+
+def training(args):
+    return {"epochs": args.epochs, "patience": args.patience, "rate": args.rate, "verbose": args.verbose}
 
 
 def train(args):
-    names, word_index, matrix, held, rest = prepare(args)
-    # Of the held-out texts one half stops the training, and the other half, never looked at, gives the figure.
-    half = len(held[0]) // 2
-    validation, test = (held[0][:half], held[1][:half]), (held[0][half:], held[1][half:])
+    names, word_index, matrix, (x, y), (validation, test, rest) = prepare(args)
     if args.compare:
-        compare(args, matrix, names, rest, validation, test)
+        compare(args, matrix, (x, y), (validation, test, rest))
         return
-    model, history = run(args, matrix, names, rest, validation, args.embedding, args.examples[0], args.seed)
-    guesses = model.predict(test[0], verbose=0).argmax(axis=1)
+    keras.utils.set_random_seed(args.seed)
+    rows = chosen(rest, args.examples[0], args.seed)
+    model = make_model(args.model, matrix, args.embedding, args.length, len(names), args.rate, args.seed)
+    history = fit(model, args.embedding, (x[rows], y[rows]), (x[validation], y[validation]), **training(args))
+    guesses = model.predict(x[test], verbose=0).argmax(axis=1)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "classifier.keras"
     save(model, path, word_index=word_index, labels=names, length=args.length)
-    draw(history, confusion(test[1], guesses, len(names)), names, args.out)
-    print(f"accuracy on {len(test[0]):,} texts never looked at: {(guesses == test[1]).mean():.3f}")
+    draw(history, confusion(y[test], guesses, len(names)), names, args.out)
+    print(f"accuracy on {len(test):,} texts never looked at: {(guesses == y[test]).mean():.3f}")
     print(f"saved: {path}")
 
 
-def compare(args, matrix, names, rest, validation, test):
-    print(f"\n{args.model}, {keras.backend.backend()}, accuracy on {len(test[0]):,} texts, {args.seeds} seeds\n")
-    print("| embedding |" + "".join(f" {min(n or len(rest[0]), len(rest[0])):,} examples |" for n in args.examples))
+def compare(args, matrix, texts, parts):
+    validation, test, rest = parts
+    print(f"\n{args.model}, {keras.backend.backend()}, accuracy on {len(test):,} texts, {args.seeds} seeds\n")
+    print("| embedding |" + "".join(f" {min(n or len(rest), len(rest)):,} examples |" for n in args.examples))
     print("| --- |" + " --- |" * len(args.examples))
     for embedding in EMBEDDINGS:
         cells = []
         for examples in args.examples:
             scores = []
             for seed in range(args.seeds):
-                model, _ = run(args, matrix, names, rest, validation, embedding, examples, seed)
-                scores.append((model.predict(test[0], verbose=0).argmax(axis=1) == test[1]).mean())
-                keras.backend.clear_session()
+                rows = chosen(rest, examples, seed), validation, test
+                guesses = guess(args.model, embedding, matrix, *texts, *rows, seed, **training(args))
+                scores.append((guesses == texts[1][test]).mean())
             cells.append(f"{np.mean(scores):.3f} ± {np.std(scores):.3f}")
         print(f"| {embedding} | " + " | ".join(cells) + " |", flush=True)
 

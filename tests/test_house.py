@@ -13,7 +13,8 @@ FLOORS = [
     {"readers"},
     {"corpus", "subwords"},
     {"matrix", "postprocess"},
-    {"reports", "layers", "contextual", "evaluation"},
+    {"reports", "layers", "contextual", "evaluation", "vectorizer"},
+    {"comparison"},
     {"cli"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -42,10 +42,14 @@ RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
 # The encoders.
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
-WeightingName: TypeAlias = Literal["sif", "zipf"]  # of `distill`
 EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
+
+# Texts → vectors → labels.
+TextPoolingName: TypeAlias = Literal["mean", "idf", "sif"]
+ClassifierName: TypeAlias = Literal["mean", "cnn", "bilstm"]  # what comes after the embedding
+TrainingName: TypeAlias = Literal["random", "frozen", "oov", "trainable", "gradual"]  # what is done with the embedding
 
 if TYPE_CHECKING:
     import os

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -81,8 +81,32 @@ def count_words(
     return counts
 
 
+def splitter(split: Split) -> Callable[[str], list[str]]:
+    """What splits a text as `count_words` splits a line.
+
+    Args:
+        split: as for `count_words`.
+
+    Returns:
+        a callable text → list of words.
+
+    Raises:
+        ValueError, ImportError: no such way to split, or jieba is not installed.
+
+    Example:
+        >>> splitter("whitespace")(" to be  or ")
+        ['to', 'be', 'or']
+    """
+    words_of = _splitter(split)
+    return lambda text: _words(words_of(text, False)[0])
+
+
+def _words(words):
+    return [word for word in words if word and not word.isspace()]
+
+
 def _count(words, counts):
-    words = [word for word in words if word and not word.isspace()]
+    words = _words(words)
     counts.update(words)
     return len(words)
 

@@ -37,13 +37,13 @@ def reporter(progress: Progress, total: int) -> Report:
     return report
 
 
-def text_reporter(progress: TextProgress, items: object) -> Callable[[int], object]:
+def text_reporter(progress: TextProgress, items: object, unit: str = "texts") -> Callable[[int], object]:
     """The same to who goes through `items`, whose number may be unknown: `report(how many more are done)`."""
     total = len(items) if hasattr(items, "__len__") else None
     if progress is True:
         from tqdm import tqdm
 
-        return tqdm(total=total, unit=" texts").update
+        return tqdm(total=total, unit=f" {unit}").update
     tell, done = _callable(progress), 0
 
     def report(more: int) -> None:

@@ -23,6 +23,7 @@ from w2v_embed import (
     load_vectors,
     make_word_index,
 )
+from w2v_embed.comparison import Candidate, Comparison, compare, read_labelled, split_rows
 from w2v_embed.contextual import ContextualEncoder, Projection, cosine, fit_pca, fit_whitening
 from w2v_embed.evaluation import Analogies, Similarity, analogies, word_similarity
 from w2v_embed.layers import (
@@ -43,6 +44,7 @@ from w2v_embed.matrix import build_matrix as same_build
 from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
 from w2v_embed.subwords import SubwordModel, fit_subwords
+from w2v_embed.vectorizer import TextVectorizer
 
 version: str = w2v_embed.__version__
 
@@ -214,3 +216,20 @@ def in_context(texts: Iterable[str]) -> None:
     whiten: Projection = fit_whitening(vectors, 16)
     print(words[0].shape, states.shape, rows.sum(), found.any(), em.shape, encoder.vector_size)
     print(cosine(whiten(vectors), fit_pca(vectors, 16)(vectors)), encoder.similarity("a", "b", whitening=whiten))
+
+
+def judged(em: EmbeddingMatrix) -> None:
+    labels, texts = read_labelled(Path("l.tsv"), encoding="gb18030")
+    test, train = split_rows(labels, texts, 0, 0.2)
+    candidates = [Candidate(["a.vec"]), Candidate([em, Path("b.vec")], {"fallbacks": ["lower"]}, "both")]
+    found: Comparison = compare(
+        labels, texts, candidates, split=str.split, pooling="sif", examples=None, classifier="cnn"
+    )
+    found.write_report("p.html", command=None, title="t")
+    p: float | None = found.results[-1].p
+    print(found.table(), found.to_json(), found.winner.accuracy, found.winner.candidate.name, p, test[train])
+    vectorizer = TextVectorizer(["a.vec", em], pooling="idf", split="jieba", vocabulary={"a": 1}, build={"seed": 1})
+    rows: npt.NDArray[np.floating[Any]] = vectorizer.fit(texts).transform(iter(texts))
+    print(
+        rows, vectorizer.get_feature_names_out().tolist(), vectorizer.get_params()["pooling"], vectorizer.coverage_.rate
+    )

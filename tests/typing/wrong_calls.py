@@ -15,11 +15,13 @@ from w2v_embed import (
     load_vectors,
     make_word_index,
 )
+from w2v_embed.comparison import Candidate, compare, read_labelled
 from w2v_embed.contextual import ContextualEncoder, fit_pca
 from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
 from w2v_embed.postprocess import center, frequency_weight, pca
 from w2v_embed.subwords import fit_subwords
+from w2v_embed.vectorizer import TextVectorizer
 
 
 class Unfinished:
@@ -94,3 +96,12 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.as_source(mode="fast")  # error: arg-type
     encoder.distill(weighting="idf")  # error: arg-type
     fit_pca(np.zeros((3, 2)), "two")  # error: arg-type
+    compare(["a"], ["t"], ["a.vec"])  # error: list-item
+    compare(["a"], ["t"], [Candidate(["a.vec"])], pooling="max")  # error: arg-type
+    compare(["a"], ["t"], [Candidate(["a.vec"])], classifier="svm")  # error: arg-type
+    compare(["a"], ["t"], [], seeds="three")  # error: arg-type
+    Candidate("a.vec", {3: 4})  # error: dict-item
+    read_labelled(7)  # error: arg-type
+    TextVectorizer("v", pooling="max")  # error: arg-type
+    TextVectorizer("v", split="spaces")  # error: arg-type
+    TextVectorizer("v", "mean")  # error: call-arg

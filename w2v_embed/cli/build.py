@@ -76,7 +76,7 @@ def run(args: Args) -> None:
     """Build the matrix, save it, and say what it covers."""
     from ..corpus import read_counts
     from ..matrix.build import build_matrix
-    from ..reports.report import check_report
+    from ..reports.page import check_report
     from ..shown import step_text
     from ..store import check_output
 

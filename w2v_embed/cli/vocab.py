@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     command.add_argument("corpus", nargs="+", metavar="CORPUS", help="texts, plain or compressed, one a line")
     command.add_argument("-o", "--output", required=True, help="word index to write: .json")
     choice(command, "--split", get_args(SplitName), "(%(default)s)")
+    command.add_argument("--labelled", action="store_true", help="lines label<TAB>text: the labels are no words")
     command.add_argument(
         "--min-count", type=whole(0), default=1, metavar="N", help="leave out rarer words (%(default)s)"
     )
@@ -39,12 +40,14 @@ def files(args: Args) -> tuple[Named, Named]:
 
 def run(args: Args) -> None:
     """Count, number, write both, and say how much of the texts the words are."""
-    from ..corpus import count_words, make_word_index
+    from ..corpus import count_words, make_word_index, splitter
     from ..store import check_json, write_json
 
     check_json(args.output)
     check_json(args.counts)
-    counts = count_words(args.corpus, split=args.split, encoding=args.encoding, progress=progress(args))
+    words_of = splitter(args.split)
+    split = (lambda line: words_of(line.partition("\t")[2])) if args.labelled else args.split
+    counts = count_words(args.corpus, split=split, encoding=args.encoding, progress=progress(args))
     word_index = make_word_index(
         counts, min_count=args.min_count, num_words=args.num_words, special_tokens=args.special
     )

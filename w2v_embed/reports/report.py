@@ -7,17 +7,13 @@ mode, the width of the screen, and the pointer.
 from __future__ import annotations
 
 import html
-import json
-import re
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..matrix.coverage import Counted, checked_counts, ways_of
-from ..output import check_writable, write_atomically
 from ..shown import shown, shown_word, step_text
+from .page import check_report, write_page
 
 if TYPE_CHECKING:
     from .._types import Counts, StrPath
@@ -32,23 +28,9 @@ _BLOCK = 4096
 _FEWEST = 20  # rows of a histogram
 
 
-def check_report(path: StrPath) -> tuple[Any, Any]:
-    """Raise now what `write_report` to `path` would raise when the work is done; returns the libraries."""
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"the name of a report must end in .html; received {str(path)!r}")
-    check_writable(path)
-    try:
-        import altair
-        import vl_convert
-    except ImportError as error:
-        raise ImportError('the HTML report is drawn by Altair: pip install "w2v-embed[report]"') from error
-    return altair, vl_convert
-
-
 def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = None, title: str | None = None) -> None:
     """See `EmbeddingMatrix.write_report`."""
-    altair, vl_convert = check_report(path)
+    altair = check_report(path)
     coverage = em.coverage
     if counts is not None:
         counts = checked_counts(counts, coverage.found + coverage.missing)
@@ -71,18 +53,13 @@ def write_report(em: EmbeddingMatrix, path: StrPath, counts: Counts | None = Non
         "counted": counts is not None,
         "groups": len(_domain(groups)),
     }
-    page = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
     parts = {
         "TITLE": html.escape(shown(title or "Coverage of the word vectors")),
         "SUBTITLE": html.escape(shown(_subtitle(em))),
         "TILES": _tiles(coverage, counts),
         "SUGGESTIONS": "".join(f"<li>{html.escape(sentence)}</li>" for sentence in coverage.suggested()),
-        # "<" would end the script, or open a comment, wherever a word holds it
-        "DATA": json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-        "LIBRARY": vl_convert.javascript_bundle(),
     }
-    page = re.sub(r"/\*([A-Z]+)\*/", lambda place: parts[place[1]], page)
-    write_atomically(path, lambda file: file.write(page.encode("utf-8", "replace")))
+    write_page(path, "report.html", parts, data)
 
 
 def _subtitle(em):
