@@ -276,15 +276,7 @@ def checked_counts(counts: Counts, words: list[str]) -> Counted:
     """The counts of `words`, out of anything that counts. What it returned is taken as it is, for the same words."""
     if isinstance(counts, Counted):
         return counts
-    if isinstance(counts, (str, os.PathLike)):
-        from ..corpus import read_counts
-
-        counts = read_counts(counts)
-    if not isinstance(counts, Mapping) and not hasattr(counts, "to_dict"):
-        raise TypeError(
-            f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
-        )
-    counts = counts if isinstance(counts, Mapping) else counts.to_dict()
+    counts = mapping_of(counts)
     values = list(map(counts.get, words, repeat(0)))
     if not _are_plain(values):  # NumPy's numbers are none of JSON's
         values = [value.item() if isinstance(value, np.number) else value for value in values]
@@ -294,6 +286,19 @@ def checked_counts(counts: Counts, words: list[str]) -> Counted:
             if ((counted.numbers >= 0) & (counted.numbers < MOST_COUNT)).all():
                 return counted
     return Counted(words, [checked_count(counts, word) for word in words])  # one by one: it says which is wrong
+
+
+def mapping_of(counts: Counts) -> Mapping[str, float]:
+    """Counts as a mapping word → count, which nobody has checked."""
+    if isinstance(counts, (str, os.PathLike)):
+        from ..corpus import read_counts
+
+        counts = read_counts(counts)
+    if not isinstance(counts, Mapping) and not hasattr(counts, "to_dict"):
+        raise TypeError(
+            f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
+        )
+    return counts if isinstance(counts, Mapping) else counts.to_dict()
 
 
 def _are_plain(values):
