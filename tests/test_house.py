@@ -12,7 +12,7 @@ PACKAGE = Path(w2v_embed.__file__).parent
 FLOORS = [
     {"readers"},
     {"corpus"},
-    {"matrix"},
+    {"matrix", "weights"},
     {"reports", "layers", "contextual"},
     {"cli"},
 ]

@@ -16,7 +16,8 @@ from w2v_embed import (
     make_word_index,
 )
 from w2v_embed.contextual import ContextualEncoder, fit_pca
-from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
+from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
+from w2v_embed.weights import idf_weights, sif_weights
 
 
 class Unfinished:
@@ -64,11 +65,17 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     em.coverage.rate()  # error: operator
     em.coverage.weighted_rate(3)  # error: arg-type
     em.export_projector("folder", limit="all")  # error: arg-type
+    em.as_torch(freeze="yes")  # error: arg-type
+    em.as_torch_bag("cls")  # error: arg-type
+    em.as_nnx("float32")  # error: arg-type
+    sif_weights(["the"], em)  # error: arg-type
+    idf_weights({"the": 1}, em)  # error: call-arg
     embedding_layer(em, via="x")  # error: arg-type
     embedding_layer(em, trainable="yes")  # error: arg-type
     embedding_layer("matrix.npz")  # error: arg-type
     PretrainedEmbedding(em, train_rows="some")  # error: arg-type
     PositionEmbedding(10, 4, mode="sum")  # error: arg-type
+    WeightedMeanPooling(input_dim="ten")  # error: arg-type
     UnfreezeEmbedding("two")  # error: arg-type
     encoder.encode(["a"], pooling="sum")  # error: arg-type
     encoder.encode(["a"], merge="max")  # error: arg-type
