@@ -12,7 +12,7 @@ PACKAGE = Path(w2v_embed.__file__).parent
 FLOORS = [
     {"readers"},
     {"corpus", "subwords"},
-    {"matrix", "postprocess"},
+    {"matrix", "postprocess", "weights"},
     {"reports", "layers", "contextual", "evaluation", "vectorizer"},
     {"comparison"},
     {"cli"},

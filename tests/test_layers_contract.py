@@ -9,7 +9,9 @@ import pytest
 import w2v_embed.layers as keras_layers
 from tests.layer_contract import Case, check_h5, check_layer, check_saved
 from w2v_embed.layers import (
+    AttentionPooling,
     EmbeddingSimilarity,
+    MaskedMaxPooling,
     MaskedMeanPooling,
     PositionEmbedding,
     PretrainedEmbedding,
@@ -18,6 +20,7 @@ from w2v_embed.layers import (
     Sinusoid,
     SinusoidalPositionEmbedding,
     TokenEmbedding,
+    WeightedMeanPooling,
 )
 from w2v_embed.layers.backend import Backend, backend
 from w2v_embed.layers.bert import AddToFirst
@@ -42,6 +45,10 @@ def tied(layer, ids):
 
 def with_unmasked(layer, x):
     return layer([keras.layers.Masking()(x), x])
+
+
+def masked_first(layer, inputs):
+    return layer([keras.layers.Masking()(inputs[0]), inputs[1]])
 
 
 def pairwise(layer, inputs):
@@ -104,6 +111,23 @@ CASES = [
         label="arguments",
     ),
     Case(MaskedMeanPooling, {}, FEATURES, wire=masked),
+    Case(MaskedMaxPooling, {}, FEATURES, wire=masked),
+    Case(AttentionPooling, {}, FEATURES, wire=masked),
+    Case(
+        AttentionPooling,
+        {"query_initializer": "ones", "query_regularizer": "l2"},
+        FEATURES,
+        wire=masked,
+        label="arguments",
+    ),
+    Case(WeightedMeanPooling, {}, [FEATURES, IDS.astype("float32") / 8], wire=masked_first),
+    Case(
+        WeightedMeanPooling,
+        {"id_weights": [9, 1, 2, 0.5, 1e-6, 3, 4]},
+        [FEATURES, IDS],
+        wire=masked_first,
+        label="ids",
+    ),
     Case(AddToFirst, {}, FEATURES, [MASK], with_unmasked),
     Case(RelativeSelfAttention, {"num_heads": 2, "key_dim": 4, "max_distance": 2}, FEATURES, [MASK], masked),
     Case(

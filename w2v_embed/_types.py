@@ -39,6 +39,9 @@ Via: TypeAlias = Literal["weights", "constant"]
 PositionMode: TypeAlias = Literal["expand", "add", "concat"]
 RelativeTable: TypeAlias = Literal["sinusoid", "learned"]
 
+# torch's EmbeddingBag: what it makes of the rows of a bag.
+BagMode: TypeAlias = Literal["mean", "sum", "max"]
+
 # The encoders.
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]

@@ -27,7 +27,9 @@ from w2v_embed.comparison import Candidate, Comparison, compare, read_labelled, 
 from w2v_embed.contextual import ContextualEncoder, Projection, cosine, fit_pca, fit_whitening
 from w2v_embed.evaluation import Analogies, Similarity, analogies, word_similarity
 from w2v_embed.layers import (
+    AttentionPooling,
     EmbeddingSimilarity,
+    MaskedMaxPooling,
     MaskedMeanPooling,
     PositionEmbedding,
     PretrainedEmbedding,
@@ -37,6 +39,7 @@ from w2v_embed.layers import (
     SinusoidalPositionEmbedding,
     TokenEmbedding,
     UnfreezeEmbedding,
+    WeightedMeanPooling,
     bert_embedding,
     reload_vectors,
 )
@@ -45,6 +48,7 @@ from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, nor
 from w2v_embed.readers import load_vectors as same_load
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.vectorizer import TextVectorizer
+from w2v_embed.weights import idf_weights, sif_weights
 
 version: str = w2v_embed.__version__
 
@@ -169,6 +173,12 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     return EmbeddingMatrix.load(Path("m.safetensors"))
 
 
+def elsewhere(em: EmbeddingMatrix) -> None:
+    print(
+        em.as_torch(), em.as_torch(freeze=False).weight, em.as_torch_bag("sum", freeze=False), em.as_nnx(freeze=False)
+    )
+
+
 def looking(em: EmbeddingMatrix) -> None:
     rows: int = em.shape[0] + em.vector_size
     first: float = float(em.matrix[1].sum()) + float(np.asarray(em).sum())
@@ -196,6 +206,11 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
     TokenEmbedding(10, 4)
     EmbeddingSimilarity()
     MaskedMeanPooling()
+    MaskedMaxPooling(dtype="float16")
+    AttentionPooling(query_initializer="uniform", query_regularizer="l2")
+    WeightedMeanPooling()
+    WeightedMeanPooling(sif_weights(Counter(["the"]), em, a=1e-4), trainable=True)
+    WeightedMeanPooling(idf_weights({"the": 3}, {"the": 1}, texts=9))
     RowSparseAdam(1e-3)
     UnfreezeEmbedding(2, "oov", learning_rate=0.1)
     outputs = bert_embedding([1, 2], 10, 5, 4, dropout_rate=0.1, vectors=em)

@@ -18,10 +18,11 @@ from w2v_embed import (
 from w2v_embed.comparison import Candidate, compare, read_labelled
 from w2v_embed.contextual import ContextualEncoder, fit_pca
 from w2v_embed.evaluation import analogies, word_similarity
-from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
+from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
 from w2v_embed.postprocess import center, frequency_weight, pca
 from w2v_embed.subwords import fit_subwords
 from w2v_embed.vectorizer import TextVectorizer
+from w2v_embed.weights import idf_weights, sif_weights
 
 
 class Unfinished:
@@ -83,11 +84,17 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     fit_subwords(7)  # error: arg-type
     fit_subwords("v", limit="all")  # error: arg-type
     fit_subwords("v").save("s", dtype="int8")  # error: arg-type
+    em.as_torch(freeze="yes")  # error: arg-type
+    em.as_torch_bag("cls")  # error: arg-type
+    em.as_nnx("float32")  # error: arg-type
+    sif_weights(["the"], em)  # error: arg-type
+    idf_weights({"the": 1}, em)  # error: call-arg
     embedding_layer(em, via="x")  # error: arg-type
     embedding_layer(em, trainable="yes")  # error: arg-type
     embedding_layer("matrix.npz")  # error: arg-type
     PretrainedEmbedding(em, train_rows="some")  # error: arg-type
     PositionEmbedding(10, 4, mode="sum")  # error: arg-type
+    WeightedMeanPooling(input_dim="ten")  # error: arg-type
     UnfreezeEmbedding("two")  # error: arg-type
     encoder.encode(["a"], pooling="sum")  # error: arg-type
     encoder.encode(["a"], merge="max")  # error: arg-type

@@ -14,16 +14,19 @@ except ImportError as _error:
 from .bert import bert_embedding
 from .embedding import embedding_layer
 from .optimizers import RowSparseAdam
-from .pooling import MaskedMeanPooling
+from .pooling import AttentionPooling, MaskedMaxPooling, MaskedMeanPooling
 from .position import PositionEmbedding, SinusoidalPositionEmbedding
 from .pretrained import PretrainedEmbedding, reload_vectors
 from .relative import RelativePositionEmbedding, RelativeSelfAttention
 from .sinusoid import Sinusoid
 from .token import EmbeddingSimilarity, TokenEmbedding
 from .unfreezing import UnfreezeEmbedding, warn_about_decay
+from .weighted import WeightedMeanPooling
 
 __all__ = [
+    "AttentionPooling",
     "EmbeddingSimilarity",
+    "MaskedMaxPooling",
     "MaskedMeanPooling",
     "PositionEmbedding",
     "PretrainedEmbedding",
@@ -34,6 +37,7 @@ __all__ = [
     "SinusoidalPositionEmbedding",
     "TokenEmbedding",
     "UnfreezeEmbedding",
+    "WeightedMeanPooling",
     "bert_embedding",
     "embedding_layer",
     "reload_vectors",

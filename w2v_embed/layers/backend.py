@@ -1,4 +1,4 @@
-"""What differs between the backends of Keras, side by side: filling a table, reading rows of it, and sparse gradients.
+"""What differs between the backends of Keras, side by side: filling a table, reading rows of it, pooling, and sparse gradients.
 
 This is the only file of the layers that asks which backend runs. `Backend` is what Keras does on all of them; each of the
 three behind it is what one backend can do better or must do otherwise. Each is imported when something of it runs.
@@ -72,6 +72,12 @@ class Backend:
         if low < 0 or high >= rows:
             raise ValueError(_OUTSIDE.format(rows - 1, layer, low, high))
 
+    # -- pooling
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The largest numbers over axis 1; −inf where that has no length, of which Keras' own maximum makes an error."""
+        return keras.ops.amax(x, axis=1) if x.shape[1] != 0 else keras.ops.sum(x, axis=1) - float("inf")
+
     # -- sparse gradients
 
     def is_sparse(self, gradient: Gradient) -> bool:
@@ -141,6 +147,11 @@ class _TensorFlow(Backend):
         told = [_OUTSIDE.format(rows - 1, layer, "", "")]
         with tf.control_dependencies([tf.debugging.Assert((low >= 0) & (high < rows), [*told, low, high])]):
             return tf.identity(ids)
+
+    def largest(self, x):
+        import tensorflow as tf
+
+        return tf.reduce_max(x, axis=1)  # in a graph the length may not be known
 
     def is_sparse(self, gradient):
         import tensorflow as tf

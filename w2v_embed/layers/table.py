@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from ..matrix.finite import check_finite
 from .backend import backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from .._types import Table
     from .arguments import Dtype
@@ -73,7 +74,7 @@ def read_table(
                 f"{name} must be {received}, as in the vectors of shape {table.shape}, received {expected!r}. "
                 "Leave it out: it is read from the vectors."
             )
-    _check_values(table, variable_dtype(dtype), getattr(vectors, "word_index", None))
+    check_finite(table, variable_dtype(dtype), getattr(vectors, "word_index", None))
     missing = -len(table) % (pad_rows_to or 1)
     return np.concatenate([table, np.zeros((missing, table.shape[1]), table.dtype)]) if missing else table
 
@@ -126,17 +127,3 @@ def assign_rows(variable: Variable, table: Array) -> None:
         # bfloat16 of ml_dtypes is unknown to torch.
         own = np.array(block, "float32" if block.dtype.name == "bfloat16" else block.dtype)
         backend.write_rows(variable, start, own)
-
-
-def _check_values(table: Array, dtype: str, word_index: Mapping[str, int] | None) -> None:
-    for start, block in blocks_of(table):
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(block.astype(dtype))
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            row += start
-            words = [word for word, index in (word_index or {}).items() if index == row]
-            raise ValueError(
-                f"Row {row}{f' (the word {words[0]!r})' if words else ''} of the vectors holds {table[row, column]} in "
-                f"column {column}, which is no finite {dtype}. Mend that row, or leave its word out."
-            )

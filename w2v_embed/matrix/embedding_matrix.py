@@ -17,8 +17,10 @@ from .fallbacks import Derivation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import torch
+    from flax import nnx
 
-    from .._types import Bools, Counts, Floats, StrPath
+    from .._types import BagMode, Bools, Counts, Floats, StrPath
     from ..parts import Codes, Label, Step
 
 
@@ -242,6 +244,58 @@ class EmbeddingMatrix:
         from ..readers.static_export import export
 
         export(self, folder, tokenizer)
+
+    @plain_errors
+    def as_torch(self, freeze: bool = True) -> torch.nn.Embedding:
+        """The matrix as a `torch.nn.Embedding`, with the same numbers in the same dtype, without Keras.
+
+        The module has a copy; it is on the CPU. Where row 0 is padding, that is its `padding_idx`: no gradient reaches the row.
+        An id outside `0 … rows - 1` is an IndexError on a CPU, as always in torch.
+
+        Args:
+            freeze: whether its weight takes no gradient.
+
+        Raises:
+            ImportError: torch is not installed.
+            ValueError: the matrix holds something else than finite floats, or its padding row is not zero.
+        """
+        from .modules import torch_embedding
+
+        return torch_embedding(self, freeze)
+
+    @plain_errors
+    def as_torch_bag(self, mode: BagMode = "mean", freeze: bool = True) -> torch.nn.EmbeddingBag:
+        """As `as_torch`, a `torch.nn.EmbeddingBag`: one vector a text, padding left out, zeros for a text of nothing else.
+
+        Args:
+            mode: "mean", "sum" or "max". "sum" takes a weight for each id, too: `bag(ids, per_sample_weights=weights[ids])`.
+            freeze: whether its weight takes no gradient.
+
+        Raises:
+            ImportError, ValueError: as for `as_torch`; the mode is unknown.
+        """
+        from .modules import torch_bag
+
+        return torch_bag(self, mode, freeze)
+
+    @plain_errors
+    def as_nnx(self, freeze: bool = True) -> nnx.Embed:
+        """The matrix as a `flax.nnx.Embed`, with the same numbers in the same dtype, without Keras.
+
+        The module has a copy. As always in flax, an id from `rows` on gives NaN, one from `-rows` to -1 counts from the end,
+        and a matrix of a single row has that for every id.
+
+        Args:
+            freeze: whether its `embedding` is a plain `nnx.Variable`, which gradients and optimizers of `nnx.Param` leave as it
+                is. Else it is an `nnx.Param`, and where row 0 is padding, id 0 gives zeros and no gradient reaches the row.
+
+        Raises:
+            ImportError: flax is not installed.
+            ValueError: as for `as_torch`; or float64, while JAX makes float32 of it.
+        """
+        from .modules import nnx_embed
+
+        return nnx_embed(self, freeze)
 
     def __repr__(self) -> str:
         rows, dim = self.matrix.shape
