@@ -34,7 +34,7 @@ def read_labelled(path: StrPath, *, encoding: str = "utf-8") -> tuple[list[str],
     Example:
         >>> labels, texts = read_labelled("data/titles.tsv")
         >>> labels[0], len(texts)
-        ('stocks', 5000)
+        ('science', 5000)
     """
     labels: list[str] = []
     texts: list[str] = []
@@ -68,7 +68,7 @@ def split_rows(
 
     Example:
         >>> [part.tolist() for part in split_rows(["a", "a", "b", "b"], ["x", "x", "y", "z"], 0, 0.5)]
-        [[0, 1], [2, 3]]
+        [[3], [0, 1, 2]]
     """
     numbers: dict[Hashable, int] = {}
     groups = np.array([numbers.setdefault(text or ("", row), len(numbers)) for row, text in enumerate(texts)], np.int64)
