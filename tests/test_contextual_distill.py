@@ -56,6 +56,7 @@ def test_words_against_a_naive_distillation(which, request):
     np.testing.assert_allclose(em.matrix[known], rows, atol=2e-6)
     assert em.coverage.found == [WORDS[k] for k in known]
     assert set(em.provenance[known]) == {f"{which}_hf"}
+    assert em.steps == ({"step": "distill", "pca": None, "weighting": None},)
     em = encoder.distill(WORDS, pca=3)
     expected = components(rows, 3) * sif(len(WORDS))[known, None]  # ranks are those of the words that were given
     np.testing.assert_allclose(em.matrix[known], expected, atol=2e-5)

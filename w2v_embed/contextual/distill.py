@@ -69,8 +69,14 @@ def distill(
     origins[places[there]] = FIRST_SOURCE
     if padding_row is not None:
         matrix[padding_row], origins[padding_row] = 0, PADDING
-    sources = [encoder._folder.resolve().name]
-    return EmbeddingMatrix(matrix, word_index, origins=origins, sources=sources, padding_row=padding_row)
+    return EmbeddingMatrix(
+        matrix,
+        word_index,
+        origins=origins,
+        sources=[encoder._folder.resolve().name],
+        padding_row=padding_row,
+        steps=[{"step": "distill", "pca": pca, "weighting": weighting}],
+    )
 
 
 def _own_vocabulary(encoder):
