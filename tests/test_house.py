@@ -13,7 +13,7 @@ FLOORS = [
     {"readers"},
     {"corpus"},
     {"matrix"},
-    {"reports", "layers", "contextual"},
+    {"reports", "layers", "contextual", "text"},
     {"cli"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

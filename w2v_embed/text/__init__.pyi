@@ -1,0 +1,2 @@
+from .coverage import TextCoverage as TextCoverage
+from .encoder import TextEncoder as TextEncoder
