@@ -12,7 +12,9 @@ def test_the_page_runs(monkeypatch):
     pytest.importorskip("jieba")
     monkeypatch.chdir(ROOT)
     failed, tried = doctest.testfile(
-        str(ROOT / "docs" / "text.md"), module_relative=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        str(ROOT / "docs" / "text.md"),
+        module_relative=False,
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
     )
     assert not failed
     assert tried

@@ -234,6 +234,9 @@ def test_where_ids_of_special_words_come_from():
     assert TextEncoder({"the": 1, "<OOV>": 2}).unknown_id == 2
     assert TextEncoder({"the": 1, "?": 2}, unknown="?")(["no"]).tolist() == [[2]]
 
+    left_out = TextEncoder(["", "[UNK]", "the"], unknown=False)
+    assert left_out(["no the [UNK]"]).tolist() == [[2, 1]]
+
     class Tokenizer:
         word_index, num_words, oov_token = {"nobody": 1, "the": 2, "cat": 3}, 3, "nobody"
 
@@ -260,7 +263,7 @@ def test_keras_layers(caplog):
         ({"truncate": "middle"}, 'truncate must be "end" or "begin", received \'middle\''),
         ({"lower": 1}, "lower must be True or False, received 1"),
         ({"split": "spaces"}, 'split must be "whitespace", "jieba", "characters" or a callable'),
-        ({"unknown": "zebra"}, "unknown must be a word of word_index, received 'zebra'"),
+        ({"unknown": "zebra"}, "unknown must be None, False or a word of word_index, received 'zebra'"),
         ({"word_index": {"<pad>": 0, "a": 1}, "unknown": "<pad>"}, "another word than the padding token"),
         ({"word_index": {"a": 10**12}}, "would need a matrix of"),
     ],

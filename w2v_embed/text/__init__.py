@@ -8,6 +8,9 @@ from .._lazy import lazily
 _HOMES = {
     "TextCoverage": ".coverage",
     "TextEncoder": ".encoder",
+    "TextModel": ".saved",
+    "load_model": ".saved",
+    "save_model": ".saved",
 }
 __all__ = sorted(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -48,7 +48,8 @@ class TextEncoder:
         truncate: "end" or "begin": where a longer text loses words.
         lower: whether the words are lower-cased once the text is split. (A `tokenizers.Tokenizer` does so by itself.)
         num_words: ids stay below it.
-        unknown: the word whose id unknown ones get; None: the one that `word_index` names as such, or "<unk>" or the like.
+        unknown: the word whose id unknown ones get; None: the one that `word_index` names as such, or "<unk>" or the like;
+            False: they are left out.
 
     Attributes:
         word_index: dict word → id.
@@ -88,7 +89,7 @@ class TextEncoder:
         truncate: TruncateName = "end",
         lower: bool = False,
         num_words: int | None = None,
-        unknown: str | None = None,
+        unknown: str | Literal[False] | None = None,
     ) -> None:
         vocabulary = read_vocabulary(word_index, num_words)
         padding = 0 if vocabulary.padding_row == 0 else padding_id_of(vocabulary.word_index)

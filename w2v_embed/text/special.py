@@ -27,11 +27,13 @@ def padding_id_of(word_index: Mapping[str, int]) -> int:
     )
 
 
-def unknown_word_of(source: Any, word_index: Mapping[str, int], told: str | None) -> str | None:
+def unknown_word_of(source: Any, word_index: Mapping[str, int], told: str | bool | None) -> str | None:
     """The word whose id unknown ones get, or None."""
+    if told is False:
+        return None
     if told is not None:
-        if told not in word_index:
-            raise ValueError(f"unknown must be a word of word_index, received {quoted(told)}")
+        if not isinstance(told, str) or told not in word_index:
+            raise ValueError(f"unknown must be None, False or a word of word_index, received {quoted(told)}")
         return told
     model = getattr(source, "model", None)
     own = getattr(source, "oov_token", None) or getattr(source, "unk_token", None) or getattr(model, "unk_token", None)
