@@ -17,6 +17,7 @@ from w2v_embed import (
 )
 from w2v_embed.contextual import ContextualEncoder, fit_pca
 from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding
+from w2v_embed.text import TextEncoder, load_model, save_model
 
 
 class Unfinished:
@@ -76,3 +77,15 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode(7)  # error: arg-type
     encoder.as_source(mode="fast")  # error: arg-type
     fit_pca(np.zeros((3, 2)), "two")  # error: arg-type
+
+
+def wrong_texts(text_encoder: TextEncoder) -> None:
+    TextEncoder({"the": 1}, split="spaces")  # error: arg-type
+    TextEncoder({"the": 1}, truncate="middle")  # error: arg-type
+    TextEncoder({"the": 1}, length="all")  # error: arg-type
+    TextEncoder({"the": 1}, unknown=True)  # error: arg-type
+    TextEncoder.fit(7)  # error: arg-type
+    text_encoder(7)  # error: arg-type
+    save_model(None, "m.keras", encoder={"the": 1})  # error: arg-type
+    save_model(None, "m.keras")  # error: call-arg
+    load_model("m.keras").predict(7)  # error: arg-type
