@@ -71,7 +71,8 @@ class AtSpace(Numbering):
 
     def __init__(self, ids: Mapping[str, int], lower: bool, unknown_id: int | None) -> None:
         super().__init__(ids, "whitespace", lower, unknown_id)
-        self._hot, self.threads = hot_loops(_WORTH_THREADS)
+        self._hot, threads = hot_loops(_WORTH_THREADS)
+        self.threads: int = threads
         self._table = self._hot.make_table([word.encode("utf-8", "surrogatepass") for word in ids])
         self._by_number = np.fromiter(ids.values(), np.int32, len(ids))
 
