@@ -31,7 +31,8 @@ def _go_back(monkeypatch):
     monkeypatch.setattr(opened, "_LEAST_NUMBERS", 1)
 
 
-HAN = re.compile("[\u4e00-\u9fff\U00020000-\U0003ffff]+")
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+HAN = re.compile(f"[{_HAN}]+")
 RNG = np.random.default_rng(0)
 
 
@@ -61,7 +62,7 @@ def cuts(run):
 
 
 def parts_of(word, known):
-    runs = re.findall("[\u4e00-\u9fff]+|[^\\W_\u4e00-\u9fff]+", word)
+    runs = re.findall(f"[{_HAN}]+|[^\\W_{_HAN}]+", word)
     options = []
     for run in runs:
         if run in known and run != word:
