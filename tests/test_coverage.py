@@ -172,7 +172,7 @@ def test_counting_is_streamed(tmp_path, pack, monkeypatch):
 
 def test_a_line_without_end_is_counted_in_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr("w2v_embed.corpus._CHUNK", 64)
-    monkeypatch.setattr("w2v_embed.corpus._LONGEST_LINE", 100)
+    monkeypatch.setattr("w2v_embed.splitting._LONGEST_LINE", 100)
     path = tmp_path / "t.txt"
     path.write_text("alpha beta " * 500)
     assert count_words(path) == {"alpha": 500, "beta": 500}
@@ -182,7 +182,7 @@ def test_a_line_without_end_or_space_is_counted_in_a_bounded_time(tmp_path, monk
     """One line of 64 MB was not done in a minute: with each MB all before it was split again. What is decoded and split, each
     time, stays bounded."""
     monkeypatch.setattr("w2v_embed.corpus._CHUNK", 1 << 10)
-    monkeypatch.setattr("w2v_embed.corpus._LONGEST_LINE", 1 << 13)
+    monkeypatch.setattr("w2v_embed.splitting._LONGEST_LINE", 1 << 13)
     path = tmp_path / "t.txt"
     path.write_text("x" * (1 << 17))
     counts = count_words(path)
@@ -205,7 +205,7 @@ def test_a_long_line_of_chinese_is_cut_between_words(between, tmp_path, data, mo
     path = tmp_path / "t.txt"
     path.write_text(text, encoding="utf-8")
     monkeypatch.setattr("w2v_embed.corpus._CHUNK", 1000)  # which cuts characters, too
-    monkeypatch.setattr("w2v_embed.corpus._LONGEST_RUN", 500)
+    monkeypatch.setattr("w2v_embed.splitting._LONGEST_RUN", 500)
     expected = Counter(word for word in jieba.cut(text) if not word.isspace())
     assert count_words(path, split="jieba") == expected
     path.write_text("a" * 2000 + "。" + "中国" * 400, encoding="utf-8")
@@ -281,7 +281,8 @@ def test_texts_that_cannot_be_counted(tmp_path):
         count_words(path)
     assert count_words(path, encoding="gb18030") == {"ok": 1, "中国": 1}
     with pytest.raises(
-        ValueError, match='split must be "whitespace", "jieba" or a callable line -> words, received \'space\''
+        ValueError,
+        match='split must be "whitespace", "jieba", "characters" or a callable line -> words, a jieba.Tokenizer or a',
     ):
         count_words(path, split="space")
     path.write_bytes(gzip.compress(b"some words here " * 1000)[:60])

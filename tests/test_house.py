@@ -13,7 +13,7 @@ FLOORS = [
     {"readers"},
     {"corpus", "subwords"},
     {"matrix", "postprocess", "weights"},
-    {"reports", "layers", "contextual", "evaluation", "vectorizer"},
+    {"reports", "layers", "contextual", "evaluation", "vectorizer", "text"},
     {"comparison"},
     {"cli"},
 ]

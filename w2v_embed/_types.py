@@ -31,7 +31,8 @@ FallbackName: TypeAlias = Literal[
 WeightingName: TypeAlias = Literal["sif", "zipf"]  # how rows are weighted by the frequency of their words
 CombineName: TypeAlias = Literal["first", "concat", "average"]  # what becomes of the rows of several sources
 AlignName: TypeAlias = Literal["ridge", "procrustes"]  # the map from one source's space into another's
-SplitName: TypeAlias = Literal["whitespace", "jieba"]  # how `count_words` splits a line
+SplitName: TypeAlias = Literal["whitespace", "jieba", "characters"]  # how a text is split
+TruncateName: TypeAlias = Literal["end", "begin"]  # where a long one loses words
 
 # The layers: which rows are trained, how rows get into a layer, what is done with positions.
 TrainRows: TypeAlias = Literal["all", "oov"]
@@ -67,8 +68,19 @@ if TYPE_CHECKING:
     Dtype: TypeAlias = "DtypeName | np.dtype[np.floating[Any]] | type[np.floating[Any]]"
     StrPath: TypeAlias = "str | os.PathLike[str]"
 
-    Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]]"
     Align: TypeAlias = "AlignName | bool | None"
+
+    class _JiebaTokenizer(Protocol):
+        FREQ: dict[str, int]
+
+        def cut(self, sentence: str, /) -> Iterable[str]: ...
+
+    class _HuggingFaceTokenizer(Protocol):  # tokenizers.Tokenizer
+        def encode_batch(self, input: Any, /, *, add_special_tokens: bool) -> Any: ...
+
+        def to_str(self) -> str: ...
+
+    Split: TypeAlias = "SplitName | Callable[[str], Iterable[str]] | _JiebaTokenizer | _HuggingFaceTokenizer"
     Oov: TypeAlias = "OovName | Callable[[tuple[int, int], np.random.Generator], npt.ArrayLike]"
     Fallback: TypeAlias = "FallbackName | Callable[[str], str | Sequence[str] | None]"
 

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from ._types import SplitName
-from .checks import checked_count, one_of, whole
+from .checks import checked_count, whole
 from .progress import reporter
 from .readers.compression import Source
 from .shown import plain_errors, quoted
+from .splitting import real_words
+from .splitting import stretches as _splitter
 from .texts import checked_encoding, mark_of, read_json
 from .vocabulary import is_padding
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ._types import Progress, Split, StrPath
 
 _CHUNK = 1 << 20
-_LONGEST_LINE = 1 << 24  # characters; a longer line is counted in pieces, and so is a longer word
-_LONGEST_RUN = 1 << 16  # characters that jieba gets at once where nothing parts them
-_LONGEST_WORD = 64  # characters of Chinese
 
 
 @plain_errors
@@ -44,7 +42,8 @@ def count_words(
 
     Args:
         paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file).
-        split: "whitespace"; "jieba", for Chinese; or a callable line → words.
+        split: "whitespace"; "jieba", for Chinese; "characters"; a callable line → words; or a tokenizer, `jieba.Tokenizer` or
+            `tokenizers.Tokenizer`.
         encoding: of the texts.
         progress: None, True for a bar on stderr, or a callable (bytes done, bytes in all).
 
@@ -98,15 +97,11 @@ def splitter(split: Split) -> Callable[[str], list[str]]:
         ['to', 'be', 'or']
     """
     words_of = _splitter(split)
-    return lambda text: _words(words_of(text, False)[0])
-
-
-def _words(words):
-    return [word for word in words if word and not word.isspace()]
+    return lambda text: real_words(words_of(text, False)[0])
 
 
 def _count(words, counts):
-    words = _words(words)
+    words = real_words(words)
     counts.update(words)
     return len(words)
 
@@ -208,62 +203,4 @@ def _no_text(path, line, byte, encoding, what, head):
     return ValueError(
         f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding=, or download the "
         "file again."
-    )
-
-
-def _splitter(split):
-    """`(text, more) -> (words, rest)`. Where `more` says that the line goes on, the rest belongs before what comes."""
-    if callable(split):
-        return lambda text, more: _at_space(split, text, more, _LONGEST_LINE)
-    if one_of("split", split, get_args(SplitName), or_else="a callable line -> words") == "whitespace":
-        return lambda text, more: _at_space(str.split, text, more, 0)
-    try:
-        import jieba
-    except ImportError as error:
-        raise ImportError('splitting Chinese needs jieba: pip install "w2v-embed[chinese]"') from error
-    jieba.setLogLevel("WARNING")
-    return lambda text, more: _at_words(jieba.cut, text, more)
-
-
-def _at_space(split, text, more, least):
-    """Splits what lies before the last white space, once there are more than `least` characters."""
-    if not more:
-        return split(text), ""
-    if len(text) <= least:
-        return (), text
-    end = 0 if text[-1:].isspace() else len(text.rsplit(None, 1)[-1])
-    if end == len(text):  # all is one word
-        return ((), text) if end <= _LONGEST_LINE else (split(text), "")
-    return split(text[: len(text) - end]), text[len(text) - end :]
-
-
-def _at_words(cut, text, more):
-    """Splits Chinese, some at a time: between stretches that jieba splits apart from one another, else between two words that
-    it finds, some way before the end of what is known."""
-    words, begin = [], 0
-    while begin < len(text):
-        piece = text[begin : begin + _LONGEST_RUN]
-        whole = begin + len(piece) == len(text)
-        if whole and not more:
-            words += cut(piece)
-            break
-        end = next((place + 1 for place in reversed(range(len(piece))) if not _in_a_run(piece[place])), 0)
-        if end:
-            words += cut(piece[:end])
-        elif whole and len(piece) < _LONGEST_RUN:
-            break
-        else:
-            for word in cut(piece):
-                if end and end + len(word) > len(piece) - _LONGEST_WORD:
-                    break
-                words.append(word)
-                end += len(word)
-        begin += end
-    return words, text[begin:]
-
-
-def _in_a_run(character):
-    """Whether jieba looks at this character together with those beside it."""
-    return "\u4e00" <= character <= "\u9fd5" or (
-        character.isascii() and (character.isalnum() or character in "+#&._%-")
     )

@@ -47,6 +47,7 @@ from w2v_embed.matrix import build_matrix as same_build
 from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
 from w2v_embed.subwords import SubwordModel, fit_subwords
+from w2v_embed.text import TextCoverage, TextEncoder, TextModel, load_model, save_model
 from w2v_embed.vectorizer import TextVectorizer
 from w2v_embed.weights import idf_weights, sif_weights
 
@@ -215,6 +216,26 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
     UnfreezeEmbedding(2, "oov", learning_rate=0.1)
     outputs = bert_embedding([1, 2], 10, 5, 4, dropout_rate=0.1, vectors=em)
     print(outputs)
+
+
+def from_texts(em: EmbeddingMatrix, model: Any, texts: Iterable[str]) -> None:
+    encoder = TextEncoder(em, split="jieba", length=32, truncate="begin", lower=True, num_words=9, unknown="<unk>")
+    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False)
+    encoder = TextEncoder.fit(Path("t.txt"), num_words=9, min_count=2, special_tokens=["<pad>"], split="characters")
+    ids: npt.NDArray[np.int32] = TextEncoder.from_json(encoder.to_json())(texts, processes=2)
+    told: TextCoverage = TextEncoder.from_config(encoder.get_config()).coverage(["the"])
+    print(ids, told.rate, told.summary(3), told.unknown.most_common(), encoder.unknown["a"], encoder.unknown_id)
+    save_model(model, Path("m.keras"), encoder=encoder, labels=["no", "yes"], leave_out=em)
+    served: TextModel = load_model("m.keras", vectors=em)
+    label, probability = served.predict(texts, batch_size=9)[0]
+    print(
+        label,
+        round(probability, 3),
+        served.probabilities(["a"]).sum(),
+        served.encode(["a"]),
+        served.model,
+        served.labels,
+    )
 
 
 def in_context(texts: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
 from w2v_embed.postprocess import center, frequency_weight, pca
 from w2v_embed.subwords import fit_subwords
+from w2v_embed.text import TextEncoder, load_model, save_model
 from w2v_embed.vectorizer import TextVectorizer
 from w2v_embed.weights import idf_weights, sif_weights
 
@@ -112,3 +113,15 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     TextVectorizer("v", pooling="max")  # error: arg-type
     TextVectorizer("v", split="spaces")  # error: arg-type
     TextVectorizer("v", "mean")  # error: call-arg
+
+
+def wrong_texts(text_encoder: TextEncoder) -> None:
+    TextEncoder({"the": 1}, split="spaces")  # error: arg-type
+    TextEncoder({"the": 1}, truncate="middle")  # error: arg-type
+    TextEncoder({"the": 1}, length="all")  # error: arg-type
+    TextEncoder({"the": 1}, unknown=True)  # error: arg-type
+    TextEncoder.fit(7)  # error: arg-type
+    text_encoder(7)  # error: arg-type
+    save_model(None, "m.keras", encoder={"the": 1})  # error: arg-type
+    save_model(None, "m.keras")  # error: call-arg
+    load_model("m.keras").predict(7)  # error: arg-type

@@ -36,7 +36,7 @@ chosen when the library is loaded. Everything else is plain C11. Numbers are lit
 #endif
 
 enum {
-    ABI = 1, /* `kernels.py` asks for it: another number, another library */
+    ABI = 2, /* `kernels.py` asks for it: another number, another library */
     TAB = 9, NEWLINE = 10, SPACE = 32,
     LENGTH_BITS = 23, /* of a span */
     BATCH = 32,       /* words that are looked up at the same time: their cache misses overlap */
@@ -133,23 +133,29 @@ static int64_t look_up(const uint8_t *buf, const Pending *one, const Table *tabl
     return -1;
 }
 
+/* Find the slots of `n` words, and have what they name on its way to the cache. */
+static void find_slots(Pending *pending, int n, const Table *table)
+{
+    if (!table->n_slots)
+        return;
+    for (int k = 0; k < n; k++) {
+        uint64_t mask = table->n_slots - 1, slot = pending[k].h & mask;
+        while (table->slots[slot] && MARK(table->slots[slot]) != MARK(pending[k].h))
+            slot = (slot + 1) & mask;
+        pending[k].slot = slot;
+        if (table->slots[slot])
+            PREFETCH(table->begins + NUMBER(table->slots[slot]));
+    }
+    for (int k = 0; k < n; k++)
+        if (table->slots[pending[k].slot])
+            PREFETCH(table->blob + table->begins[NUMBER(table->slots[pending[k].slot])]);
+}
+
 /* Look up the words of `n` records, and put those that are wanted to `hits`; returns how many these are. */
 static int64_t find(const uint8_t *buf, Pending *pending, int n, const Table *table, int64_t *hits)
 {
     int64_t found = 0;
-    if (table->n_slots) {
-        for (int k = 0; k < n; k++) {
-            uint64_t mask = table->n_slots - 1, slot = pending[k].h & mask;
-            while (table->slots[slot] && MARK(table->slots[slot]) != MARK(pending[k].h))
-                slot = (slot + 1) & mask;
-            pending[k].slot = slot;
-            if (table->slots[slot])
-                PREFETCH(table->begins + NUMBER(table->slots[slot]));
-        }
-        for (int k = 0; k < n; k++)
-            if (table->slots[pending[k].slot])
-                PREFETCH(table->blob + table->begins[NUMBER(table->slots[pending[k].slot])]);
-    }
+    find_slots(pending, n, table);
     for (int k = 0; k < n; k++) {
         int64_t word = table->n_slots ? look_up(buf, pending + k, table) : 0;
         if (word >= 0) {
@@ -257,6 +263,80 @@ API int64_t join_words(const uint8_t *buf, const int64_t *hits, int64_t n, uint8
         *p++ = NEWLINE;
     }
     return p - out;
+}
+
+/* ── texts: the words between white space, as str.split finds them ──────────────────────────────────────────────────────────── */
+
+/* Whether a byte may begin white space: 1 where it is one. */
+static const uint8_t may_be_space[256] = {
+    [9] = 1, [10] = 1, [11] = 1, [12] = 1, [13] = 1, [28] = 1, [29] = 1, [30] = 1, [31] = 1, [32] = 1,
+    [0xC2] = 2, [0xE1] = 2, [0xE2] = 2, [0xE3] = 2,
+};
+
+/* The length of the white space of several bytes at `p`, or 0. */
+static int wide_space(const uint8_t *p, const uint8_t *end)
+{
+    if (p[0] == 0xC2)
+        return end - p >= 2 && (p[1] == 0x85 || p[1] == 0xA0) ? 2 : 0;
+    if (end - p < 3)
+        return 0;
+    if (p[0] == 0xE1)
+        return p[1] == 0x9A && p[2] == 0x80 ? 3 : 0;
+    if (p[0] == 0xE3)
+        return p[1] == 0x80 && p[2] == 0x80 ? 3 : 0;
+    if (p[1] == 0x81)
+        return p[2] == 0x9F ? 3 : 0;
+    return p[1] == 0x80 && ((p[2] >= 0x80 && p[2] <= 0x8A) || p[2] == 0xA8 || p[2] == 0xA9 || p[2] == 0xAF) ? 3 : 0;
+}
+
+/* Look up words that were put off; returns how many are unknown by now. */
+static int64_t number(const uint8_t *buf, Pending *pending, int n, const Table *table, const int32_t *ids, int32_t *numbers,
+                      int64_t *unknown, int64_t n_unknown)
+{
+    find_slots(pending, n, table);
+    for (int k = 0; k < n; k++) {
+        int64_t word = table->n_slots ? look_up(buf, pending + k, table) : -1;
+        numbers[pending[k].record] = word < 0 ? -1 : ids[word];
+        if (word < 0) {
+            unknown[2 * n_unknown] = pending[k].begin;
+            unknown[2 * n_unknown++ + 1] = pending[k].word_end;
+        }
+    }
+    return n_unknown;
+}
+
+/* Texts in UTF-8, each of which ends in a newline → the ids of their words, -1 for one that is not in the table; how many words
+each text has; and where the unknown ones begin and end. There is room for a word in two bytes. Returns how many words there are. */
+API int64_t number_words(const uint8_t *buf, int64_t size, const Table *table, const int32_t *ids, int32_t *numbers, int64_t *sizes,
+                         int64_t *unknown)
+{
+    Pending pending[BATCH];
+    int n = 0;
+    int64_t words = 0, before = 0, n_unknown = 0;
+    const uint8_t *p = buf, *end = buf + size;
+    while (p < end) {
+        int space = may_be_space[*p] == 2 ? wide_space(p, end) : may_be_space[*p];
+        if (space) {
+            if (*p == NEWLINE) {
+                *sizes++ = words - before;
+                before = words;
+            }
+            p += space;
+            continue;
+        }
+        const uint8_t *begin = p;
+        uint64_t key = FNV_BASIS;
+        do {
+            key = (key ^ *p++) * FNV_PRIME;
+        } while (p < end && (!may_be_space[*p] || (may_be_space[*p] == 2 && !wide_space(p, end))));
+        put_off(pending + n, table, key, words++, begin - buf, p - buf, 0);
+        if (++n == BATCH) {
+            n_unknown = number(buf, pending, n, table, ids, numbers, unknown, n_unknown);
+            n = 0;
+        }
+    }
+    number(buf, pending, n, table, ids, numbers, unknown, n_unknown);
+    return words;
 }
 
 /* ── lines of text: where the words and numbers lie ────────────────────────────────────────────────────────────────────────── */

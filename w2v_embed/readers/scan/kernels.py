@@ -29,15 +29,16 @@ __all__ = [
     "make_set",
     "make_table",
     "mean_rows",
+    "number_words",
     "parse_binary",
     "parse_text",
     "scan_binary",
     "scan_text",
 ]
 
-_ABI = 1
+_ABI = 2
 _PRIME = (1 << 31) - 1
-_BYTE, _FLAG, _KEY, _REAL = map(np.dtype, (np.uint8, np.bool_, np.int64, np.float32))
+_BYTE, _FLAG, _KEY, _REAL, _NUMBER = map(np.dtype, (np.uint8, np.bool_, np.int64, np.float32, np.int32))
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 # What each function takes, in letters: an array (or a table), a whole number; and what it gives.
 _FUNCTIONS = {
@@ -47,6 +48,7 @@ _FUNCTIONS = {
     "add_keys": ("aiaai", None),
     "are_in": ("aiaaia", None),
     "join_words": ("aaia", ctypes.c_int64),
+    "number_words": ("aiaaaaa", ctypes.c_int64),
     "scan_text": ("aiiaaiaiaaia", None),
     "scan_binary": ("aiiaaiaaia", None),
     "parse_text": ("aiaiaia", None),
@@ -175,6 +177,25 @@ def join_words(buf: Bytes, hits: Ids, out: Bytes) -> int:
     """Copy the words of `hits` into `out`, a newline after each; returns the bytes written. `out` has room for `buf`, and a
     newline a word."""
     return _c.join_words(_at(buf, _BYTE), _at(hits, _KEY), len(hits), _at(out, _BYTE))
+
+
+def number_words(texts: bytes, n: int, table: Table, ids: Ids) -> tuple[Ids, Ids, list[bytes]]:
+    """The words of `n` texts, which end in a newline each, by white space.
+
+    Returns:
+        int32: their `ids` by their numbers in `table`, -1 for unknown ones; int64: how many each text has; the unknown ones.
+    """
+    buf, sizes = np.frombuffer(texts, np.uint8), np.zeros(n, np.int64)
+    newlines = texts.count(b"\n")
+    if newlines != n or texts[-1:] not in (b"", b"\n"):
+        raise ValueError(f"expected {n} texts that end in a newline each, received {newlines} newlines")
+    most = len(buf) // 2 + 1
+    numbers, unknown = np.empty(most, np.int32), np.empty((most, 2), np.int64)
+    places = _at(ids, _NUMBER), numbers.ctypes.data, sizes.ctypes.data, unknown.ctypes.data
+    words = _c.number_words(buf.ctypes.data, len(buf), ctypes.addressof(table), *places)
+    numbers = numbers[:words].copy()
+    spans = unknown[: np.count_nonzero(numbers < 0)].tolist()
+    return numbers, sizes, [texts[begin:end] for begin, end in spans]
 
 
 def scan_text(

@@ -56,6 +56,20 @@ def are_in(keys: Ids, some: Ids) -> Bools:
     return some[np.minimum(np.searchsorted(some, keys), len(some) - 1)] == keys
 
 
+def number_words(texts: bytes, n: int, table: dict[bytes, int], ids: Ids) -> tuple[Ids, Ids, list[bytes]]:
+    """As `kernels.number_words`."""
+    parts = [text.split() for text in texts.decode("utf-8", "surrogatepass").split("\n")[:-1]]
+    if len(parts) != n:
+        raise ValueError(f"expected {n} texts that end in a newline each, received {len(parts)} newlines")
+    words = [word.encode("utf-8", "surrogatepass") for part in parts for word in part]
+    places = np.array([table.get(word, -1) for word in words], np.int64)
+    known = places >= 0
+    numbers = np.full(len(words), -1, np.int32)
+    numbers[known] = ids[places[known]]
+    sizes = np.array(list(map(len, parts)), np.int64)
+    return numbers, sizes, [words[place] for place in np.flatnonzero(~known)]
+
+
 def scan_text(
     buf: Bytes,
     end: int,
