@@ -158,7 +158,7 @@ def test_texts_without_words():
         ({"remove": -1}, ["a"], "remove must be a whole number from 0 on, received -1"),
         ({"weight": 0}, ["a"], "weight must be a finite number above 0, received 0"),
         ({"weight": float("nan")}, ["a"], "weight must be a finite number above 0, received nan"),
-        ({"split": "tabs"}, ["a"], 'split must be "whitespace", "jieba" or a callable line -> words'),
+        ({"split": "tabs"}, ["a"], 'split must be "whitespace", "jieba", "characters" or a callable line -> words'),
         ({"vectors": None}, ["a"], "vectors must be what build_matrix takes, received None"),
     ],
 )
