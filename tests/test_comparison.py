@@ -26,12 +26,17 @@ NASTY = "</script><img src=x onerror=alert(1)>/*DATA*/"
 RED, BLUE = [f"r{k}" for k in range(15)], [f"蓝{k}" for k in range(15)]
 
 
-@pytest.fixture(scope="module")
-def texts():
+def labelled(n):
+    """Labels and texts."""
     rng = np.random.default_rng(0)
     words = {NASTY: RED, "蓝色": BLUE}
-    labels = [(NASTY, "蓝色")[k % 2] for k in range(80)]
+    labels = [(NASTY, "蓝色")[k % 2] for k in range(n)]
     return labels, [f"{' '.join(rng.choice(words[label], 4))} 谜" for label in labels]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return labelled(80)
 
 
 @pytest.fixture(scope="module")
@@ -326,9 +331,9 @@ def test_a_browser_draws_it(texts, good, noise, tmp_path):
 
 
 @pytest.mark.keras
-def test_the_keras_classifier_on_the_same_splits(texts, good, noise):
+def test_the_keras_classifier_on_the_same_splits(good, noise):
     pytest.importorskip("keras")
-    found = compare(*texts, [Candidate([good]), Candidate([noise])], seeds=1, classifier="mean")
+    found = compare(*labelled(4000), [Candidate([good]), Candidate([noise])], seeds=1, classifier="mean")
     assert [len(result.keras) for result in found.results] == [1, 1]
     assert found.winner.keras[0] > 0.8
     assert found.cells()[0][7] == "Keras"
