@@ -1,4 +1,4 @@
-"""The main job side by side with its peers, in one run: python benchmarks/run.py [--words N] [--rounds N] [--only TABLE …]
+"""The main job side by side with its peers, in one run: python benchmarks/run.py [--only TABLE …]
 
 Makes its files and the peers' own environment under benchmarks/.work (once), runs each measurement in a process of its own, the
 fast ones in turn for several rounds, and prints ratios of medians as Markdown. The files are as large as the Baidu-Baike
@@ -113,8 +113,9 @@ def whole_process(command):
     return {"seconds": time.perf_counter() - start, "peak": usage.ru_maxrss / 1e3, "before": 0, "result": 0}
 
 
-def measure(entries, rounds):
+def measure(entries, rounds, without=()):
     """Run `entries` (name → (callable, slow)) in turn; slow ones once. Returns name → dict of medians, and the spread."""
+    entries = {name: entry for name, entry in entries.items() if name not in without}
     runs = {name: [] for name in entries}
     for number in range(rounds):
         for name, (run, slow) in entries.items():
@@ -163,6 +164,9 @@ def main():
         choices=TABLES,
         default=TABLES,
     )
+    parser.add_argument(
+        "--without", nargs="+", default=[], metavar="PEER", help="leave these out: gensim takes minutes"
+    )
     args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     text, binary, index = write_files(args.words)
@@ -195,7 +199,12 @@ def main():
             "reach": (run(peers, "select_reach", text), False),
             "gensim": (run(peers, "select_gensim", text), True),
         }
-        show(f"Rows of {INDEX_WORDS:,} words out of the text file", measure(entries, args.rounds), "w2v_embed", "cat")
+        show(
+            f"Rows of {INDEX_WORDS:,} words out of the text file",
+            measure(entries, args.rounds, args.without),
+            "w2v_embed",
+            "cat",
+        )
     if "checks" in args.only:
         entries = {
             "without detection and checks": (run(ours, "select_unchecked", text), False),
@@ -210,7 +219,7 @@ def main():
             "snakefusion": (run(peers, "load_snakefusion", text), False),
             "gensim": (run(peers, "load_gensim", text), True),
         }
-        show("The whole text file as KeyedVectors", measure(entries, args.rounds), "w2v_embed", "cat")
+        show("The whole text file as KeyedVectors", measure(entries, args.rounds, args.without), "w2v_embed", "cat")
     if "binary" in args.only:
         entries = {
             "cat": (cat(binary), False),
@@ -218,7 +227,7 @@ def main():
             "snakefusion": (run(peers, "load_snakefusion", binary), False),
             "gensim": (run(peers, "load_gensim", binary), False),
         }
-        show("The whole binary file as KeyedVectors", measure(entries, args.rounds), "w2v_embed", "cat")
+        show("The whole binary file as KeyedVectors", measure(entries, args.rounds, args.without), "w2v_embed", "cat")
     if "packed" in args.only:
         for suffix in (".gz", ".bz2"):
             packed = text.with_name(text.name + suffix)
@@ -227,7 +236,7 @@ def main():
                 "gensim": (run(peers, "load_gensim", packed), True),
             }
             title = f"A {suffix} of {args.words // 10:,} words as KeyedVectors"
-            show(title, measure(entries, min(3, args.rounds)), "w2v_embed")
+            show(title, measure(entries, min(3, args.rounds), args.without), "w2v_embed")
 
 
 if __name__ == "__main__":
