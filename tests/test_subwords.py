@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, write_fasttext, write_text
 from tests.test_static_models import write_safetensors
-from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
+from w2v_embed import EmbeddingMatrix, build_matrix, inspect, load_vectors
 from w2v_embed.readers.scan import hot, plain
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.subwords.ngrams import LONGEST, ngrams_of
@@ -411,3 +411,10 @@ def test_a_cut_file_and_one_that_is_larger_than_it_says(tmp_path):
     spoiled(path)
     os.truncate(path, 1 << 40)
     assert SubwordModel.load(path).words == 2  # what lies behind is not read
+
+
+def test_who_expects_a_matrix_is_told_what_it_is(model, tmp_path):
+    model.save(tmp_path / "m.safetensors")
+    for read in (EmbeddingMatrix.load, load_vectors, inspect):
+        with pytest.raises(ValueError, match=r"m\.safetensors .* is a SubwordModel, which SubwordModel\.load reads"):
+            read(tmp_path / "m.safetensors")

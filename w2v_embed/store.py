@@ -232,6 +232,8 @@ def _open_safetensors(file):
 
     size = os.fstat(file.fileno()).st_size
     start, places, metadata = read_head(read, size, longest=MOST_BYTES, most=1 + len(TENSORS))
+    if "matrix" not in places and metadata.get("format", "").startswith("w2v_embed subwords"):
+        raise ValueError("it is a SubwordModel, which SubwordModel.load reads and build_matrix takes as a source")
     place, tensors = places.pop("matrix"), {}
     if place.dtype not in map(_NAMES.get, map(np.dtype, _FLOATS)) or len(place.shape) != 2:
         raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
