@@ -202,9 +202,12 @@ def test_a_candidate_alone_and_one_split(texts, good):
     assert two.ties == two.results[1:]
 
 
-def test_one_that_knows_no_word(texts, good, tmp_path, caplog):
+@pytest.mark.parametrize("steps", [[], ["center"]])
+def test_one_that_knows_no_word(texts, good, tmp_path, caplog, steps):
+    """Nor can its rows be refined."""
     other = write_text(tmp_path / "other.txt", {"x": [1, 2], "y": [2, 1]})
-    found = compare(*texts, [Candidate([good]), Candidate([other])], seeds=3)
+    options = {"postprocess": steps}
+    found = compare(*texts, [Candidate([good], options), Candidate([other], options)], seeds=3)
     assert found.results[1].types == 0
     assert found.results[1].accuracy < 0.7
     assert "none of the 31 words was found" in caplog.text

@@ -202,7 +202,7 @@ class _Judge:
         options = dict(candidate.options)
         if "postprocess" in options:
             options["postprocess"] = [self._step(step) for step in options["postprocess"]]
-        em = build_matrix(list(candidate.vectors), make_word_index(self._counts), **options)
+        em = self._matrix(candidate, options)
         seconds = time.perf_counter() - start
         hits: list[Bools] = []
         keras: list[float] = []
@@ -226,6 +226,19 @@ class _Judge:
             keras,
             {label: float(right[of == label].mean()) for label in sorted(set(of.tolist()))},
         )
+
+    def _matrix(self, candidate: Candidate, options: dict[str, Any]) -> EmbeddingMatrix:
+        """The matrix of all words. Where none is found there is nothing to refine; the others shall be tried all the same."""
+        index = make_word_index(self._counts)
+        try:
+            return build_matrix(list(candidate.vectors), index, **options)
+        except ValueError:
+            if not options.pop("postprocess", None):
+                raise
+            em = build_matrix(list(candidate.vectors), index, **options)
+            if em.coverage.found:
+                raise
+            return em
 
     def _step(self, step):
         """A step of refining: what weights by frequency takes that in the texts."""
