@@ -25,7 +25,8 @@ import numpy as np
 
 from w2v_embed import EmbeddingMatrix, build_matrix
 from w2v_embed.comparison import Candidate, compare, read_labelled, split_rows
-from w2v_embed.corpus import make_word_index, splitter
+from w2v_embed.corpus import make_word_index
+from w2v_embed.splitting import splitter
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "demo_out/which_vectors"

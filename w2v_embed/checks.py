@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -34,6 +35,23 @@ def whole(name: str, value: object, least: int = 1, most: int | None = None, *, 
         raise ValueError(
             f"{name} must be {'None or ' if or_none else ''}a whole number {reach}, received {quoted(value)}"
         )
+    return number
+
+
+def above_zero(name: str, value: object) -> float:
+    """`value`, if it is a finite number above 0; True is none.
+
+    >>> above_zero("a", 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: a must be a finite number above 0, received 0
+    """
+    number = 0.0
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, received {quoted(value)}")
     return number
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,7 @@ from .checks import checked_count, whole
 from .progress import reporter
 from .readers.compression import Source
 from .shown import plain_errors, quoted
-from .splitting import real_words
-from .splitting import stretches as _splitter
+from .splitting import real_words, stretches
 from .texts import checked_encoding, mark_of, read_json
 from .vocabulary import is_padding
 
@@ -57,7 +56,7 @@ def count_words(
         >>> count_words("data/titles.tsv", split="jieba")["中国"]
         124
     """
-    words_of = _splitter(split)
+    words_of = stretches(split)
     checked_encoding(encoding)
     counts: Counter[str] = Counter()
     for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
@@ -78,26 +77,6 @@ def count_words(
             if source.damage:
                 raise ValueError(f"{path}: {source.damage}. Download it again.")
     return counts
-
-
-def splitter(split: Split) -> Callable[[str], list[str]]:
-    """What splits a text as `count_words` splits a line.
-
-    Args:
-        split: as for `count_words`.
-
-    Returns:
-        a callable text → list of words.
-
-    Raises:
-        ValueError, ImportError: no such way to split, or jieba is not installed.
-
-    Example:
-        >>> splitter("whitespace")(" to be  or ")
-        ['to', 'be', 'or']
-    """
-    words_of = _splitter(split)
-    return lambda text: real_words(words_of(text, False)[0])
 
 
 def _count(words, counts):

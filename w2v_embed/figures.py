@@ -1,4 +1,4 @@
-"""Statistics that modules share: the directions in which vectors vary, and ranks."""
+"""Statistics that modules share: the directions in which vectors vary, ranks, and what rare words weigh."""
 
 from __future__ import annotations
 
@@ -43,3 +43,21 @@ def average_ranks(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     _, place, counts = np.unique(np.asarray(values), return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return (ends - (counts - 1) / 2)[place.reshape(-1)]
+
+
+def sif(share: npt.NDArray[np.float64], a: float) -> npt.NDArray[np.float64]:
+    """Smooth inverse frequency (Arora et al. 2017) of words with this share of the text: those far above `a` nearly vanish.
+
+    >>> sif(np.array([0.0, 0.001, 0.999]), 0.001).round(3).tolist()
+    [1.0, 0.5, 0.001]
+    """
+    return a / (a + share)
+
+
+def idf(holding: npt.NDArray[np.float64], texts: int) -> npt.NDArray[np.float64]:
+    """Inverse document frequency of words that so many of the texts hold, smoothed as scikit-learn does it: none is 0.
+
+    >>> idf(np.array([0.0, 9.0]), 9).round(3).tolist()
+    [3.303, 1.0]
+    """
+    return np.log((1 + texts) / (1 + holding)) + 1

@@ -107,6 +107,19 @@ def checked_steps(steps: Iterable[Mapping[str, object]]) -> tuple[Step, ...]:
     return tuple(made)
 
 
+def listed(vectors: Any) -> tuple[list[str], list[int], Any] | None:
+    """The words that have a vector of their own in what keeps all in memory, an `EmbeddingMatrix` or gensim's KeyedVectors:
+    (words in the order of their rows, these, the matrix). None where it has no list of its words."""
+    if hasattr(vectors, "word_index") and hasattr(vectors, "origins"):
+        row_of, matrix = exact_words(vectors.word_index, vectors.origins, vectors.sources), vectors.matrix
+    elif hasattr(vectors, "key_to_index"):
+        row_of, matrix = vectors.key_to_index, vectors.vectors
+    else:
+        return None
+    words = sorted(row_of, key=row_of.__getitem__)
+    return words, [row_of[word] for word in words], matrix
+
+
 def exact_words(word_index: Mapping[str, int], codes: Codes, sources: Iterable[Label]) -> dict[str, int]:
     """dict word → row of the words that have a vector of their own: not padding, not made for unknown words, not made of
     n-grams or lent by other words."""

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ._types import WeightingName
-from .checks import one_of, whole
-from .figures import average_ranks
-from .matrix.coverage import checked_counts, mapping_of
+from .checks import above_zero, one_of, whole
+from .figures import average_ranks, sif
+from .matrix.coverage import all_counts
 from .matrix.refining import Own, Step
 from .shown import quoted
 
@@ -138,18 +138,13 @@ def frequency_weight(counts: Counts, weighting: WeightingName = "sif", *, a: flo
     import hashlib  # which loads OpenSSL
 
     one_of("weighting", weighting, get_args(WeightingName))
-    if not isinstance(a, (int, float)) or not 0 < a < math.inf:
-        raise ValueError(f"a must be a finite number above 0, received {quoted(a)}")
-    mapping = mapping_of(counts)
-    told = checked_counts(mapping, list(mapping))
-    total = math.fsum(told.amounts)
-    if not total:
-        raise ValueError(f"counts must count something, received {len(told)} words, none of which occurs")
+    a = above_zero("a", a)
+    _, told, total = all_counts(counts)
     listed = sorted((str(word), float(count)) for word, count in told.items())
     digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
     facts: dict[str, Any] = {"weighting": weighting, **({"a": a} if weighting == "sif" else {})}
     if weighting == "sif":
-        weights, other = a / (a + told.numbers / total), 1.0
+        weights, other = sif(told.numbers / total, a), 1.0
     else:
         weights, other = np.log1p(average_ranks(-told.numbers)), math.log(2 + len(told))
     fit = partial(_fit_weights, dict(zip(told.words, weights.tolist())), other)
@@ -225,10 +220,11 @@ _NAMES: dict[str, Callable[..., Step]] = {
     "whiten": whiten,
 }
 _NUMBERED = {"all_but_the_top": True, "pca": True, "whiten": False}  # whether it must have a number
+WEIGHTED: tuple[str, ...] = tuple(f"frequency_weight:{name}" for name in get_args(WeightingName))
 NAMED: str = "center, normalize, all_but_the_top:N, pca:DIM, whiten, whiten:DIM"
 
 
-def steps_of(postprocess: Iterable[Refining]) -> list[Step]:
+def steps_of(postprocess: Iterable[Refining]) -> list[Step | Own]:
     """What `build_matrix` is given as `postprocess`, as steps.
 
     Raises:
@@ -255,6 +251,17 @@ def _step_of(one):
     if callable(one):
         return Own(one)
     raise TypeError(f"postprocess must be names ({NAMED}) or callables, received {quoted(one)}")
+
+
+def by_counts(step: Any, counts: Counts) -> Any:
+    """`step`, and where it is one of `WEIGHTED`, which no name alone tells, what weighs rows by these counts.
+
+    >>> by_counts("pca:100", {}), by_counts("frequency_weight:zipf", {"the": 9})
+    ('pca:100', frequency_weight(weighting='zipf', counted=1))
+    """
+    if step not in WEIGHTED:
+        return step
+    return frequency_weight(counts, step.partition(":")[2])
 
 
 def step_named(text: str) -> Step:

@@ -7,8 +7,9 @@ file is cut, and its errors do not name the file.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from .shown import quoted
@@ -76,6 +77,28 @@ def read_head(
     places = {name: _place(f"tensor {quoted(name)}", entry, 8 + length, size) for name, entry in entries.items()}
     refuse_overlaps([(place.begin, place.end, name) for name, place in places.items()])
     return 8 + length, places, metadata
+
+
+def head_of(tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str] | None = None) -> bytes:
+    """What stands before the values of tensors, for `read_head`; its JSON is filled up to a multiple of 8 bytes.
+
+    Written by hand, because the library would make a second copy of the values.
+
+    Args:
+        tensors: in the order of their values: name → (a key of `DTYPES`, its sizes).
+        metadata: text by name.
+
+    >>> head_of({"rows": ("F16", (2, 3))})[8:].decode().rstrip()
+    '{"rows": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}}'
+    """
+    head: dict[str, Any] = {} if metadata is None else {"__metadata__": metadata}
+    end = 0
+    for name, (dtype, shape) in tensors.items():
+        begin, end = end, end + math.prod(shape) * int(DTYPES[dtype][2:])
+        head[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+    encoded = json.dumps(head).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded
 
 
 def _place(tensor: str, entry: Any, start: int, size: int) -> Place:

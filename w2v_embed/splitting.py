@@ -54,6 +54,16 @@ def jieba_module() -> Any:
     return jieba
 
 
+def without_panic(call: Callable[..., Any], *args: Any) -> Any:
+    """What a call into `tokenizers` returns. What Rust panics with is no Exception: here it is a RuntimeError."""
+    try:
+        return call(*args)
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise RuntimeError(str(error)) from error
+        raise
+
+
 def batches(split: Split) -> Callable[[Sequence[str]], list[Sequence[str]]]:
     """What splits whole texts: list of texts → the words of each. White space may be among them."""
     kind = kind_of(split)
@@ -65,6 +75,16 @@ def batches(split: Split) -> Callable[[Sequence[str]], list[Sequence[str]]]:
         cut = _cut(split)
         return lambda texts: [_at_words(cut, text, False)[0] for text in texts]
     return lambda texts: list(map(str.split if kind == "whitespace" else list, texts))
+
+
+def splitter(split: Split) -> Callable[[str], list[str]]:
+    """The same for one text, without white space: a callable text → list of words.
+
+    >>> splitter("whitespace")(" to be  or ")
+    ['to', 'be', 'or']
+    """
+    split_all = batches(split)
+    return lambda text: real_words(split_all([text])[0])
 
 
 def stretches(split: Split) -> Callable[[str, bool], tuple[Sequence[str], str]]:

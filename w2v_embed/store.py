@@ -22,7 +22,7 @@ import numpy as np
 from .contents import MOST_BYTES, TENSORS, bytes_of, check_size, checksum_of, crc32, pack, unpack
 from .output import check_writable, write_atomically
 from .parts import check_told, checked, exact_words
-from .safetensors import DTYPES, read_head
+from .safetensors import DTYPES, head_of, read_head
 from .shown import json_text
 
 if TYPE_CHECKING:
@@ -95,20 +95,11 @@ def _write_npy(matrix, values, file):
 def safetensors_head(
     shape: Sequence[int], dtype: npt.DTypeLike, metadata: Mapping[str, str], tensors: Tensors | None = None
 ) -> bytes:
-    """What stands before the values of the matrix in the safetensors layout: header length (u64), JSON header, other tensors.
-
-    Written by hand, because the library would make a second copy of the matrix.
-    """
-    header: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
+    """What stands before the values of the matrix in the safetensors layout: the head, and the other tensors."""
     beside = tensors or {}
-    places = [(name, tensor.shape, tensor.dtype) for name, tensor in beside.items()]
-    for name, sizes, kind in (*places, ("matrix", shape, np.dtype(dtype))):
-        begin, end = end, end + int(np.prod(sizes, dtype=np.int64)) * kind.itemsize
-        header[name] = {"dtype": _NAMES[kind], "shape": list(sizes), "data_offsets": [begin, end]}
-    encoded = json.dumps(header).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    return b"".join([len(encoded).to_bytes(8, "little"), encoded, *map(bytes_of, beside.values())])
+    told = {name: (_NAMES[tensor.dtype], tensor.shape) for name, tensor in beside.items()}
+    head = head_of({**told, "matrix": (_NAMES[np.dtype(dtype)], shape)}, metadata)
+    return b"".join([head, *map(bytes_of, beside.values())])
 
 
 def check_output(path: StrPath) -> None:

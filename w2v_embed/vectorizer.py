@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ._types import TextPoolingName
-from .checks import one_of, whole
-from .corpus import make_word_index, splitter
-from .figures import principal_axes
+from .checks import above_zero, one_of, whole
+from .corpus import make_word_index
+from .figures import idf, principal_axes, sif
 from .matrix.build import build_matrix
 from .matrix.embedding_matrix import EmbeddingMatrix
 from .shown import quoted
+from .splitting import splitter
 from .vocabulary import read_vocabulary
 
 if TYPE_CHECKING:
@@ -152,8 +153,7 @@ class TextVectorizer(_Transformer):
     def _fit(self, texts: list[list[str]]) -> None:
         one_of("pooling", self.pooling, get_args(TextPoolingName))
         whole("remove", self.remove, 0)
-        if not 0 < self.weight < np.inf:
-            raise ValueError(f"weight must be a finite number above 0, received {quoted(self.weight)}.")
+        above_zero("weight", self.weight)
         if not texts:
             raise ValueError("X must hold at least one text, received none.")
         if self.vectors is None:
@@ -188,10 +188,10 @@ class TextVectorizer(_Transformer):
         if self.pooling == "idf":
             found = Counter(chain.from_iterable(map(set, texts)))
             documents = np.array([found[word] for word in self.vocabulary_], np.float64)
-            return np.log((1 + len(texts)) / (1 + documents)) + 1
+            return idf(documents, len(texts))
         counts = Counter(chain.from_iterable(texts))
         tokens = np.array([counts[word] for word in self.vocabulary_], np.float64)
-        return self.weight / (self.weight + tokens / max(counts.total(), 1))
+        return sif(tokens / max(counts.total(), 1), self.weight)
 
     def _means(self, texts: list[list[str]]) -> Floats:
         """The weighted means, float64 `(texts, dim)`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checks import whole
-from .matrix.coverage import checked_counts, mapping_of
+from .checks import above_zero, whole
+from .figures import idf, sif
+from .matrix.coverage import all_counts, checked_counts, mapping_of
 from .matrix.embedding_matrix import EmbeddingMatrix
 from .shown import plain_errors, quoted
 from .vocabulary import read_vocabulary
@@ -44,13 +44,9 @@ def sif_weights(counts: Counts, vocabulary: EmbeddingMatrix | WordIndex, *, a: f
     Reference: Arora et al. 2017, A Simple but Tough-to-Beat Baseline for Sentence Embeddings. It divides a text's sum by its
     length, where `WeightedMeanPooling` divides by the sum of the weights, and then takes a common direction away.
     """
-    if isinstance(a, bool) or not isinstance(a, (int, float, np.number)) or not 0 < a < math.inf:
-        raise ValueError(f"a must be a finite number above 0, received {quoted(a)}")
-    mapping = mapping_of(counts)
-    total = math.fsum(checked_counts(mapping, list(mapping)).amounts)
-    if not total:
-        raise ValueError(f"counts must count something, received {len(mapping)} words, none of which occurs")
-    return _by_id(mapping, vocabulary, lambda numbers: a / (a + numbers / total))
+    a = above_zero("a", a)
+    mapping, _, total = all_counts(counts)
+    return _by_id(mapping, vocabulary, lambda numbers: sif(numbers / total, a))
 
 
 @plain_errors
@@ -74,10 +70,6 @@ def idf_weights(counts: Counts, vocabulary: EmbeddingMatrix | WordIndex, *, text
         array([0. , 1. , 2.609, 3.303], dtype=float32)
     """
     texts = whole("texts", texts)
-
-    def weigh(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.log((1 + texts) / (1 + numbers)) + 1
-
     mapping = mapping_of(counts)
     checked = checked_counts(mapping, list(mapping))
     if len(checked) and checked.numbers.max() > texts:
@@ -86,7 +78,7 @@ def idf_weights(counts: Counts, vocabulary: EmbeddingMatrix | WordIndex, *, text
             f"counts must say in how many of the {texts} texts a word occurs, received {mapping[word]} for the word "
             f"{quoted(word)}. Count each word once a text."
         )
-    return _by_id(mapping, vocabulary, weigh)
+    return _by_id(mapping, vocabulary, lambda numbers: idf(numbers, texts))
 
 
 def _by_id(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from .._types import FormatName, OnError, WeightingName
+from .._types import AlignName, FormatName, OnError
 from ..shown import quoted, shown
 from ..texts import checked_encoding
 from .console import UsageError, encoding_of, on_terminal
+
+if TYPE_CHECKING:
+    from .._types import Align
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Args: TypeAlias = argparse.Namespace
 
-_WEIGHTS = "frequency_weight:"
+ALIGN: dict[str, Align] = {**{name: name for name in get_args(AlignName)}, "True": True, "False": False}
 
 # ── types ──
 
@@ -72,13 +75,12 @@ def encoding(text: str) -> str:
 
 def post(text: str) -> str:
     """The type of an argument that names a step of `w2v_embed.postprocess`, or weights by counts."""
-    from ..postprocess import NAMED, step_named
+    from ..postprocess import NAMED, WEIGHTED, step_named
 
-    weights = [f"{_WEIGHTS}{name}" for name in get_args(WeightingName)]
     try:
-        return text if text in weights else str(step_named(text) and text)
+        return text if text in WEIGHTED else str(step_named(text) and text)
     except ValueError:
-        told = f"invalid choice: {quoted(text)} (choose from {NAMED}, {', '.join(weights)})"
+        told = f"invalid choice: {quoted(text)} (choose from {NAMED}, {', '.join(WEIGHTED)})"
         raise argparse.ArgumentTypeError(told) from None
 
 
@@ -111,16 +113,19 @@ def add_post(command: Parser) -> None:
 
 def refining(steps: Sequence[str], counts: Mapping[str, float] | None) -> list[Any]:
     """What `add_post` took, as `postprocess` of `build_matrix`."""
-    from ..postprocess import frequency_weight
+    from ..postprocess import WEIGHTED, by_counts
 
-    def step(text):
-        if not text.startswith(_WEIGHTS):
-            return text
-        if counts is None:
-            raise UsageError(f"--post {text} needs --counts, which say how often words occur")
-        return frequency_weight(counts, text.removeprefix(_WEIGHTS))
+    if counts is None:
+        for step in steps:
+            if step in WEIGHTED:
+                raise UsageError(f"--post {step} needs --counts, which say how often words occur")
+        return list(steps)
+    return [by_counts(step, counts) for step in steps]
 
-    return list(map(step, steps))
+
+def several(command: Parser, flag: str, legal: Sequence[str], told: str) -> None:
+    """Add an option that takes one of some modes, and can be given again."""
+    command.add_argument(flag, action="append", default=[], type=one_of(*legal), metavar="NAME", help=told)
 
 
 def add_quiet(command: Parser) -> None:

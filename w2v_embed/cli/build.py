@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-from .._types import AlignName, CombineName, DtypeName, FallbackName, OovName, SplitName
-from .arguments import Args, Commands, add_post, add_reading, choice, one_of, reading, refining, whole
+from .._types import CombineName, DtypeName, FallbackName, OovName, SplitName
+from .arguments import ALIGN, Args, Commands, add_post, add_reading, choice, one_of, reading, refining, several, whole
 from .console import Named, say
-
-if TYPE_CHECKING:
-    from .._types import Align
-
-_ALIGN: dict[str, Align] = {**{name: name for name in get_args(AlignName)}, "True": True, "False": False}
 
 
 def add(commands: Commands) -> None:
@@ -38,22 +33,16 @@ def add(commands: Commands) -> None:
     )
     command.add_argument(
         "--align",
-        type=one_of(*_ALIGN),
-        metavar="{" + ",".join(_ALIGN) + "}",
+        type=one_of(*ALIGN),
+        metavar="{" + ",".join(ALIGN) + "}",
         help="map the rows of later files into the space of the first; False: take them as they are, without a warning",
     )
     command.add_argument(
         "--no-balance", action="store_true", help="of --combine concat: leave the rows of each file as long as they are"
     )
     fallbacks = get_args(FallbackName)
-    command.add_argument(
-        "--fallback",
-        action="append",
-        default=[],
-        type=one_of(*fallbacks),
-        metavar="NAME",
-        help="where else to look for words that are not found; repeat it, the order counts: " + ", ".join(fallbacks),
-    )
+    told = f"where else to look for words that are not found; repeat it, the order counts: {', '.join(fallbacks)}"
+    several(command, "--fallback", fallbacks, told)
     command.add_argument(
         "--counts", metavar="FILE", help="how often words occur: .json (word → count), or a text in UTF-8"
     )
@@ -97,7 +86,7 @@ def run(args: Args) -> None:
         cache_dir=args.cache_dir,
         postprocess=refining(args.post, counts),
         combine=args.combine,
-        align=_ALIGN[args.align] if args.align else None,
+        align=ALIGN[args.align] if args.align else None,
         balance=not args.no_balance,
         **reading(args),
     )

@@ -9,16 +9,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from .._types import ClassifierName, FallbackName, SplitName, TextPoolingName
+from .._types import ClassifierName, CombineName, FallbackName, SplitName, TextPoolingName
 from ..shown import shown
-from .arguments import Args, Commands, add_post, add_reading, choice, encoding, one_of, progress, reading, whole
+from .arguments import (
+    ALIGN,
+    Args,
+    Commands,
+    add_post,
+    add_reading,
+    choice,
+    encoding,
+    one_of,
+    progress,
+    reading,
+    several,
+    whole,
+)
 from .console import Named, UsageError, say
 
 if TYPE_CHECKING:
     from ..comparison import Candidate
-
-_COMBINE = ("first", "concat", "average")
-_ALIGN = {"ridge": "ridge", "procrustes": "procrustes", "True": True, "False": False}
 
 
 def add(commands: Commands) -> None:
@@ -33,31 +43,18 @@ def add(commands: Commands) -> None:
     command.add_argument("vectors", nargs="+", metavar="VECTORS", help="file of word vectors: a candidate")
     choice(command, "--split", get_args(SplitName), "of texts into words (%(default)s)")
     choice(command, "--pooling", get_args(TextPoolingName), "of a text's words (%(default)s)")
-    names = ", ".join(_COMBINE)
-    command.add_argument(
-        "--combine",
-        action="append",
-        default=[],
-        type=one_of(*_COMBINE),
-        metavar="NAME",
-        help=f"add all VECTORS together as a candidate: {names}; repeat it for several candidates",
-    )
+    names = get_args(CombineName)
+    told = f"add all VECTORS together as a candidate: {', '.join(names)}; repeat it for several candidates"
+    several(command, "--combine", names, told)
     command.add_argument(
         "--align",
-        type=one_of(*_ALIGN),
+        type=one_of(*ALIGN),
         metavar="NAME",
-        help=f"of --combine: how spaces are mapped: {', '.join(_ALIGN)}",
+        help=f"of --combine: how spaces are mapped: {', '.join(ALIGN)}",
     )
     add_post(command)
-    fallbacks = get_args(FallbackName)
-    command.add_argument(
-        "--fallback",
-        action="append",
-        default=[],
-        type=one_of(*fallbacks),
-        metavar="NAME",
-        help="where all candidates look for words that they do not have, as for build; repeat it",
-    )
+    told = "where all candidates look for words that they do not have, as for build; repeat it"
+    several(command, "--fallback", get_args(FallbackName), told)
     command.add_argument("--seeds", type=whole(1), default=10, metavar="N", help="random splits (%(default)s)")
     command.add_argument("--examples", type=whole(2), metavar="N", help="train on so many texts (all but a fifth)")
     command.add_argument("--keras", action="store_true", help="train a Keras classifier on each split, too: minutes")
@@ -121,7 +118,7 @@ def candidates(args: Args) -> Iterator[Candidate]:
 
     common = {name: value for name, value in reading(args).items() if name != "progress"}
     common["fallbacks"] = list(args.fallback)
-    align = {"align": _ALIGN[args.align]} if args.align else {}
+    align = {"align": ALIGN[args.align]} if args.align else {}
     plain: list[tuple[Sequence[str], Mapping[str, Any]]] = [([path], {}) for path in args.vectors]
     plain += [(args.vectors, {"combine": name, **align}) for name in dict.fromkeys(args.combine)]
     for vectors, options in plain:

@@ -40,7 +40,8 @@ def files(args: Args) -> tuple[Named, Named]:
 
 def run(args: Args) -> None:
     """Count, number, write both, and say how much of the texts the words are."""
-    from ..corpus import count_words, make_word_index, splitter
+    from ..corpus import count_words, make_word_index
+    from ..splitting import splitter
     from ..store import check_json, write_json
 
     check_json(args.output)

@@ -13,10 +13,13 @@ import numpy as np
 
 from .._types import ClassifierName, TextPoolingName
 from ..checks import one_of, whole
-from ..corpus import make_word_index, splitter
+from ..corpus import make_word_index
 from ..matrix.build import build_matrix
+from ..matrix.refining import NothingFoundError
+from ..postprocess import by_counts
 from ..progress import text_reporter
 from ..shown import plain_errors, quoted
+from ..splitting import splitter
 from .labelled import check_labels, split_rows
 from .probe import probe
 from .result import Candidate, Comparison, Result
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     Parts = tuple[Rows, Rows]  # of a split: for testing, and for training
 
 _MOST_MISSING = 12  # words that a result names
-_WEIGHT = "frequency_weight:"
 _LONGEST = 256  # words of a text that the Keras classifiers see
 
 
@@ -201,7 +203,7 @@ class _Judge:
         start = time.perf_counter()
         options = dict(candidate.options)
         if "postprocess" in options:
-            options["postprocess"] = [self._step(step) for step in options["postprocess"]]
+            options["postprocess"] = [by_counts(step, self._counts) for step in options["postprocess"]]
         em = self._matrix(candidate, options)
         seconds = time.perf_counter() - start
         hits: list[Bools] = []
@@ -232,21 +234,8 @@ class _Judge:
         index = make_word_index(self._counts)
         try:
             return build_matrix(list(candidate.vectors), index, **options)
-        except ValueError:
-            if not options.pop("postprocess", None):
-                raise
-            em = build_matrix(list(candidate.vectors), index, **options)
-            if em.coverage.found:
-                raise
-            return em
-
-    def _step(self, step):
-        """A step of refining: what weights by frequency takes that in the texts."""
-        if not isinstance(step, str) or not step.startswith(_WEIGHT):
-            return step
-        from ..postprocess import frequency_weight
-
-        return frequency_weight(self._counts, step.removeprefix(_WEIGHT))
+        except NothingFoundError:
+            return build_matrix(list(candidate.vectors), index, **{**options, "postprocess": ()})
 
     def _pooled(self, em: EmbeddingMatrix, train: Rows) -> Floats:
         """The vectors of all texts, by what is fitted on those for training."""

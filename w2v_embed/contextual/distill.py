@@ -17,6 +17,7 @@ import numpy as np
 
 from .._types import WeightingName
 from ..checks import one_of, whole
+from ..figures import sif
 from ..matrix.embedding_matrix import EmbeddingMatrix
 from ..parts import FIRST_SOURCE, OOV, PADDING, UNUSED
 from ..progress import text_reporter
@@ -135,4 +136,4 @@ def weights_of(count: int, weighting: str | None) -> npt.NDArray[np.float64]:
     if weighting == "zipf":
         return np.log(ranks)
     share = 1 / ranks
-    return _SIF / (_SIF + share / share.sum())
+    return sif(share / share.sum(), _SIF)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 
 from ..checks import one_of, whole
+from ..figures import idf
 from ..progress import text_reporter
 from ..shown import quoted
 from .backend import ops
@@ -356,4 +357,4 @@ class ContextualEncoder(PretrainedModel):
             for ids in self.tokenizer.pieces(chunk):
                 holding[list({*ids, *special})] += 1
             count += len(chunk)
-        return (np.log((1 + count) / (1 + holding)) + 1).astype(np.float32)
+        return idf(holding, count).astype(np.float32)

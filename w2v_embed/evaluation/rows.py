@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import whole
-from ..matrix.embedding_matrix import EmbeddingMatrix
 from ..matrix.sources import path_of, source_of
-from ..parts import exact_words
+from ..parts import listed
 from ..readers.blocks import first_of_equal
 from ..readers.damage import Damages
 from ..readers.load import Collected
@@ -49,10 +48,10 @@ def rows_for(
     path = path_of(vectors)
     if path is not None:
         return _from_file(path, words, wanted, key, most, **reading)
-    listed = _listed(vectors)
-    if listed is None:
+    known = listed(vectors)
+    if known is None:
         return _asked(vectors, words, key, **reading)
-    names, places, matrix = listed
+    names, places, matrix = known
     row_of: dict[str, int] = {}
     for word, place in zip(names[:most], places):
         if (name := key(word)) in wanted:
@@ -65,13 +64,13 @@ def all_rows(vectors: Any, most: int, **reading: Any) -> tuple[list[str], Floats
     """The first `most` words of `vectors` and their rows, float32 `(words, dim)`, which may be written into."""
     path = path_of(vectors)
     if path is None:
-        listed = _listed(vectors)
-        if listed is None:
+        known = listed(vectors)
+        if known is None:
             raise TypeError(
                 "analogies must go through all words: vectors must be a path, a gensim KeyedVectors or an EmbeddingMatrix, "
                 f"received {type(vectors).__name__}. Make a matrix of the words that count: build_matrix(vectors, words)"
             )
-        names, places, matrix = listed
+        names, places, matrix = known
         names = names[:most]
         return names, _finite(np.array(matrix[places[:most]], np.float32), names)
     with _opened(path, **reading) as opened:
@@ -83,18 +82,6 @@ def all_rows(vectors: Any, most: int, **reading: Any) -> tuple[list[str], Floats
 
 def _opened(path, *, format=None, encoding="utf-8", on_error="raise", trust=False, progress=None):
     return Opened(path, format, encoding, on_error, trust)
-
-
-def _listed(vectors):
-    """(words in their order, their rows, the matrix), of what has them in memory."""
-    if isinstance(vectors, EmbeddingMatrix):
-        row_of, matrix = exact_words(vectors.word_index, vectors.origins, vectors.sources), vectors.matrix
-    elif hasattr(vectors, "key_to_index"):
-        row_of, matrix = vectors.key_to_index, vectors.vectors
-    else:
-        return None
-    names = sorted(row_of, key=row_of.__getitem__)
-    return names, [row_of[name] for name in names], matrix
 
 
 def _finite(rows, names):

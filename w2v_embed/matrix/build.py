@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         WordIndex,
     )
     from ..parts import Label
-    from ..postprocess import Refining, Step
+    from ..postprocess import Own, Refining, Step
     from ..readers.damage import DamageReport
 
 
@@ -127,7 +127,7 @@ def build_matrix(
     plan = Fallbacks(fallbacks)
     making = {"oov": checked_oov(oov), "suggest": bool(suggest), "seed": whole("seed", seed, 0), "dtype": _dtype(dtype)}
     steps = steps_of(postprocess)
-    making["combining"] = Combining.checked(combine, align, balance)._asdict()
+    making["combining"] = Combining.checked(combine, align, balance)
     reading: dict[str, Any] = {"format": format, "encoding": encoding, "on_error": on_error, "trust": bool(trust)}
     vocabulary = read_vocabulary(word_index, num_words, encoding=encoding)
     given = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
@@ -156,23 +156,24 @@ def _build(
     vocabulary: Vocabulary,
     plan: Fallbacks,
     open_source: Callable[[Any], BaseSource],
-    steps: list[Step],
+    steps: list[Step | Own],
     *,
     oov: Oov,
     suggest: bool,
     seed: int,
     dtype: str,
-    combining: Mapping[str, Any],
+    combining: Combining,
 ) -> EmbeddingMatrix:
-    how = Combining(**combining)
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(open_source(one))) for one in given]
         if any(source.only_ngrams for source in sources) and not plan.needs_subwords:
             plan = Fallbacks([*plan.given, "subwords"])
-        _check_sources(sources, plan, how)
+        _check_sources(sources, plan, combining)
         others = _others(plan, sources) if suggest else []
         wide = Fallbacks([*plan.given, *others]) if others else plan
-        rows = _Rows(vocabulary, how.combined(sources, vocabulary.word_index, seed), how.working(dtype, len(sources)))
+        rows = _Rows(
+            vocabulary, combining.combined(sources, vocabulary.word_index, seed), combining.working(dtype, len(sources))
+        )
         rows.fill(wide)
         derived, suggestions = rows.fall_back(plan, others, wide)
     for report in rows.reports():

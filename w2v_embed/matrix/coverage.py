@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -299,6 +300,20 @@ def mapping_of(counts: Counts) -> Mapping[str, float]:
             f"counts must map words to numbers (dict, Counter, pandas Series) or be a path, received {type(counts).__name__}"
         )
     return counts if isinstance(counts, Mapping) else counts.to_dict()
+
+
+def all_counts(counts: Counts) -> tuple[Mapping[str, float], Counted, float]:
+    """Counts as a mapping, all of them checked, and their sum.
+
+    Raises:
+        TypeError, ValueError: they are none, one is negative or no number, or nothing was counted.
+    """
+    mapping = mapping_of(counts)
+    told = checked_counts(mapping, list(mapping))
+    total = math.fsum(told.amounts)
+    if not total:
+        raise ValueError(f"counts must count something, received {len(told)} words, none of which occurs")
+    return mapping, told, total
 
 
 def _are_plain(values):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..figures import principal_axes
 from ..parts import FIRST_SOURCE, OOV
+from .blocks import blocks_of
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 
 
+class NothingFoundError(ValueError):
+    """There is no row that a step could be fitted to."""
+
+
 class Step:
     """Something that is done to the rows of a matrix: called with an `EmbeddingMatrix`, it returns another.
 
     Attributes:
         name: as `EmbeddingMatrix.steps` has it.
-        key: what tells it from all others, JSON values; None where nothing can.
+        key: what tells it from all others, JSON values.
     """
 
     def __init__(
@@ -89,13 +94,13 @@ class FoundRows:
         found, words = of(em.origins >= FIRST_SOURCE)
         self.count: int = len(found)
         if not self.count:
-            raise ValueError(
+            raise NothingFoundError(
                 f"{name} needs rows that a source gave; received a matrix of {len(em.matrix)} rows and {len(names)} words "
                 "without any"
             )
         made = np.flatnonzero(em.origins == OOV)
         holds = np.zeros(len(em.matrix), np.bool_)  # zeros are no vectors
-        for some in _blocks(len(made), em.shape[1]):
+        for some in blocks_of(len(made), em.shape[1]):
             holds[made[some]] = em.matrix[made[some]].any(axis=1)
         more, others = of(holds)
         self._places: Ids = np.append(found, more)
@@ -108,7 +113,7 @@ class FoundRows:
 
     def blocks(self) -> Iterator[Wide]:
         """The found rows, in float64, some at a time."""
-        for some in _blocks(self.count, self.dim):
+        for some in blocks_of(self.count, self.dim, _BLOCK):
             yield self._rows(some)
 
     def _rows(self, some):
@@ -142,7 +147,7 @@ class FoundRows:
     def changed(self, dim: int, change: Change) -> Floats:
         """The matrix, of `dim` columns, in which `change` was done to its rows."""
         matrix = np.zeros((len(self._matrix), dim), self._matrix.dtype)
-        for some in _blocks(len(self._places), self.dim):
+        for some in blocks_of(len(self._places), self.dim, _BLOCK):
             with np.errstate(over="ignore"):
                 rows = change(self._rows(some), some).astype(matrix.dtype)
             if not np.isfinite(rows).all():
@@ -151,22 +156,16 @@ class FoundRows:
         return matrix
 
 
-def _blocks(n, dim):
-    step = max(_BLOCK // max(dim, 1), 1)
-    return [slice(begin, min(begin + step, n)) for begin in range(0, n, step)]
-
-
-def _fits_nothing(found):
-    raise NotImplementedError
-
-
-class Own(Step):
+class Own:
     """A callable of the user's, held to what steps promise."""
 
     def __init__(self, function: Callable[[EmbeddingMatrix], Any]) -> None:
-        super().__init__(getattr(function, "__name__", type(function).__name__), _fits_nothing)
+        self.name: str = getattr(function, "__name__", type(function).__name__)
         self.key: list[Any] | None = None
         self._function = function
+
+    def __repr__(self) -> str:
+        return f"{self.name}()"
 
     def __call__(self, em: EmbeddingMatrix) -> EmbeddingMatrix:
         made: Any = self._function(em)
@@ -184,6 +183,6 @@ class Own(Step):
         with np.errstate(over="ignore"):
             matrix = matrix.astype(em.matrix.dtype)  # always a copy: others write into it
         matrix[em.origins < FIRST_SOURCE] = 0
-        if not all(np.isfinite(matrix[some]).all() for some in _blocks(*matrix.shape)):
+        if not all(np.isfinite(matrix[some]).all() for some in blocks_of(*matrix.shape)):
             raise ValueError(f"postprocess: {self.name} must return numbers that are finite in {matrix.dtype}")
         return em.with_matrix(matrix, *(steps or [{"step": self.name}]))

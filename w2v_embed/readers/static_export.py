@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..output import write_folder
+from ..safetensors import head_of
 from ..shown import logger, quoted
 from ..texts import parse_json
-from .static_models import bounded_text
+from .static_models import bounded_text, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,15 +75,8 @@ def _write(home: Path, rows: Floats, settings: dict[str, Any]) -> None:
     modules = [{"idx": 0, "name": "0", "path": ".", "type": "sentence_transformers.models.StaticEmbedding"}]
     for name, content in (("config.json", config), ("modules.json", modules), ("tokenizer.json", settings)):
         (home / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    place = {
-        "dtype": "F16" if kind == "float16" else "F32",
-        "shape": list(rows.shape),
-        "data_offsets": [0, rows.nbytes],
-    }
-    head = json.dumps({"embeddings": place}).encode()
-    head += b" " * (-len(head) % 8)
     with open(home / "model.safetensors", "wb") as file:
-        file.write(len(head).to_bytes(8, "little") + head)
+        file.write(head_of({"embeddings": ("F16" if kind == "float16" else "F32", rows.shape)}))
         file.write(np.ascontiguousarray(rows).data)
 
 
@@ -114,7 +108,7 @@ def _pieces(em: Table) -> tuple[list[str], str]:
 
 
 def _can_be_said(word: str) -> bool:
-    return bool(word.strip()) and not any("\ud800" <= character <= "\udfff" for character in word)
+    return bool(word.strip()) and is_text(word)
 
 
 def _free(name: str, taken: set[str]) -> str:

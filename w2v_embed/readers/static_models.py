@@ -23,6 +23,7 @@ import numpy as np
 
 from ..safetensors import DTYPES, Place, read_head
 from ..shown import quoted
+from ..splitting import without_panic
 from ..texts import parse_json, read_text
 
 if TYPE_CHECKING:
@@ -219,12 +220,10 @@ class StaticModel:
         self._unknown = -1 if unknown is None else int(unknown)
 
     def _said(self, call: Any, *args: Any) -> Any:
-        """What a call into `tokenizers` returns; its errors, a panic among them, are those of the file."""
+        """What a call into `tokenizers` returns; its errors are those of the file."""
         try:
-            return call(*args)
-        except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
+            return without_panic(call, *args)
+        except Exception as error:
             raise ValueError(
                 f"{self._tokenizer_path} is no tokenizer that can be used ({quoted(str(error))}). Download it again."
             ) from error
@@ -241,7 +240,7 @@ class StaticModel:
         for begin in range(0, len(words), _AT_ONCE):
             places, some = [], []
             for place, word in enumerate(words[begin : begin + _AT_ONCE], begin):
-                if _is_text(word):
+                if is_text(word):
                     places.append(place)
                     some.append(word)
             encode = partial(self._tokenizer.encode_batch_fast, add_special_tokens=False)
@@ -296,7 +295,7 @@ class StaticModel:
         self._file.close()
 
 
-def _is_text(word: str) -> bool:
+def is_text(word: str) -> bool:
     """Whether it can be written as UTF-8: half of a surrogate pair has no pieces."""
     try:
         word.encode()

@@ -34,7 +34,8 @@ def write_page(path: StrPath, template: str, parts: Mapping[str, str], data: obj
 
     Args:
         path: .html file to write.
-        template: a file beside this one. What it calls `/*NAME*/` is taken from `parts`; STYLE, DATA and LIBRARY are added.
+        template: a file beside this one. What it calls `/*NAME*/` is taken from `parts`; STYLE, SCRIPT, DATA and LIBRARY are
+            added.
         parts: markup for each name.
         data: for the page's script, as JSON.
     """
@@ -45,6 +46,7 @@ def write_page(path: StrPath, template: str, parts: Mapping[str, str], data: obj
     whole = {
         **parts,
         "STYLE": here.joinpath("page.css").read_text(encoding="utf-8"),
+        "SCRIPT": here.joinpath("page.js").read_text(encoding="utf-8"),
         # "<" would end the script, or open a comment, wherever a word holds it
         "DATA": json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "LIBRARY": bundle(),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import whole
-from ..parts import exact_words
+from ..parts import listed
 from ..readers.relay import in_threads
 from ..readers.scan.hot import hot_loops, threads_for
 from ..shown import plain_errors, quoted
@@ -95,21 +95,18 @@ def _words_of(vectors: Any, limit: int | None) -> tuple[list[str], Floats]:
         from ..readers.load import load_vectors
 
         vectors = load_vectors(vectors, limit=limit)
-    if hasattr(vectors, "key_to_index"):
-        index, matrix = vectors.key_to_index, vectors.vectors
-    elif hasattr(vectors, "word_index") and hasattr(vectors, "origins"):
-        index, matrix = exact_words(vectors.word_index, vectors.origins, vectors.sources), vectors.matrix
-    else:
+    known = listed(vectors)
+    if known is None:
         raise TypeError(
             "vectors must be a path, a gensim KeyedVectors or an EmbeddingMatrix, whose words can be listed, "
             f"received {quoted(vectors)}"
         )
-    order = sorted(index.items(), key=lambda item: item[1])[:limit]
-    rows = np.asarray(matrix)[[place for _, place in order]].astype(np.float32)
+    words, places, matrix = known
+    rows = np.asarray(matrix)[places[:limit]].astype(np.float32)
     good = np.flatnonzero(np.isfinite(rows).all(axis=1))
     if len(good) < 2:
         raise ValueError(f"fit_subwords needs two words with vectors at least, received {len(good)}")
-    return [order[k][0] for k in good.tolist()], rows[good]
+    return [words[k] for k in good.tolist()], rows[good]
 
 
 def _most_frequent(keys: Keys, most: int) -> Keys:

@@ -15,14 +15,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from .._types import StoredDtype
 from ..checks import one_of, whole
 from ..output import write_atomically
-from ..safetensors import DTYPES, CutError, read_head
+from ..safetensors import DTYPES, CutError, head_of, read_head
 from ..shown import plain_errors, quoted
 from ..texts import json_object
 from .ngrams import LONGEST, ngrams_of
@@ -131,17 +131,12 @@ class SubwordModel:
             raise ValueError(f'cannot write {path}: its numbers are too large for float16. Pass dtype="float32"')
         tensors = dict(zip(_TENSORS, (self.keys.view("<i8"), rows, np.ascontiguousarray(self.mean, "<f4"))))
         told = {"min_n": self.min_n, "max_n": self.max_n, "words": self.words, "cosine": self.cosine}
-        head: dict[str, Any] = {"__metadata__": {"format": _FORMAT, "told": json.dumps(told)}}
-        end = 0
-        for name, tensor in tensors.items():
-            kind = {"<i8": "I64", "<f2": "F16", "<f4": "F32"}[tensor.dtype.str]
-            head[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [end, end + tensor.nbytes]}
-            end += tensor.nbytes
-        encoded = json.dumps(head).encode()
-        encoded += b" " * (-len(encoded) % 8)
+        kinds = ("I64", "F16" if dtype == "float16" else "F32", "F32")
+        places = {name: (kind, tensor.shape) for (name, tensor), kind in zip(tensors.items(), kinds)}
+        head = head_of(places, {"format": _FORMAT, "told": json.dumps(told)})
 
         def write(file):
-            file.write(len(encoded).to_bytes(8, "little") + encoded)
+            file.write(head)
             for tensor in tensors.values():
                 file.write(tensor.tobytes() if not tensor.size else tensor.data.cast("B"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from .._types import SplitName
 from ..checks import one_of, whole
 from ..shown import quoted
-from ..splitting import kind_of
+from ..splitting import kind_of, without_panic
 from ..vocabulary import read_vocabulary
 from .dictionary import differences, own_copy, restored
 
@@ -90,10 +90,8 @@ def _tokenizer(text):
     except ImportError as error:
         raise ImportError('the encoder needs tokenizers: pip install "w2v-embed[contextual]"') from error
     try:
-        tokenizer = Tokenizer.from_str(text)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # what Rust panics with is no Exception
+        tokenizer = without_panic(Tokenizer.from_str, text)
+    except Exception as error:
         raise ValueError(
             f'"tokenizer" of the encoder must be a tokenizer of Hugging Face, received {quoted(text)}: {error}'
         ) from None

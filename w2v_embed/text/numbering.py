@@ -101,7 +101,10 @@ def numbering(ids: Mapping[str, int], split: Split, lower: bool, unknown_id: int
 
 
 def in_turn(call: Callable[[_Given], _Result], items: Iterator[_Given], threads: int) -> Iterator[_Result]:
-    """`call(item)` for each of `items`, in their order, by several threads where there are several items."""
+    """`call(item)` for each of `items`, in their order, by several threads where there are several items.
+
+    (Not by `relay`, whose workers take the items themselves: these are the user's, who may not let other threads have them.)
+    """
     first = list(islice(items, 2))
     if threads == 1 or len(first) < 2:
         yield from map(call, chain(first, items))
