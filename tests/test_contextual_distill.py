@@ -53,7 +53,7 @@ def test_words_against_a_naive_distillation(which, request):
     assert 3 < len(known) < len(WORDS) or which == "xlnet"
     rows = np.array([alone(encoder, pieces[k]) for k in known], np.float64)
     em = encoder.distill(WORDS, pca=None, weighting=None)
-    np.testing.assert_allclose(em.matrix[known], rows, atol=2e-6)
+    np.testing.assert_allclose(em.matrix[known], rows, rtol=1e-5, atol=5e-6)
     assert em.coverage.found == [WORDS[k] for k in known]
     assert set(em.provenance[known]) == {f"{which}_hf"}
     assert em.steps == ({"step": "distill", "pca": None, "weighting": None},)
@@ -153,5 +153,5 @@ def test_a_distilled_vocabulary_is_exported_with_its_tokenizer(bert, tmp_path):
         if bert.tokenizer.unknown_id in ids:
             assert made.provenance[k] == "oov"
         else:
-            np.testing.assert_allclose(made.matrix[k], em.matrix[ids].mean(axis=0), atol=1e-6)
+            np.testing.assert_allclose(made.matrix[k], em.matrix[ids].mean(axis=0), rtol=1e-5, atol=5e-6)
     assert made.provenance[0] == "out"

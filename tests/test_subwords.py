@@ -418,3 +418,24 @@ def test_who_expects_a_matrix_is_told_what_it_is(model, tmp_path):
     for read in (EmbeddingMatrix.load, load_vectors, inspect):
         with pytest.raises(ValueError, match=r"m\.safetensors .* is a SubwordModel, which SubwordModel\.load reads"):
             read(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("words", [WORDS[:3], WORDS])
+def test_beside_what_it_was_fitted_to_nobody_is_warned(kv, model, tmp_path, caplog, words):
+    """It has no word of its own, and its rows come only near the true ones: that is no other space."""
+    model.save(tmp_path / "m.safetensors")
+    for source in (model, tmp_path / "m.safetensors"):
+        em = build_matrix([kv, source], [*words, "walkings"])
+        assert em.coverage.found == [*words, "walkings"]
+        assert not em.steps
+    assert not caplog.records
+
+
+def test_beside_another_space_it_is_warned_of(kv, model, caplog):
+    turned = keyed(WORDS, kv.vectors @ np.linalg.qr(RNG.normal(size=(7, 7)))[0])
+    em = build_matrix([turned, model], [*WORDS, "walkings"])
+    assert em.steps[0]["step"] == "mix"
+    assert "rows of SubwordModel are mixed with rows of" in caplog.text
+    caplog.clear()
+    build_matrix([turned, model], [*WORDS, "walkings"], align=False)
+    assert not caplog.records

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..readers.scan.keys import keys_of
 from ..shown import logger
-from .alignment import median_cosine, usable
+from .alignment import LEAST_WORDS, median_cosine, usable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +28,7 @@ _MOST = 20_000  # words that a map is learned on
 _MOST_NUMBERS = 1 << 24  # of their rows
 _SAMPLE, _COSTLY_SAMPLE = 2000, 100  # words that are looked at where no map is learned
 _ALIKE = 0.5  # median cosine of rows that are of one space
+_ALIKE_MADE = 0.2  # and of such that are made of n-grams, which come only near the true ones
 
 
 def drawn(words: Sequence[str], seed: int, purpose: int = 0) -> npt.NDArray[np.int64]:
@@ -101,9 +102,11 @@ class Agreement:
         self.words: int = int(good.sum())
         self.cosine: float | None = median_cosine(rows[good], others[good]) if self.words else None
 
-    def steps(self) -> list[dict[str, Any]]:
-        """What is to be told of them: nothing where they are of one space."""
-        if self.cosine is not None and self.cosine >= _ALIKE:
+    def steps(self, made: bool = False) -> list[dict[str, Any]]:
+        """What is to be told of them: nothing where they are of one space. `made`: the rows are made of n-grams."""
+        if self.cosine is not None and self.cosine >= (_ALIKE_MADE if made else _ALIKE):
+            return []
+        if made and self.words < LEAST_WORDS:  # some are made badly in the same space, too
             return []
         cosine = None if self.cosine is None else round(self.cosine, 4)
         return [{"step": "mix", **self._told, "words": self.words, "median_cosine": cosine}]

@@ -69,6 +69,10 @@ class BaseSource:
         """As `lend`, for rows that are asked for once."""
         return self.lend(words)
 
+    def made(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
+        """The rows that n-grams make, as `lend` tells them, where there is nothing else (`only_ngrams`)."""
+        return ()
+
     def ngrams(self) -> NGrams | None:
         """What makes rows for words that it does not have."""
         return None

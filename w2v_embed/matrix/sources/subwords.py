@@ -31,6 +31,10 @@ class SubwordSource(BaseSource):
     def lend(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
         return ()
 
+    def made(self, words: Sequence[str]) -> Iterable[tuple[Ids, Floats]]:
+        rows, found = self._model.vectors_for(words)
+        yield np.flatnonzero(found), rows[found]
+
     def word_keys(self) -> list[Ids]:
         """List of int64 arrays: the keys of its words, of which there are none."""
         return []

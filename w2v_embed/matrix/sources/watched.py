@@ -78,10 +78,13 @@ class Watched(Wrapped):
         there = np.flatnonzero(found & (own >= 0))
         wanted[own[there]] = matrix[places[there]]
         left = np.fromiter(numbers.values(), np.int64, len(numbers))
-        for got, rows in self._source.lend(list(numbers)) if numbers else ():
+        for got, rows in self._lent(list(numbers)) if numbers else ():
             wanted[left[got]] = rows
         self.wanted, self.known = wanted, usable(wanted) if len(wanted) else self.known
         return found
+
+    def _lent(self, words):
+        return self._source.lend(words)
 
     def _fill(self, words, matrix, places, candidates, others):
         """As `fill`, of the source, which will be asked for the rows of `others`, wherever they stand."""
@@ -117,9 +120,13 @@ class Compared(Watched):
         if self.words and (found.any() or candidates is not None):
             where = np.concatenate([one._filled[1] for one in self._before])[chosen[self.known]]
             names = " and ".join(dict.fromkeys(one.name for one in self._before if one._filled[0]))
-            self._steps = Agreement(self.name, names, len(self.words), self.wanted[self.known], matrix[where]).steps()
+            told = Agreement(self.name, names, len(self.words), self.wanted[self.known], matrix[where])
+            self._steps = told.steps(made=self._source.only_ngrams)
         self._filled = list(compress(words, found.tolist())), places[found]
         return found
+
+    def _lent(self, words):
+        return self._source.made(words) if self._source.only_ngrams else super()._lent(words)
 
     def steps(self) -> list[dict[str, Any]]:
         return self._steps
