@@ -54,6 +54,7 @@ AttentionType: TypeAlias = Literal["bi", "uni"]
 TextPoolingName: TypeAlias = Literal["mean", "idf", "sif"]
 ClassifierName: TypeAlias = Literal["mean", "cnn", "bilstm"]  # what comes after the embedding
 TrainingName: TypeAlias = Literal["random", "frozen", "oov", "trainable", "gradual"]  # what is done with the embedding
+ExportName: TypeAlias = Literal["tf_saved_model", "onnx", "litert"]  # what other runtimes read
 ClassWeightName: TypeAlias = Literal["balanced"]  # how much a text counts, by its label
 
 if TYPE_CHECKING:
