@@ -156,8 +156,11 @@ def _given(args: Args) -> dict[str, Any]:
     from ..readers.static_models import is_static_model
     from ..subwords.model import is_subword_model
     from ..training import fit_encoder, label_sets, read_labelled
+    from ..training.labelled import check_labels
 
     labels, texts = read_labelled(args.labelled, encoding=args.text_encoding, unlabelled=args.multi_label is not None)
+    kinds = labels if args.multi_label is None else label_sets(labels, args.multi_label)
+    check_labels(kinds, range(len(kinds)))  # before minutes of reading vectors
     weights = _weights(args)
     given = reading(args)
     bar = given.pop("progress")
@@ -171,7 +174,6 @@ def _given(args: Args) -> dict[str, Any]:
     matrix = build_matrix(args.vectors, encoder.word_index, fallbacks=args.fallback, progress=bar, **given)
     if not args.quiet:
         say(matrix.coverage.summary())
-    kinds = labels if args.multi_label is None else label_sets(labels, args.multi_label)
     names = ("classifier", "held_out", "epochs", "patience", "rate", "batch_size", "seed")
     options = {name: getattr(args, name) for name in names}
     return {

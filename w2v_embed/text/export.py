@@ -32,16 +32,16 @@ def export_model(
 ) -> None:
     """Write a model for a runtime that knows neither Keras nor this package.
 
-    It takes ids, int32 `(n, length)`, as `model.encode(texts)` gives them, and gives what the model gives. A `PretrainedEmbedding`
-    becomes a plain table, its rows as they are now. Beside it, `model.encoder.to_json()` is all that another language needs to
+    It takes ids, int32 `(n, length)`, as `model.encode(texts)` gives them, and gives what the model gives. A
+    `PretrainedEmbedding` becomes a plain table, its rows as they are now. Beside it, `model.encoder.to_json()` is all that another language needs to
     make ids of texts: docs/text.md says how.
 
     Args:
         model: what `load_model` returned, or `train`.
         path: of "tf_saved_model" a folder that is not there yet; of "onnx" a name that ends in .onnx; of "litert" in .tflite.
         format: "tf_saved_model", with the signature `serve`; "onnx" (needs tf2onnx, with the torch backend onnx); or "litert".
-        texts: whether a SavedModel has the signature `serve_texts`, too, which takes raw strings in UTF-8. The encoder's split must
-            be "whitespace" or "characters".
+        texts: whether a SavedModel has the signature `serve_texts`, too, which takes raw strings in UTF-8. The encoder's
+            split must be "whitespace" or "characters".
 
     Raises:
         ValueError: Keras runs on another backend than the format needs, the encoder cannot be part of a graph, …

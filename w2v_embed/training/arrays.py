@@ -73,7 +73,7 @@ def make_arrays(
     if len(labels) != len(texts):
         raise ValueError(f"labels and texts must be of the same length, received {len(labels)} and {len(texts)}")
     several = _have_several(labels)
-    check_labels(labels, np.arange(len(labels)))
+    check_labels(labels, range(len(labels)))
     names = sorted({label for one in labels for label in labels_of(one)})
     numbers_of = {name: number for number, name in enumerate(names)}
     truth = np.zeros((len(labels), len(names)), bool)

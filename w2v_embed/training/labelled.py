@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -106,9 +106,10 @@ def labels_of(one: str | Collection[str]) -> Collection[str]:
     return (one,) if isinstance(one, str) else one
 
 
-def check_labels(labels: Labels, rows: npt.NDArray[np.int64]) -> None:
+def check_labels(labels: Labels, rows: Iterable[int]) -> None:
     """Raise where a classifier would have nothing to learn from these rows."""
-    seen = Counter(label for row in rows.tolist() for label in labels_of(labels[row]))
+    rows = list(rows)
+    seen = Counter(label for row in rows for label in labels_of(labels[row]))
     if len(seen) < 2:
         raise ValueError(
             f"labels must be two different ones at least where a classifier is trained, received {quoted(list(seen))} in "
