@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -345,3 +346,30 @@ def test_numbers_that_run_away_are_told(given, monkeypatch):
     monkeypatch.setattr("w2v_embed.training.trained.learn", lambda *_, **__: (Lost(), {}))
     with pytest.raises(ValueError, match="rate must be lower: the training ran away, its numbers are NaN; received 9"):
         train(*given[:3], encoder=given[3], rate=9)
+
+
+@pytest.mark.slow
+def test_the_shipped_titles_get_the_same_answers_under_every_backend(data, tmp_path):
+    """Trained here, asked in fresh processes, in raw texts: odd ones, empty ones, of unknown words only."""
+    pytest.importorskip("jieba")
+    out = tmp_path / "m.keras"
+    command = ["train", str(data / "titles.tsv"), str(data / "vectors.bin"), "--split", "jieba", "-o", str(out)]
+    assert main([*command, "--epochs", "6", "-q"]) == 0
+    _, texts = read_labelled(data / "titles.tsv")
+    texts = [*texts[::10], "", "\u200b谜\u3000", "\ufeff中国\x85经济", "🙂 e\u0301", "qwxyz " * 99]
+    model = load_model(out)
+    (tmp_path / "t.json").write_text(json.dumps(texts))
+    code = (
+        "import json, sys; from w2v_embed.text import load_model\n"
+        "model, texts = load_model('m.keras'), json.load(open('t.json'))\n"
+        "print(json.dumps([model.encode(texts).tolist(), model.probabilities(texts).tolist(), model.predict(texts)]))"
+    )
+    expected = model.probabilities(texts)
+    for backend in ("tensorflow", "jax", "torch"):
+        env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+        ids, probabilities, answers = json.loads(done.stdout)
+        assert ids == model.encode(texts).tolist()
+        np.testing.assert_allclose(probabilities, expected, atol=1e-5, rtol=0)
+        assert [label for label, _ in answers] == [label for label, _ in model.predict(texts)]

@@ -33,8 +33,8 @@ def export_model(
     """Write a model for a runtime that knows neither Keras nor this package.
 
     It takes ids, int32 `(n, length)`, as `model.encode(texts)` gives them, and gives what the model gives. A
-    `PretrainedEmbedding` becomes a plain table, its rows as they are now. Beside it, `model.encoder.to_json()` is all that another language needs to
-    make ids of texts: docs/text.md says how.
+    `PretrainedEmbedding` becomes a plain table, its rows as they are now. Beside it, `model.encoder.to_json()` is all that
+    another language needs to make ids of texts: docs/text.md says how.
 
     Args:
         model: what `load_model` returned, or `train`.
