@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test test-tensorflow test-jax test-torch lint bench fuzz fuzz-count differential wheels clean
+.PHONY: demo test test-reading test-tensorflow test-jax test-torch lint bench fuzz fuzz-count differential wheels clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -16,12 +16,14 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kern
 demo: $(VENV)/installed
 	$(PY) scripts/demo.py
 
-# Everything once under TensorFlow, then what touches Keras again under the other backends that are installed. (-j2 -O runs two
-# of them at the same time.)
-test: test-tensorflow test-jax test-torch
+# What knows nothing of Keras; and what touches it, under each backend that is installed. (-j2 -O runs two of them at the same time.)
+test: test-reading test-tensorflow test-jax test-torch
+
+test-reading: $(VENV)/installed
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -m 'not keras'
 
 test-tensorflow: $(VENV)/installed
-	KERAS_BACKEND=tensorflow $(PY) -m pytest
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -m keras
 
 test-jax: $(VENV)/installed
 	KERAS_BACKEND=jax $(PY) -m pytest -m keras
