@@ -10,6 +10,7 @@ TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorfl
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing into $(VENV): TensorFlow, JAX and what the tests need, 2.8 GB; some minutes the first time …'
 	$(PIP) --editable '.[test]' '$(TENSORFLOW)'
 	touch $@
 
