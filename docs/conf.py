@@ -38,7 +38,10 @@ suppress_warnings = ["ref.python"]  # attributes of two classes may have one nam
 def setup(app):
     """Let a letter or a bar follow a closing backtick, which reStructuredText does not take for an end."""
 
+    def ended(code):
+        return code[0] + ("\\ " if re.match(r"[\w|]", code.string[code.end() :]) else "")
+
     def end_code(app, what, name, obj, options, lines):
-        lines[:] = [re.sub(r"(?<!`)(`[^`]+`)(?=[\w|])", r"\1\\ ", line) for line in lines]
+        lines[:] = [re.sub(r"(?<!`)`[^`]+`(?!`)", ended, line) for line in lines]
 
     app.connect("autodoc-process-docstring", end_code)

@@ -34,7 +34,9 @@ def test_a_page_runs(page, needs, tmp_path, monkeypatch):
     exec("\n".join(blocks), names)
     if page == "start":
         assert names["history"].history["val_accuracy"][-1] > 0.7
-        assert [label for label, _ in names["answers"]] == ["finance", "sports"]
+        (money, _), (ball, _) = names["answers"]
+        assert money in {"finance", "stocks"}
+        assert ball == "sports"
 
 
 @pytest.mark.parametrize("page", PAGES)
