@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..shown import json_text, shown
-from .arguments import Args, Commands, probability, whole
+from .arguments import Args, Commands, add_examples, probability, whole
 from .console import Named, say
 from .encoder import Lines
 
@@ -38,6 +38,11 @@ def add(commands: Commands) -> None:
         help="only labels that are so probable (0.5 where texts have any number of labels, else 0)",
     )
     command.add_argument("--batch-size", type=whole(1), default=256, metavar="N", help="(%(default)s)")
+    add_examples(
+        command,
+        "w2v-embed predict topics.keras titles.txt",
+        "zcat titles.gz | w2v-embed predict topics.keras --json --top 3",
+    )
     command.set_defaults(run=run, files=files)
 
 

@@ -13,6 +13,7 @@ from .arguments import (
     Commands,
     Parser,
     above_zero,
+    add_examples,
     add_reading,
     choice,
     encoding,
@@ -46,6 +47,11 @@ def add(commands: Commands) -> None:
     _add_texts(command)
     _add_training(command)
     add_reading(command)
+    add_examples(
+        command,
+        "w2v-embed train titles.tsv vectors.txt.bz2 --split jieba -o topics.keras",
+        "w2v-embed train titles.tsv vectors.txt.bz2 --split jieba --compare --examples 500 2000",
+    )
     command.set_defaults(run=run, files=files)
 
 
