@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .output import named
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -77,8 +79,9 @@ def scratch(shape: Sequence[int], dtype: npt.DTypeLike, folder: StrPath | None =
     Args:
         folder: on whose disk it is; None: the one for temporary files.
     """
+    folder = tempfile.gettempdir() if folder is None else folder
     with tempfile.TemporaryFile(dir=folder) as file:
-        reserve(file.fileno(), math.prod(shape) * np.dtype(dtype).itemsize)
+        named(folder, reserve, file.fileno(), math.prod(shape) * np.dtype(dtype).itemsize)
         return mapped(file.fileno(), 0, shape, dtype, writable=True)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .contents import pack
 from .mapped import mapped, move, reserve
-from .output import write_atomically
+from .output import named, write_atomically
 from .store import ALIGNED, MATRIX, beside, safetensors_head
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def save_placed(
             begin = _ROOM + sum(array.nbytes for array in tensors.values())
             begin += min(_LENDER * len(word_index), size >> 6) if lent else 0
             begin += -begin % ALIGNED
-            reserve(number, begin + size)
+            named(path, reserve, number, begin + size)
             return mapped(number, begin, shape, dtype, writable=True)
 
         em = make(room=room)
         metadata, tensors = beside(em, Path(path), extra)
         head = safetensors_head(em.shape, em.matrix.dtype, metadata, tensors, tensor=tensor, begin=begin)
         if len(head) > begin:
-            move(number, begin, len(head), em.matrix.nbytes)
+            named(path, move, number, begin, len(head), em.matrix.nbytes)
         file.write(head)
         told.append(metadata["checksum"])
 

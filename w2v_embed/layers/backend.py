@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from ..mapped import is_mapped
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeAlias
@@ -201,6 +203,8 @@ class _Jax(Backend):
         # JAX on a CPU keeps the memory of an array that is aligned to 64 bytes as its own, and copies any other. So it is
         # given an aligned copy: the source's own memory would let later changes in, and jnp.array() would copy twice.
         dtype = jax.numpy.zeros((), dtype).dtype
+        if is_mapped(table) and table.dtype == dtype and table.ctypes.data % 64 == 0 and table.flags.c_contiguous:
+            return jax.device_put(table)  # nobody writes into such memory: it is read where it lies
         size = table.size * dtype.itemsize
         memory = np.empty(size + 64, np.uint8)
         start = -memory.ctypes.data % 64

@@ -8,6 +8,7 @@ import keras
 
 from .._types import Via
 from ..checks import one_of
+from ..mapped import is_mapped
 from .arguments import masks_zero, refuse_fillers
 from .table import assign_rows, build_with, read_table
 
@@ -39,7 +40,8 @@ def embedding_layer(
         vectors: `EmbeddingMatrix`, or array-like of shape `(rows, dim)`.
         trainable: whether training changes the table.
         via: how the rows get into the layer, with equal results: "weights" builds the table and then
-            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way).
+            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way, and of a mapped
+            matrix always so).
         mask_zero: whether id 0 is padding that later layers shall skip. None means: if
             `vectors.padding_row` is 0; and False for a bare array.
         name: name of the layer.
@@ -75,7 +77,7 @@ def embedding_layer(
         dtype=dtype,
         **kwargs,
     )
-    if via == "weights":
+    if via == "weights" and not is_mapped(table):
         layer.build(None)
         assign_rows(layer.embeddings, table)
     else:

@@ -286,7 +286,7 @@ class _Rows:
         """Take the rows that words have under their own name; `wide` are all fallbacks that will ask for other words."""
         for code, source in enumerate(self._sources, FIRST_SOURCE):
             words, places = self._missing()
-            if not words and self.filled:
+            if not words:  # also from the start, of a part of the rows
                 break
             candidates = partial(self._candidates, wide) if wide.names else None
             found = source.fill(words, self.matrix, places, candidates)
