@@ -56,7 +56,8 @@ def source_of(
             return StaticSource(path, on_error=on_error)
         if is_subword_model(path):
             return SubwordSource(path.name, SubwordModel.load(path), DamageReport(str(path), on_error))
-        return FileSource(path, encoding=encoding, format=format, on_error=on_error, trust=trust, progress=progress)
+        reading: Any = {"encoding": encoding, "format": format, "on_error": on_error, "trust": trust}
+        return FileSource(path, progress=progress, index=index, **reading)
     kind = type(value).__name__
     report = DamageReport(kind, on_error)
     if isinstance(value, EmbeddingMatrix):
