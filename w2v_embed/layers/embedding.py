@@ -10,7 +10,7 @@ from .._types import Via
 from ..checks import one_of
 from ..mapped import is_mapped
 from .arguments import masks_zero, refuse_fillers
-from .table import assign_rows, build_with, read_table
+from .table import assign_rows, build_with, build_zeros, read_table
 
 if TYPE_CHECKING:
     from .._types import Table
@@ -78,7 +78,7 @@ def embedding_layer(
         **kwargs,
     )
     if via == "weights" and not is_mapped(table):
-        layer.build(None)
+        build_zeros(layer)
         assign_rows(layer.embeddings, table)
     else:
         build_with(layer, table)
