@@ -51,7 +51,9 @@ def refused(call, *words):
         raise AssertionError(words)
 """
 
-_TABLES = _BEGIN + """
+_TABLES = (
+    _BEGIN
+    + """
 layer = PretrainedEmbedding(em, pad_rows_to=8)
 check(layer)
 check(PretrainedEmbedding(table, pad_rows_to=8))
@@ -65,7 +67,9 @@ em_index = f"{folder}/em.safetensors.index.json"
 load_rows(other, em_index)
 check(other)
 ids = np.arange(16).reshape(2, 8)
-assert np.asarray(jax.device_get(jax.jit(lambda x: x, out_shardings=jax.sharding.NamedSharding(mesh.backend_mesh, jax.sharding.PartitionSpec()))(other(ids)))).tobytes() == table[ids].tobytes()
+whole = jax.sharding.NamedSharding(mesh.backend_mesh, jax.sharding.PartitionSpec())
+rows = jax.jit(lambda x: x, out_shardings=whole)(other(ids))
+assert np.asarray(jax.device_get(rows)).tobytes() == table[ids].tobytes()
 words = ("a multiple of 8 rows, received 1001", "pad_rows_to=8", "num_words=1008")
 refused(lambda: PretrainedEmbedding(em), *words)
 refused(lambda: embedding_layer(em), *words)
@@ -81,6 +85,7 @@ except ValueError as error:  # of the process that has the row
     assert "Row 130 of the vectors holds nan in column 3" in str(error), error
     print("the row of NaN", flush=True)
 """
+)
 
 
 @pytest.fixture
@@ -136,5 +141,7 @@ def test_two_processes_of_four_devices(folder):
 def test_a_table_that_is_not_split(tmp_path):
     layer = PretrainedEmbedding(np.ones((8, 4), np.float32), name="words")
     for call in (save_rows, load_rows):
-        with pytest.raises(ValueError, match="the table of layer 'words' must be split over devices, by keras.distribution"):
+        with pytest.raises(
+            ValueError, match="the table of layer 'words' must be split over devices, by keras.distribution"
+        ):
             call(layer, tmp_path / "t.safetensors.index.json")

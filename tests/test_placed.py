@@ -2,11 +2,9 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,7 +139,9 @@ def test_parts_of_two_builds_are_not_made_one(file, index, tmp_path):
     build_matrix(file, index, rows=(50, n), out=path)
     assert path.exists()
     build_matrix(file, index, rows=(50, n), out=path, oov="mean")  # the other one's part is replaced
-    with pytest.raises(ValueError, match=r"m-050-\d+-of-\d+.safetensors is not .*it is of another build than the index"):
+    with pytest.raises(
+        ValueError, match=r"m-050-\d+-of-\d+.safetensors is not .*it is of another build than the index"
+    ):
         EmbeddingMatrix.load(path)
 
 
@@ -150,12 +150,18 @@ def test_parts_of_two_builds_are_not_made_one(file, index, tmp_path):
     [
         (lambda told, _: told["weight_map"].popitem(), "its parts 0:50 are not those of"),
         (lambda told, _: told["weight_map"].update({"matrix[0:60]": "x.safetensors"}), "its parts 0:50, 0:60, 50:"),
-        (lambda told, _: told["weight_map"].update({"matrix[0:50]": "../in/v.safetensors"}), "the name of a file beside it"),
+        (
+            lambda told, _: told["weight_map"].update({"matrix[0:50]": "../in/v.safetensors"}),
+            "the name of a file beside it",
+        ),
         (lambda told, _: told["weight_map"].update({"matrix[0:50]": 3}), "the name of a file beside it, got"),
         (lambda told, _: told["metadata"].update(rows=10**13), "it says \\(10000000000000, 60\\) numbers"),
         (lambda told, _: told["metadata"].update(rows=True), "it says \\(True, 60\\) numbers of 'float32'"),
         (lambda told, _: told["metadata"].update(dtype="object"), "numbers of 'object'"),
-        (lambda told, _: told["metadata"].update(dtype="float64"), "expected float64 of shape \\(50, 60\\), got float32"),
+        (
+            lambda told, _: told["metadata"].update(dtype="float64"),
+            "expected float64 of shape \\(50, 60\\), got float32",
+        ),
         (lambda told, _: told["metadata"].update(dim=30), "expected float32 of shape \\(50, 30\\), got"),
         (lambda told, _: told["metadata"].pop("dim"), "it has no 'dim'"),
         (lambda told, _: told.pop("weight_map"), "it has no 'weight_map'"),
@@ -182,7 +188,10 @@ def test_an_index_that_lies(file, index, tmp_path, change, words):
     [
         ({"out": "m.npz"}, "out must end in .safetensors or .safetensors.index.json, received 'm.npz'"),
         ({"out": "no/m.safetensors"}, "cannot write no/m.safetensors: there is no folder"),
-        ({"out": "m.safetensors", "postprocess": ["center"]}, "out= must come without postprocess=, which needs all rows"),
+        (
+            {"out": "m.safetensors", "postprocess": ["center"]},
+            "out= must come without postprocess=, which needs all rows",
+        ),
         ({"rows": (0, 2), "combine": "average"}, 'rows= must come without combine="average"'),
         ({"out": "m.safetensors", "align": True}, "out= must come without align=, "),
         ({"out": "m.safetensors", "cache_dir": "c"}, "out= must come without cache_dir=, "),
@@ -331,7 +340,8 @@ if limit:
     from w2v_embed import embedding_layer
     from w2v_embed.layers import PretrainedEmbedding
     for layer in (PretrainedEmbedding(em), embedding_layer(em)):
-        print(zlib.crc32(np.asarray(layer.weights[0].value)), np.asarray(layer(np.arange(5))).tobytes() == em.matrix[:5].tobytes())
+        rows = np.asarray(layer(np.arange(5)))
+        print(zlib.crc32(np.asarray(layer.weights[0].value)), rows.tobytes() == em.matrix[:5].tobytes())
     try:
         np.empty(limit, np.uint8)
     except MemoryError:

@@ -15,7 +15,7 @@ from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, wri
 from tests.fuzz import index as fuzzed
 from w2v_embed import build_matrix
 from w2v_embed.cli import main
-from w2v_embed.readers import fetching, sidecar
+from w2v_embed.readers import fetching, index_file, sidecar
 from w2v_embed.readers.scan import plain
 from w2v_embed.readers.scan.plain import LENGTH_BITS
 from w2v_embed.readers.sidecar import index_path, make_index
@@ -52,7 +52,9 @@ def both(path, words=WORDS, **options):
     for index in (None, False):
         try:
             em = build_matrix(path, words, index=index, **options)
-            told.append((em.matrix.tobytes(), em.coverage, em.provenance.tolist(), em.damage[0].counts, em.damage[0].examples))
+            told.append(
+                (em.matrix.tobytes(), em.coverage, em.provenance.tolist(), em.damage[0].counts, em.damage[0].examples)
+            )
         except ValueError as error:
             told.append(str(error))
     assert told[0] == told[1]
@@ -227,7 +229,10 @@ def test_a_change_that_no_time_tells_of(tmp_path, rows, monkeypatch):
         (lambda data: b"", "the file looks cut off"),
         (lambda data: data + b"\0" * 8, "it holds more than it says"),
         (lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], "its checksum is wrong"),
-        (lambda data: data.replace(b"index 1", b"index 9"), "expected the format 'w2v_embed index 1', got 'w2v_embed index 9'"),
+        (
+            lambda data: data.replace(b"index 1", b"index 9"),
+            "expected the format 'w2v_embed index 1', got 'w2v_embed index 9'",
+        ),
         (lambda data: data.replace(b"sha256", b"sha257"), "its checksum is wrong"),
     ],
 )
@@ -260,9 +265,9 @@ def test_an_index_that_lies(tmp_path, rows, lie, words, caplog):
     """Of the right file, with the right checksum."""
     path = write_text(tmp_path / "v.txt", rows)
     target, _ = make_index(path)
-    metadata, index = sidecar._read(target)
+    metadata, index = index_file.read_index(target)
     identity, about = json.loads(metadata["identity"]), json.loads(metadata["layout"])
-    sidecar._write(target, lie(index), about, metadata["sha256"], identity)
+    index_file.write_index(target, lie(index), about, metadata["sha256"], identity)
     both(path)
     assert words in caplog.text
 
@@ -270,9 +275,11 @@ def test_an_index_that_lies(tmp_path, rows, lie, words, caplog):
 def test_an_index_of_shifted_places_gives_no_row(tmp_path, rows):
     path = write_text(tmp_path / "v.txt", rows)
     target, _ = make_index(path)
-    metadata, index = sidecar._read(target)
+    metadata, index = index_file.read_index(target)
     identity, about = json.loads(metadata["identity"]), json.loads(metadata["layout"])
-    sidecar._write(target, index._replace(spans=index.spans + (4 << LENGTH_BITS) - 4), about, metadata["sha256"], identity)
+    index_file.write_index(
+        target, index._replace(spans=index.spans + (4 << LENGTH_BITS) - 4), about, metadata["sha256"], identity
+    )
     with pytest.raises(ValueError, match="v.txt, line 2 .*: expected 7 numbers after the word, got 6"):
         build_matrix(path, WORDS)
     with pytest.raises(ValueError, match="v.txt has changed while it was read by its index"):
@@ -282,11 +289,20 @@ def test_an_index_of_shifted_places_gives_no_row(tmp_path, rows):
 def test_what_has_no_index(tmp_path, rows, caplog, data):
     rows = {word: row for word, row in rows.items() if " " not in word}
     gbk = tmp_path / "gbk.txt"
-    gbk.write_bytes(write_text(tmp_path / "u.txt", {w: r for w, r in rows.items() if w not in "é\u2028"}).read_bytes().decode().encode("gb18030"))
-    with pytest.raises(ValueError, match="can have no index, for it is packed with bzip2: rows can be fetched only where"):
+    gbk.write_bytes(
+        write_text(tmp_path / "u.txt", {w: r for w, r in rows.items() if w not in "é\u2028"})
+        .read_bytes()
+        .decode()
+        .encode("gb18030")
+    )
+    with pytest.raises(
+        ValueError, match="can have no index, for it is packed with bzip2: rows can be fetched only where"
+    ):
         make_index(data / "vectors.txt.bz2")
     fasttext = write_fasttext(tmp_path / "f.bin", ["a", "b"], np.ones((2, 3)), np.ones((5, 3)))
-    with pytest.raises(ValueError, match="f.bin can have no index, for it is fasttext, whose rows are found by its own list"):
+    with pytest.raises(
+        ValueError, match="f.bin can have no index, for it is fasttext, whose rows are found by its own list"
+    ):
         make_index(fasttext)
     em = build_matrix(gbk, ["w7", "中"], encoding="gb18030", index=True)
     assert em.coverage.found == ["w7", "中"]
@@ -302,7 +318,9 @@ def test_what_has_no_index(tmp_path, rows, caplog, data):
 
 def test_where_no_index_can_be_written(tmp_path, rows, monkeypatch, caplog):
     path = write_text(tmp_path / "v.txt", rows)
-    monkeypatch.setattr(sidecar, "check_writable", lambda path: (_ for _ in ()).throw(PermissionError(f"cannot write {path}")))
+    monkeypatch.setattr(
+        sidecar, "check_writable", lambda path: (_ for _ in ()).throw(PermissionError(f"cannot write {path}"))
+    )
     assert build_matrix(path, WORDS, index=True).coverage.found
     assert f"no index of {path} could be made: cannot write {path}.w2v-index" in caplog.text
 
@@ -326,7 +344,10 @@ def test_the_command(tmp_path, rows, capsys, scanned):
 
 
 _LINES = st.lists(
-    st.tuples(st.sampled_from(["a", "b", "c", "中", "x y", "A", "", " a", "zz"]), st.sampled_from(["1 2", "3 -4", "nan 1", "1", "1 2 3", "1e9 .5"])),
+    st.tuples(
+        st.sampled_from(["a", "b", "c", "中", "x y", "A", "", " a", "zz"]),
+        st.sampled_from(["1 2", "3 -4", "nan 1", "1", "1 2 3", "1e9 .5"]),
+    ),
     min_size=1,
     max_size=12,
 )
@@ -345,6 +366,8 @@ def test_any_file_and_any_change(tmp_path_factory, lines, header, switches, at, 
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("case", sorted((Path(__file__).parent / "fuzz" / "corpus_index").glob("*")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "case", sorted((Path(__file__).parent / "fuzz" / "corpus_index").glob("*")), ids=lambda path: path.name
+)
 def test_what_the_fuzzer_tries(case, tmp_path):
     fuzzed.check(case.read_bytes(), str(tmp_path / "v"))

@@ -1,7 +1,7 @@
 """Arrays that lie in files and are mapped into memory, which the system takes back where it needs it.
 
-Who cuts a mapped file kills those that read it (SIGBUS); our own writers put a new file in its place, and a map stays that of the
-old one. A map that is written to while the disk is full kills as well: so the disk is asked for the room before.
+Who cuts a mapped file kills those that read it (SIGBUS); our own writers put a new file in its place, and a map stays that of
+the old one. A map that is written to while the disk is full kills as well: so the disk is asked for the room before.
 """
 
 from __future__ import annotations

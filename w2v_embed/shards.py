@@ -3,8 +3,8 @@
     m.safetensors.index.json            {"metadata": {…}, "weight_map": {"matrix[0:500]": "m-0000-0500-of-1000.safetensors", …}}
     m-0000-0500-of-1000.safetensors     as any artifact of `store`, but for the tensor's name, which says which rows they are
 
-Each part has the words of its rows, and is read alone, too. Hosts that build their parts need not speak with each other: whoever
-finds all of them there writes the index. All parts say which build they are of, and of two builds none is made one.
+Each part has the words of its rows, and is read alone, too. Hosts that build their parts need not speak with each other:
+whoever finds all of them there writes the index. All parts say which build they are of, and of two builds none is made one.
 """
 
 from __future__ import annotations
@@ -219,12 +219,20 @@ def read_index(path: StrPath) -> Index:
         for tensor, name in names.items():
             named = _TENSOR.fullmatch(tensor)
             if not named or not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-                raise ValueError(f"expected rows and the name of a file beside it, got {quoted(tensor)}: {quoted(name)}")
+                raise ValueError(
+                    f"expected rows and the name of a file beside it, got {quoted(tensor)}: {quoted(name)}"
+                )
             parts.append(Part(int(named[1]), int(named[2]), path.with_name(name)))
         parts.sort()
         bounds = [0, *(part.end for part in parts)]
-        if [part.begin for part in parts] != bounds[:-1] or bounds[-1] != shape[0] or any(a >= b for a, b in pairwise(bounds)):
-            raise ValueError(f"its parts {', '.join(f'{a}:{b}' for a, b, _ in parts[:9])} are not those of {shape[0]} rows")
+        if (
+            [part.begin for part in parts] != bounds[:-1]
+            or bounds[-1] != shape[0]
+            or any(a >= b for a, b in pairwise(bounds))
+        ):
+            raise ValueError(
+                f"its parts {', '.join(f'{a}:{b}' for a, b, _ in parts[:9])} are not those of {shape[0]} rows"
+            )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{path} is no index of a matrix of this package ({what}). Build it again.") from error
@@ -242,7 +250,9 @@ def load_shards(path: StrPath, make: Callable[[Any, dict[str, Any]], _Made]) -> 
     index = read_index(path)
     matrix, fields = np.empty(index.shape, index.dtype), []
     for part in index.parts:
-        fields.append(load(part.path, partial(_fill, matrix[part.begin : part.end], index, part), partial(_accept, index)))
+        fields.append(
+            load(part.path, partial(_fill, matrix[part.begin : part.end], index, part), partial(_accept, index))
+        )
     try:
         return make(matrix, _joined(fields, [part.begin for part in index.parts]))
     except (ValueError, KeyError, TypeError) as error:

@@ -1,7 +1,7 @@
 """What must hold for any bytes and the index beside them: what is read by it is what is read without, whatever changed since.
 
-A case is three bytes of switches, a place and a value, and a file. An index is made of the file, where it can have one; then the
-file or the index is changed, or neither; then the words are looked for with the index and without.
+A case is three bytes of switches, a place and a value, and a file. An index is made of the file, where it can have one; then
+the file or the index is changed, or neither; then the words are looked for with the index and without.
 """
 
 import logging

@@ -14,7 +14,17 @@ from . import build, compare, convert, encode, evaluate, index, inspect, similar
 from .arguments import Args, Parser
 from .console import Outputs, UsageError, Warnings, check_apart, complain, finish
 
-_COMMANDS = (build, vocab, inspect, index, convert, encode, similar, evaluate, compare)  # each with `add`, `files` and `run`
+_COMMANDS = (
+    build,
+    vocab,
+    inspect,
+    index,
+    convert,
+    encode,
+    similar,
+    evaluate,
+    compare,
+)  # each with `add`, `files` and `run`
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
 

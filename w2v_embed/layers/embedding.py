@@ -40,8 +40,8 @@ def embedding_layer(
         vectors: `EmbeddingMatrix`, or array-like of shape `(rows, dim)`.
         trainable: whether training changes the table.
         via: how the rows get into the layer, with equal results: "weights" builds the table and then
-            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way, and of a mapped
-            matrix always so).
+            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way). A
+            mapped matrix always goes the second way.
         mask_zero: whether id 0 is padding that later layers shall skip. None means: if
             `vectors.padding_row` is 0; and False for a bare array.
         name: name of the layer.

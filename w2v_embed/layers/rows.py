@@ -60,7 +60,7 @@ def save_rows(layer: keras.layers.Embedding, path: StrPath) -> None:
 
 
 def load_rows(layer: keras.layers.Embedding, path: StrPath) -> None:
-    """Fill the table of a layer that is split over devices with the rows that an index names, of which each process reads its own.
+    """Fill the table of a layer that is split over devices with the rows that an index names: each process reads its own.
 
     Args:
         layer: a layer that was built, with as many rows; or more, where `pad_rows_to` appended zeros.
@@ -100,8 +100,8 @@ def _checked(layer: Any, path: StrPath) -> Path:
         raise ValueError(f"path must end in .safetensors.index.json, received {os.fspath(path)!r}")
     if not layer.built or backend.split_over(layer._embeddings) is None:
         raise ValueError(
-            f"the table of layer {layer.name!r} must be split over devices, by keras.distribution.ModelParallel on JAX. Save and "
-            "load others with their model"
+            f"the table of layer {layer.name!r} must be split over devices, by keras.distribution.ModelParallel on JAX. Save "
+            "and load others with their model"
         )
     return Path(path)
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..contents import words_to_bytes
+from ..contents import bytes_of, words_to_bytes
 from ..readers.static_models import files_of, is_static_model
 from ..shown import logger
 from ..store import load, save
@@ -152,7 +152,7 @@ def _key(files, words, vocabulary, plan, options):
 def digest_of_words(word_index: Mapping[str, int]) -> list[Any]:
     """How many words, and a hash of them and their ids, in their order."""
     digest = hashlib.sha256(words_to_bytes(word_index))
-    digest.update(np.fromiter(word_index.values(), "<i8", len(word_index)))
+    digest.update(bytes_of(np.fromiter(word_index.values(), "<i8", len(word_index))))
     return [len(word_index), digest.hexdigest()]
 
 

@@ -201,7 +201,8 @@ class EmbeddingMatrix:
             return load(path, cls._from_stored, mmap=mmap)
         if mmap:
             raise ValueError(
-                f"mmap=True maps one file, and {path} names several. Map the part whose rows are wanted, or load it without mmap"
+                f"mmap=True maps one file, and {path} names several. Map the part whose rows are wanted, or load all without "
+                "mmap"
             )
         return load_shards(path, cls._from_stored)
 

@@ -2,14 +2,15 @@
 
     v.txt.w2v-index     a safetensors head (see `safetensors`); int64 keys (n,), spans (n,), blocks (m, 2)
 
-In its metadata, all text: `format`; `sha256` of the file; `identity`, its size, inode, device and times; `layout`, what the file
-was taken for; `checksum` of all else. Keys are hashes of the words (`scan/keys`); a span is the first byte of a record and its
-length (`scratch.Notes`); a block is a byte and the number of the record that begins there, for messages.
+In its metadata, all text: `format`; `sha256` of the file; `identity`, its size, inode, device and times; `layout`, what the
+file was taken for; `checksum` of all else. Keys are hashes of the words (`scan/keys`); a span is the first byte of a record and
+its length (`scratch.Notes`); a block is a byte and the number of the record that begins there, for messages.
 
-Whoever writes to a file moves the time of change of its inode, and no call sets that back; but clocks of file systems tick slowly.
-So a file that was changed in the last two seconds, or whose identity is another (it was copied, or moved), is held against the
-SHA-256, which takes a second for 2 GB. Rows are parsed out of the file itself, and a record counts for a word only where its bytes
-are the word: two words of one key cost a look. An index that is not true is told of and not used.
+Whoever writes to a file moves the time of change of its inode, and no call sets that back; but clocks of file systems tick
+slowly. So a file that was changed in the two seconds before it was indexed, or whose identity is another (it was copied, or
+moved), is held against the SHA-256, which takes a second for 2 GB. Rows are parsed out of the file itself, and a record counts
+for a word only where its bytes are the word: two words of one key cost a look. An index that is not true is told of and not
+used.
 """
 
 from __future__ import annotations
@@ -18,54 +19,33 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..contents import bytes_of, crc32
-from ..output import check_writable, write_atomically
+from ..output import check_writable
 from ..progress import reporter
-from ..safetensors import head_of, read_head
 from ..shown import logger
 from .damage import Damages
 from .excerpt import read_at, read_into
 from .fetching import Fetching, fetch
+from .index_file import Index, read_index, write_index
 from .opened import Opened
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
 
 if TYPE_CHECKING:
-    from .._types import FormatName, Ids, OnError, Progress, StrPath
+    from .._types import FormatName, OnError, Progress, StrPath
     from .blocks import Block
     from .opened import Sink
 
 SUFFIX = ".w2v-index"
-_FORMAT = "w2v_embed index 1"
 _YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 _PIECE = 1 << 20
-_MOST_HEAD = 1 << 20
-_SHAPES: dict[str, tuple[int, ...]] = {"keys": (), "spans": (), "blocks": (2,)}  # behind the first axis
 _NOBODY = "\n "  # no word of a file: text has no newline in it, and word2vec's binary format no space
-
-
-class Index(NamedTuple):
-    """What a file's index says.
-
-    Attributes:
-        keys, spans: int64 arrays, of each word in the order of the file.
-        blocks: int64 array (m, 2): a byte, and the record that begins there.
-    """
-
-    keys: Ids
-    spans: Ids
-    blocks: Ids
-
-    def arrays(self) -> list[Ids]:
-        """As `scratch.Notes.arrays`."""
-        return [np.stack([self.keys, self.spans])]
 
 
 def index_path(path: StrPath) -> Path:
@@ -83,8 +63,8 @@ def why_no_index(opened: Opened) -> str | None:
         return f"it is {opened.format.name}, whose rows are found by its own list of words"
     if opened.source.compression is not None:
         return (
-            f"it is packed with {opened.source.compression}: rows can be fetched only where the bytes before them are unpacked, "
-            "too. Unpack it"
+            f"it is packed with {opened.source.compression}: rows can be fetched only where the bytes before them are "
+            "unpacked, too. Unpack it"
         )
     if opened._stream is not opened.source:
         return "it is text in another encoding than UTF-8. Convert it"
@@ -121,7 +101,7 @@ def make_index(path: StrPath, *, format: FormatName | None = None, progress: Pro
         digest = _sha256(opened)
         if _identity(opened) != before:
             raise ValueError(f"{path} has changed while it was read. Wait until it is written, and try again.")
-        _write(target, index, _about(opened), digest, None if _is_young(opened) else before)
+        write_index(target, index, _about(opened), digest, None if _is_young(opened) else before)
     return target, len(keys)
 
 
@@ -254,7 +234,9 @@ class IndexedFile(Opened):
             begin, size = span >> LENGTH_BITS, span & (1 << LENGTH_BITS) - 1
             record = read_at(self.source, begin, size)
             tried = {record[:end] for end in range(len(record) + 1) if end == len(record) or record[end] <= 32}
-            if not any(keys_of([w.decode("utf-8", "surrogateescape")], self._hot)[0] == self.index.keys[at] for w in tried):
+            if not any(
+                keys_of([w.decode("utf-8", "surrogateescape")], self._hot)[0] == self.index.keys[at] for w in tried
+            ):
                 raise _changed(self.source.path)
 
 
@@ -318,76 +300,13 @@ def _about(opened: Opened) -> list[Any]:
     return [opened.format.name, layout.dim, layout.begin, list(layout.header or ()), layout.alone]
 
 
-# ── on disk ──
-
-
-def _write(path: Path, index: Index, about: object, digest: str, identity: object) -> None:
-    arrays = index._asdict()
-    metadata = {
-        "format": _FORMAT,
-        "sha256": digest,
-        "identity": json.dumps(identity),
-        "layout": json.dumps(about),
-    }
-    metadata["checksum"] = _checksum(metadata, arrays)
-    head = head_of({name: ("I64", array.shape) for name, array in arrays.items()}, metadata)
-
-    def write(file):
-        file.write(head)
-        for array in arrays.values():
-            file.write(bytes_of(np.asarray(array, "<i8")))
-
-    write_atomically(path, write)
-
-
-def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, Ids]) -> str:
-    told = "".join(f"{name}\n{value}\n" for name, value in sorted(metadata.items()) if name != "checksum")
-    crc = crc32(told.encode("utf-8", "surrogatepass"))
-    for name in _SHAPES:
-        crc = crc32(np.asarray(arrays[name], "<i8"), crc)
-    return f"{crc:08x}"
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Index]:
-    """(the metadata, what it says), checked as far as the file alone allows.
-
-    Raises:
-        ValueError: it is no whole index.
-    """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-
-        def read(offset: int, length: int) -> bytes:
-            file.seek(offset)
-            return file.read(length)
-
-        start, places, metadata = read_head(read, size, longest=_MOST_HEAD, most=len(_SHAPES))
-        if metadata.get("format") != _FORMAT or places.keys() != _SHAPES.keys():
-            raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
-        arrays = {}
-        for name, more in _SHAPES.items():
-            place = places[name]
-            if place.dtype != "I64" or place.shape[1:] != more or len(place.shape) != 1 + len(more):
-                raise ValueError(f"its {name} are {place.dtype} of shape {place.shape}")
-            file.seek(place.begin)
-            array = np.fromfile(file, "<i8", (place.end - place.begin) // 8)
-            if array.nbytes < place.end - place.begin:
-                raise ValueError("it is cut off")
-            arrays[name] = array.reshape(place.shape).astype(np.int64, copy=False)
-        if max(place.end for place in places.values()) != size or start != min(place.begin for place in places.values()):
-            raise ValueError("it holds more than it says")
-        if metadata.get("checksum") != _checksum(metadata, arrays):
-            raise ValueError("its checksum is wrong")
-    return metadata, Index(**arrays)
-
-
 def _read_true(opened: Opened, path: Path) -> Index:
     """The index at `path`, which is that of the opened file.
 
     Raises:
         ValueError: it is none, or of another file or state of it.
     """
-    metadata, index = _read(path)
+    metadata, index = read_index(path)
     try:
         identity, about = json.loads(metadata["identity"]), json.loads(metadata["layout"])
     except (KeyError, TypeError, ValueError) as error:
@@ -400,7 +319,7 @@ def _read_true(opened: Opened, path: Path) -> Index:
             raise ValueError("it is of another state of the file")
         if not _is_young(opened):
             with suppress(OSError, ValueError):  # from now on the times tell all
-                _write(path, index, about, metadata["sha256"], now)
+                write_index(path, index, about, metadata["sha256"], now)
     begins, sizes, end = index.spans >> LENGTH_BITS, index.spans & (1 << LENGTH_BITS) - 1, opened.source.size
     records, bytes_ = index.blocks[:, 1], index.blocks[:, 0]
     if len(index.keys) != len(index.spans) or not len(index.blocks) or (np.diff(begins) <= 0).any():
