@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .arguments import Args, Commands, add_quiet, one_of, progress
+from .arguments import Args, Commands, add_examples, add_quiet, one_of, progress
 from .console import Named, say
 
 
@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
         "--format", type=one_of(*names), metavar="NAME", help=f"{', '.join(names)} (found from the content)"
     )
     add_quiet(command)
+    add_examples(command, "w2v-embed index glove.6B.300d.txt")
     command.set_defaults(run=run, files=files)
 
 
