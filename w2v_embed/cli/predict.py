@@ -41,7 +41,7 @@ def add(commands: Commands) -> None:
     add_examples(
         command,
         "w2v-embed predict topics.keras titles.txt",
-        "zcat titles.gz | w2v-embed predict topics.keras --json --top 3",
+        "w2v-embed predict topics.keras titles.txt --json --top 3",
     )
     command.set_defaults(run=run, files=files)
 
