@@ -1,7 +1,7 @@
 """The code of docs/training.md runs, and its service answers where FastAPI is installed."""
 
 import re
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ def test_the_page_runs(monkeypatch, tmp_path):
     assert names["trained"].metrics["accuracy"] > 2 * names["trained"].metrics["baseline"]
     assert {path.name for path in tmp_path.iterdir()} == {"data", "topics.keras", "metrics.json"}
     compile(service, "service.py", "exec")
-    if pytest.importorskip("fastapi") and sys.version_info >= (3, 10):
+    if find_spec("fastapi") and find_spec("httpx"):  # what its test client needs
         from fastapi.testclient import TestClient
 
         monkeypatch.setenv("MODEL", "topics.keras")
