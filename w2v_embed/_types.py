@@ -6,7 +6,7 @@ It is the ground floor: it imports nothing of the package, and what only type ch
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, TypedDict, TypeVar, runtime_checkable
 
 # ── modes: checks and the command line take their names from here (`typing.get_args`) ──
 
@@ -33,6 +33,8 @@ CombineName: TypeAlias = Literal["first", "concat", "average"]  # what becomes o
 AlignName: TypeAlias = Literal["ridge", "procrustes"]  # the map from one source's space into another's
 SplitName: TypeAlias = Literal["whitespace", "jieba", "characters"]  # how a text is split
 TruncateName: TypeAlias = Literal["end", "begin"]  # where a long one loses words
+EngineName: TypeAlias = Literal["processes", "ray", "dask"]  # who does work on many workers
+ShardFormat: TypeAlias = Literal["safetensors", "parquet"]
 
 # The layers: which rows are trained, how rows get into a layer, what is done with positions.
 TrainRows: TypeAlias = Literal["all", "oov"]
@@ -49,6 +51,29 @@ PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
+
+
+
+class LoadOptions(TypedDict, total=False):
+    """What `ContextualEncoder.from_pretrained` takes beside the folder."""
+
+    attention_type: AttentionType | None
+    hidden_act: HiddenAct | None
+    max_relative_position: int | None
+    do_lower_case: bool | None
+
+
+class EncodeOptions(LoadOptions, total=False):
+    """That, and what `ContextualEncoder.encode` takes beside the texts, for workers."""
+
+    layers: int | list[int]
+    merge: MergeName | list[float]
+    pooling: Literal["mean", "max", "mean_max", "cls"]
+    batch_size: int
+    max_length: int | None
+    special_tokens: bool
+    stride: int | None
+
 
 # Texts → vectors → labels.
 TextPoolingName: TypeAlias = Literal["mean", "idf", "sif"]
@@ -88,6 +113,18 @@ if TYPE_CHECKING:
     # be unknown, of an encoder.
     Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
     TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
+
+    _Result_co = TypeVar("_Result_co", covariant=True)
+
+    class Pending(Protocol[_Result_co]):
+        """A result that will be there."""
+
+        def result(self) -> _Result_co: ...
+
+    class Executor(Protocol):
+        """Who runs functions elsewhere: an executor of concurrent.futures, a Dask client, `w2v_embed.scale.RayExecutor`."""
+
+        def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending[Any]: ...
 
     class Tallies(Protocol):
         """Counts that turn into a dict, as a pandas Series."""

@@ -208,6 +208,15 @@ class Source:
             return self._stream.position
         return self._file.tell() if self.reached is None else self.reached
 
+    @property
+    def at_any_place(self) -> bool:
+        """Whether it can be read from any byte on: it is not packed."""
+        return self.compression is None
+
+    def go_to(self, byte: int) -> None:
+        """Read on from a byte of a file that can be read at any place."""
+        self._file.seek(byte)
+
     def usual_unpacked_size(self) -> int:
         """A guess at the unpacked size, in bytes; exact where nothing is packed."""
         return self.size if self.compression is None else self.size * _USUAL_RATIO
