@@ -93,6 +93,14 @@ if TYPE_CHECKING:
     Dtype: TypeAlias = "DtypeName | np.dtype[np.floating[Any]] | type[np.floating[Any]]"
     StrPath: TypeAlias = "str | os.PathLike[str]"
 
+    class BinaryFile(Protocol):
+        """An open file that gives bytes."""
+
+        def read(self, n: int, /) -> bytes: ...
+
+    # A path; or a URL, "-" for standard input, "archive.zip#member"; or an open binary file.
+    AnyFile: TypeAlias = "StrPath | BinaryFile"
+
     Align: TypeAlias = "AlignName | bool | None"
 
     class _JiebaTokenizer(Protocol):
@@ -180,7 +188,7 @@ if TYPE_CHECKING:
         def vectors_for(self, words: Sequence[str], /) -> tuple[npt.ArrayLike, npt.ArrayLike]: ...
 
     # What has word vectors: a file, a `Source`, gensim's KeyedVectors, an encoder …; or several, of which an earlier one wins.
-    OneSource: TypeAlias = "StrPath | Source | _HasVectorsFor | _HasKeyToIndex"
+    OneSource: TypeAlias = "AnyFile | Source | _HasVectorsFor | _HasKeyToIndex"
     Vectors: TypeAlias = "OneSource | Sequence[OneSource]"
 
     # What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.

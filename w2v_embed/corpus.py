@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,19 +12,19 @@ from .checks import checked_count, whole
 from .engines import checked_executor, run_all
 from .progress import reporter
 from .readers.compression import Source
-from .readers.lines import Piece, pieces, stretches_of_text
+from .readers.lines import Piece, listed, pieces, stretches_of_text
 from .shown import plain_errors, quoted
 from .splitting import real_words, stretches
 from .texts import checked_encoding, read_json
 from .vocabulary import is_padding
 
 if TYPE_CHECKING:
-    from ._types import Executor, Progress, Split, StrPath
+    from ._types import AnyFile, Executor, Progress, Split, StrPath
 
 
 @plain_errors
 def count_words(
-    paths: StrPath | Iterable[StrPath],
+    paths: AnyFile | Iterable[AnyFile],
     *,
     executor: Executor | None = None,
     split: Split = "whitespace",
@@ -40,7 +39,8 @@ def count_words(
     space, or for a callable, is cut in the middle.
 
     Args:
-        paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file).
+        paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file); or what
+            else `load_vectors` takes: URLs, "-", members of archives, open files.
         executor: what has `submit(function, *arguments)`: an executor of `concurrent.futures`, a Dask client, a
             `w2v_embed.scale.RayExecutor`. Files are cut at lines, and the pieces counted by its workers, which must find the files
             at the same paths; a packed file is one piece, and so is one in UTF-16. Counts, and the order of the words, are those
@@ -65,7 +65,7 @@ def count_words(
     checked_encoding(encoding)
     checked_executor(executor)
     counts: Counter[str] = Counter()
-    each = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    each = listed(paths)
     if executor is None:
         for path in each:
             with Source(path) as source:
@@ -73,7 +73,7 @@ def count_words(
         return counts
     planned = deque[Piece]()
 
-    def work() -> Iterator[tuple[StrPath, int, int | None, Split, str]]:
+    def work() -> Iterator[tuple[AnyFile, int, int | None, Split, str]]:
         for piece in (piece for path in each for piece in pieces(path, encoding)):
             planned.append(piece)
             yield piece.path, piece.begin, piece.end, split, encoding

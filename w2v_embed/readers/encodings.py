@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     class Stream(Protocol):
         """Unpacked bytes, one after another: a `Source`, or what is read through one."""
 
-        path: Path
+        @property
+        def path(self) -> Path | Place: ...
 
         @property
         def damage(self) -> str | None: ...
@@ -94,7 +95,7 @@ class Transcoded:
     """
 
     def __init__(self, source: Source, encoding: str, head: bytes = b"") -> None:
-        self.path: Path = source.path
+        self.path: Path | Place = source.path
         self._source, self._encoding, self._head = source, encoding, head
         self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
         self._ready = b""

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..texts import mark_of
 from .compression import Source
+from .remote import Place, place_of
+from .remote.places import is_file
 
 if TYPE_CHECKING:
-    from .._types import StrPath
+    from collections.abc import Iterable
+
+    from .._types import AnyFile
 
 _CHUNK = 1 << 20
 _PIECE = 1 << 24
@@ -31,15 +35,27 @@ class Piece(NamedTuple):
         size: of the whole file.
     """
 
-    path: StrPath
+    path: AnyFile
     begin: int
     end: int | None
     size: int
 
 
-def pieces(path: StrPath, encoding: str = "utf-8") -> Iterator[Piece]:
+def listed(paths: AnyFile | Iterable[AnyFile]) -> Iterable[AnyFile]:
+    """One file, or several, as several."""
+    return [paths] if is_file(paths) else paths  # type: ignore[list-item, return-value]
+
+
+def pieces(path: AnyFile, encoding: str = "utf-8") -> Iterator[Piece]:
     """Yield the pieces of a text, one after another, each some whole lines: one of a file that can only be read from its
-    beginning on."""
+    beginning on.
+
+    Raises:
+        ValueError: other processes cannot read it.
+    """
+    place = place_of(path)
+    if isinstance(place, Place) and not place.elsewhere:
+        raise ValueError(f"{place} can be read by this process alone: leave executor out, or save it as a file")
     with Source(path) as source:
         size, begin = source.size, 0
         if not (source.at_any_place and _CUT_ANYWHERE.fullmatch(codecs.lookup(encoding).name) and size > _PIECE):
@@ -132,7 +148,7 @@ def _looked_over(source, end):
     return head, lines
 
 
-def lines_of(path: StrPath, encoding: str = "utf-8") -> Iterator[str]:
+def lines_of(path: AnyFile, encoding: str = "utf-8") -> Iterator[str]:
     """Yield the lines of a text, without what ends them.
 
     Raises:

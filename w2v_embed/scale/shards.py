@@ -8,7 +8,6 @@ others have left. One process reads the lines and hands them out; it needs no mo
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -20,7 +19,7 @@ from .._types import ShardFormat, StoredDtype
 from ..checks import one_of, whole
 from ..engines import checked_executor, run_all
 from ..progress import text_reporter
-from ..readers.lines import lines_of
+from ..readers.lines import lines_of, listed
 from ..shown import plain_errors
 from ..texts import checked_encoding
 from .files import arrow, write_shard
@@ -31,7 +30,7 @@ from .rounding import rounded
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .._types import EncodeOptions, Executor, StrPath, TextProgress
+    from .._types import AnyFile, EncodeOptions, Executor, StrPath, TextProgress
 
 
 class _Job(NamedTuple):
@@ -48,7 +47,7 @@ class _Job(NamedTuple):
 @plain_errors
 def encode_shards(
     model: StrPath,
-    paths: StrPath | Iterable[StrPath],
+    paths: AnyFile | Iterable[AnyFile],
     out: StrPath,
     rows: int = 8192,
     *,
@@ -66,7 +65,7 @@ def encode_shards(
 
     Args:
         model: path of a model as for `ContextualEncoder.from_pretrained`. Each worker finds it, and `out`, at the same place.
-        paths: path or list of paths of texts, one a line, plain or packed.
+        paths: as for `count_words`, one text a line; only this process reads them.
         out: folder of the shards, made if there is none.
         rows: of a shard.
         executor: what has `submit(function, *arguments)`, as for `count_words`; None: this process. A worker loads the model once.
@@ -86,7 +85,7 @@ def encode_shards(
             other settings, or another run writes to it; workers have different models or backends.
 
     Example:
-        >>> import tempfile
+        >>> import os, tempfile
         >>> with tempfile.TemporaryDirectory() as out:
         ...     made = encode_shards("tests/data/reference/bert_hf", "data/SOURCES.md", out, rows=16)
         ...     made["dim"], made["shards"][0]["file"], sorted(os.listdir(out))[:2]
@@ -101,7 +100,7 @@ def encode_shards(
     home, (loading, encoding_options) = checked_model(model), parted(options)
     settings = {"version": __version__, "model": digest_of(home), "rows": rows, "dtype": dtype, "format": format}
     settings |= {"options": {**loading, **encoding_options}}
-    each, report = [paths] if isinstance(paths, (str, os.PathLike)) else paths, text_reporter(progress, None)
+    each, report = listed(paths), text_reporter(progress, None)
     with ShardFolder(out, settings) as folder:
         texts = (line for path in each for line in lines_of(path, encoding))
         numbers = deque[int]()

@@ -5,12 +5,13 @@ This is the only place that asks what it was that a user passed.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._types import Source
 from ...readers.damage import DamageReport
+from ...readers.remote import Place, place_of
+from ...readers.remote.places import is_file
 from ...readers.static_models import is_static_model
 from ...subwords.model import SubwordModel, is_subword_model
 from ..embedding_matrix import EmbeddingMatrix
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from ..._types import FormatName, OnError, Progress
 
 
-def path_of(value: object) -> Path | None:
-    """The path that `value` is; None where it is none."""
-    return Path(value) if isinstance(value, (str, os.PathLike)) else None
+def path_of(value: Any) -> Path | Place | None:
+    """Where the file is that `value` names, or is; None where it is no file."""
+    return place_of(value) if is_file(value) else None
 
 
 def source_of(
@@ -49,13 +50,15 @@ def source_of(
     Raises:
         TypeError: it is none of these.
     """
-    path = path_of(value)
+    path, reading = path_of(value), {"encoding": encoding, "format": format, "on_error": on_error, "trust": trust}
     if path is not None:
+        if isinstance(path, Place):
+            return FileSource(path, **reading, progress=progress)
         if is_static_model(path):
             return StaticSource(path, on_error=on_error)
         if is_subword_model(path):
             return SubwordSource(path.name, SubwordModel.load(path), DamageReport(str(path), on_error))
-        return FileSource(path, encoding=encoding, format=format, on_error=on_error, trust=trust, progress=progress)
+        return FileSource(path, **reading, progress=progress)
     kind = type(value).__name__
     report = DamageReport(kind, on_error)
     if isinstance(value, EmbeddingMatrix):

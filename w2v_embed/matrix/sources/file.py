@@ -39,7 +39,7 @@ class FileSource(BaseSource):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Place,
         *,
         encoding: str = "utf-8",
         format: FormatName | None = None,

@@ -65,14 +65,14 @@ class Beginning:
     trust: bool = False
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | Place:
         """The file's name, for messages."""
         return self.source.path
 
     @property
     def size(self) -> int | None:
         """Bytes of the whole file, where it is not packed."""
-        return self.source.size if self.source.compression is None else None
+        return self.source.size or None if self.source.compression is None else None
 
     def whole(self) -> bytes:
         """All bytes of the file, for formats of small files. It can be called once."""
