@@ -36,7 +36,9 @@ def cluster(nodes):
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     more = [made.add_node(num_cpus=1) for _ in range(nodes - 1)]
     made.wait_for_nodes()
-    environment = {"env_vars": {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow")}}
+    environment = {
+        "env_vars": {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow")}
+    }
     ray.init(address=made.address, runtime_env=environment, log_to_driver=False)
     return ray, made, more
 
@@ -74,7 +76,9 @@ def test_ray_loses_a_node_while_shards_are_written(tmp_path):
         ray.shutdown()
         made.shutdown()
     busy, before, after = told
-    print(f"\na node with {busy} workers in a shard removed when {before} to {after} of 200 were there; {len(left)} node left")
+    print(
+        f"\na node with {busy} workers in a shard removed when {before} to {after} of 200 were there; {len(left)} node left"
+    )
     assert busy
     assert 20 <= before <= after < 200
     assert files_in(out) == files_in(one)

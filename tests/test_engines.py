@@ -48,12 +48,17 @@ def two():
 
 
 TEXTS = st.lists(
-    st.sampled_from(["a ", "b", "中", "国", " ", "\n", "\ufeff", "é\r\n", "\u3000", "\u2028", "x" * 30, "𝒳"]), max_size=150
+    st.sampled_from(["a ", "b", "中", "国", " ", "\n", "\ufeff", "é\r\n", "\u3000", "\u2028", "x" * 30, "𝒳"]),
+    max_size=150,
 ).map("".join)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=TEXTS, encoding=st.sampled_from(["utf-8", "gb18030", "utf-16", "utf-8-sig"]), split=st.sampled_from(["whitespace", "characters"]))
+@given(
+    text=TEXTS,
+    encoding=st.sampled_from(["utf-8", "gb18030", "utf-16", "utf-8-sig"]),
+    split=st.sampled_from(["whitespace", "characters"]),
+)
 def test_pieces_count_as_the_whole(text, encoding, split, small_pieces, two, tmp_path):
     path = tmp_path / "t.txt"
     path.write_bytes(text.encode(encoding))
@@ -76,7 +81,9 @@ def test_pieces_are_the_file(text, small_pieces, tmp_path):
     spans = [(piece.begin, len(raw) if piece.end is None else piece.end) for piece in cuts]
     assert b"".join(raw[begin:end] for begin, end in spans) == raw
     assert all(raw[begin - 1 : begin] == b"\n" for begin, _ in spans[1:])
-    assert all(raw.find(b"\n", begin + 49) in (-1, end - 1) for begin, end in spans[:-1])  # none is longer than it must be
+    assert all(
+        raw.find(b"\n", begin + 49) in (-1, end - 1) for begin, end in spans[:-1]
+    )  # none is longer than it must be
 
 
 def test_packed_files_and_several(data, two, tmp_path):
@@ -141,7 +148,9 @@ def test_what_kills_every_worker_is_given_up(tmp_path):
     path.write_text("word word\n")
     with (
         ProcessPool(1) as pool,
-        pytest.raises(RuntimeError, match=r"workers died 5 times while this was done or waiting: .*t\.txt.*Fewer workers"),
+        pytest.raises(
+            RuntimeError, match=r"workers died 5 times while this was done or waiting: .*t\.txt.*Fewer workers"
+        ),
     ):
         count_words(path, split=DiesOnce(tmp_path / "died", "word", always=True), executor=pool)
 
@@ -149,11 +158,16 @@ def test_what_kills_every_worker_is_given_up(tmp_path):
 def test_what_is_no_executor(tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("word word\n")
-    with pytest.raises(TypeError, match=r"executor must be None or have submit\(function, \*arguments\) -> future.* received 'ray'"):
+    with pytest.raises(
+        TypeError, match=r"executor must be None or have submit\(function, \*arguments\) -> future.* received 'ray'"
+    ):
         count_words(path, executor="ray")
     with ProcessPool(1) as pool, pytest.raises(TypeError, match="cannot be sent to another process .* lambda"):
         count_words(path, split=lambda line: line.split(), executor=pool)
-    with pytest.raises(ValueError, match='engine must be "processes", "ray" or "dask", received \'spark\''), engine("spark"):
+    with (
+        pytest.raises(ValueError, match='engine must be "processes", "ray" or "dask", received \'spark\''),
+        engine("spark"),
+    ):
         pass
 
 
@@ -219,7 +233,10 @@ def test_the_command_counts_on_processes_and_merges(tmp_path, capsys, monkeypatc
     for more, told in (
         (["--labelled"], "--labelled is of texts; --merge reads counts"),
         (["--workers", "2"], "--workers is of --engine; pass --engine, too"),
-        (["--engine", "processes", "--address", "x"], "--address is of --engine ray and dask; processes are of this machine"),
+        (
+            ["--engine", "processes", "--address", "x"],
+            "--address is of --engine ray and dask; processes are of this machine",
+        ),
     ):
         assert main([*command, *more]) == 2
         assert told in capsys.readouterr().err
@@ -281,7 +298,9 @@ def test_cores_are_what_is_bound_granted_or_told(monkeypatch):
     assert threads.cores() == 16
     for wrong in ("0", "two", "-1", "1.5"):
         monkeypatch.setenv("W2V_EMBED_THREADS", wrong)
-        with pytest.raises(ValueError, match=rf"W2V_EMBED_THREADS must be a whole number from 1 on, received .?{wrong}"):
+        with pytest.raises(
+            ValueError, match=rf"W2V_EMBED_THREADS must be a whole number from 1 on, received .?{wrong}"
+        ):
             threads.cores()
 
 

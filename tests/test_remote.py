@@ -58,7 +58,7 @@ def home(tmp_path_factory):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder. `how` says what it does, `breaks` after how many bytes of an answer it hangs up, for how many answers."""
+    """Serves a folder; it hangs up after `breaks` bytes of an answer, `times` times."""
 
     daemon_threads = True
 
@@ -82,11 +82,14 @@ class Handler(BaseHTTPRequestHandler):
         how, path = self.server, self.server.folder / self.path.lstrip("/").partition("?")[0]
         how.asked.append(dict(self.headers))
         if self.path.startswith("/moved"):
-            return self._plain(302, [("Location", how.other)])
+            self._plain(302, [("Location", how.other)])
+            return
         if how.user and self.headers.get("Authorization") != "Basic " + base64.b64encode(how.user).decode():
-            return self._plain(401, [])
+            self._plain(401, [])
+            return
         if not path.is_file():
-            return self._plain(404, [])
+            self._plain(404, [])
+            return
         data, begin, status = path.read_bytes(), 0, 200
         told = {"ETag": how.tag, "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         headers = [(name, told[name]) for name in how.validators]
@@ -157,7 +160,11 @@ def local(home):
 
 def same(em, local):
     """Whether rows, and what is told of them, are those of the local file."""
-    kinds = [re.sub(r"(v|one|c)\.[a-z0-9.]+|standard input|<\w+>", "x", origin) for one in (em, local) for origin in one.provenance]
+    kinds = [
+        re.sub(r"(v|one|c)\.[a-z0-9.]+|standard input|<\w+>", "x", origin)
+        for one in (em, local)
+        for origin in one.provenance
+    ]
     return same_bits(em.matrix, local.matrix) and kinds[: len(kinds) // 2] == kinds[len(kinds) // 2 :]
 
 
@@ -168,7 +175,16 @@ def built(path):
 # ── http ──
 
 
-SERVED = ["v.txt", "v.bin", "v.txt.gz", "v.txt.bz2", "one.zip", "four.zip#v.txt", "four.zip#v.txt.gz", "all.tar#in/v.txt"]
+SERVED = [
+    "v.txt",
+    "v.bin",
+    "v.txt.gz",
+    "v.txt.bz2",
+    "one.zip",
+    "four.zip#v.txt",
+    "four.zip#v.txt.gz",
+    "all.tar#in/v.txt",
+]
 
 
 @pytest.mark.parametrize("name", [*SERVED, "all.tar.gz#./in/v.bin", "all.tar.bz2#in/v.txt.gz", "v.safetensors"])
@@ -190,11 +206,18 @@ def test_all_that_reads_vectors_reads_urls(server, home, tmp_path):
     ours, theirs = load_vectors(f"{server.url}/ft.bin"), load_vectors(home / "ft.bin")
     assert same_bits(ours.vectors_ngrams, theirs.vectors_ngrams)
     index = {"word3": 0, "never seen": 1}
-    assert same_bits(build_matrix(f"{server.url}/ft.bin", index, fallbacks=["subwords"]).matrix, build_matrix(home / "ft.bin", index, fallbacks=["subwords"]).matrix)
-    assert same_bits(build_matrix(f"{server.url}/v.npz", {"word8": 0}).matrix, build_matrix(home / "v.npz", {"word8": 0}).matrix)
+    assert same_bits(
+        build_matrix(f"{server.url}/ft.bin", index, fallbacks=["subwords"]).matrix,
+        build_matrix(home / "ft.bin", index, fallbacks=["subwords"]).matrix,
+    )
+    assert same_bits(
+        build_matrix(f"{server.url}/v.npz", {"word8": 0}).matrix, build_matrix(home / "v.npz", {"word8": 0}).matrix
+    )
     both = [f"{server.url}/v.txt", f"{server.url}/v.bin"]
     options = {"combine": "average", "align": "procrustes"}
-    assert same_bits(build_matrix(both, WORDS, **options).matrix, build_matrix([file, home / "v.bin"], WORDS, **options).matrix)
+    assert same_bits(
+        build_matrix(both, WORDS, **options).matrix, build_matrix([file, home / "v.bin"], WORDS, **options).matrix
+    )
     assert count_words(url) == count_words(file)
     assert list(lines_of(url)) == list(lines_of(file))
 
@@ -268,19 +291,25 @@ def test_a_file_that_changes_meanwhile(server, home, monkeypatch):
 
 
 def test_what_a_server_refuses(server, home):
-    with pytest.raises(FileNotFoundError, match=r"http://127.*/none\.txt: the server says 404 Not Found\. Look at the URL"):
+    with pytest.raises(
+        FileNotFoundError, match=r"http://127.*/none\.txt: the server says 404 Not Found\. Look at the URL"
+    ):
         built(f"{server.url}/none.txt")
     server.user = b"me:se cret"
     url = server.url.replace("://", "://me:se%20cret@")
     assert load_vectors(f"{url}/v.txt", limit=3).index_to_key == ["word0", "word1", "word2"]
     for path in (f"{server.url}/v.txt?token=hidden", f"{url.replace('me', 'you')}/v.txt?token=hidden"):
-        with pytest.raises(PermissionError, match=r"v\.txt\?…: the server says 401 .* Give a user and a password") as caught:
+        with pytest.raises(
+            PermissionError, match=r"v\.txt\?…: the server says 401 .* Give a user and a password"
+        ) as caught:
             load_vectors(path)
         assert "hidden" not in str(caught.value)
         assert "cret" not in str(caught.value)
     closed = Server(home)
     closed.server_close()
-    with pytest.raises(OSError, match=r"http://127.*/v\.txt cannot be reached \(Connection refused\)\. Look at the URL and"):
+    with pytest.raises(
+        OSError, match=r"http://127.*/v\.txt cannot be reached \(Connection refused\)\. Look at the URL and"
+    ):
         load_vectors(f"{closed.url}/v.txt")
 
 
@@ -341,7 +370,9 @@ def test_the_cache_knows_files_by_what_servers_say(server, tmp_path, monkeypatch
     build_matrix(url, index, cache_dir=folder)
     assert len(list(folder.iterdir())) == 2
     server.validators = []
-    with pytest.raises(TypeError, match=r"cache_dir cannot tell whether http.*v\.txt has changed: nobody says its times"):
+    with pytest.raises(
+        TypeError, match=r"cache_dir cannot tell whether http.*v\.txt has changed: nobody says its times"
+    ):
         build_matrix(url, index, cache_dir=folder)
 
 
@@ -387,7 +418,9 @@ def test_what_fsspec_does_not_find(memory, monkeypatch):
     with pytest.raises(ValueError, match=r"s9://host/v\.txt: Protocol not known: s9"):
         built("s9://host/v.txt")
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ImportError, match=r'memory://served/v.txt: URLs need fsspec: pip install "w2v-embed\[remote\]"'):
+    with pytest.raises(
+        ImportError, match=r'memory://served/v.txt: URLs need fsspec: pip install "w2v-embed\[remote\]"'
+    ):
         built("memory://served/v.txt")
 
 
@@ -424,7 +457,9 @@ def test_a_remote_file_that_breaks(quiet, memory, home, local, monkeypatch):
     monkeypatch.setattr(FsspecStream, "_open", lambda self: Breaking(data, quiet))
     assert same(built("memory://served/v.txt"), local)
     monkeypatch.setattr(Breaking, "read", lambda self, n: b"" if quiet else 1 / 0)
-    with pytest.raises(OSError, match=r"memory://served/v\.txt: the connection broke at byte 0 of [\d,]+, and 4 times again"):
+    with pytest.raises(
+        OSError, match=r"memory://served/v\.txt: the connection broke at byte 0 of [\d,]+, and 4 times again"
+    ):
         built("memory://served/v.txt")
 
 
@@ -451,9 +486,13 @@ def test_files_of_the_hub(server, home, local, monkeypatch):
     ):
         assert same(built(url), local)
         assert asked[-1] == told
-    with pytest.raises(FileNotFoundError, match=r"hf://owner/repo/none\.txt: the Hugging Face Hub does not give it \(EntryNot"):
+    with pytest.raises(
+        FileNotFoundError, match=r"hf://owner/repo/none\.txt: the Hugging Face Hub does not give it \(EntryNot"
+    ):
         built("hf://owner/repo/none.txt")
-    with pytest.raises(ValueError, match=r"expected hf://owner/repo/file, maybe with @revision behind it, received 'hf://v.txt'"):
+    with pytest.raises(
+        ValueError, match=r"expected hf://owner/repo/file, maybe with @revision behind it, received 'hf://v.txt'"
+    ):
         built("hf://v.txt")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     monkeypatch.setenv("HF_ENDPOINT", server.url)
@@ -492,14 +531,19 @@ def test_open_files(name, home, local):
 
 
 def test_open_files_that_cannot_be_read(home, tmp_path):
-    with open(home / "v.txt") as file, pytest.raises(TypeError, match=r"an open file must give bytes, .* text file 'v\.txt'"):
+    with (
+        open(home / "v.txt") as file,
+        pytest.raises(TypeError, match=r"an open file must give bytes, .* text file 'v\.txt'"),
+    ):
         built(file)
     with pytest.raises(TypeError, match="an open file must give bytes, received str"):
         built(types.SimpleNamespace(read=lambda n: "text"))
     with pytest.raises(TypeError, match="an open file must give bytes, received nothing yet"):
         built(types.SimpleNamespace(read=lambda n: None))
     data = (home / "v.txt").read_bytes()
-    with pytest.raises(OSError, match=r"<Forward> can be read once, and this asks for it again\. Save it as a file first"):
+    with pytest.raises(
+        OSError, match=r"<Forward> can be read once, and this asks for it again\. Save it as a file first"
+    ):
         build_matrix([Forward(data), home / "v.bin"], WORDS, align="procrustes", combine="average")
     with pytest.raises(TypeError, match="cache_dir cannot tell whether <BytesIO> has changed"):
         build_matrix(io.BytesIO(data), WORDS, cache_dir=tmp_path)
@@ -510,7 +554,9 @@ def test_open_files_that_cannot_be_read(home, tmp_path):
 
 
 def run(command, **how):
-    return subprocess.run([sys.executable, "-m", "w2v_embed.cli", *map(str, command)], capture_output=True, check=False, **how)
+    return subprocess.run(
+        [sys.executable, "-m", "w2v_embed.cli", *map(str, command)], capture_output=True, check=False, **how
+    )
 
 
 def test_standard_input_and_pipes(home, local, tmp_path):
@@ -556,9 +602,14 @@ def test_members_that_are_not_there(home, tmp_path):
         built(f"{home}/four.zip#none")
     with pytest.raises(FileNotFoundError, match=r"all\.tar has no member none; it has \./in/v\.bin, "):
         built(f"{home}/all.tar#none")
-    with pytest.raises(ValueError, match=r"v\.txt is no zip or tar archive .* what stands behind # names a member of one"):
+    with pytest.raises(
+        ValueError, match=r"v\.txt is no zip or tar archive .* what stands behind # names a member of one"
+    ):
         built(f"{home}/v.txt#member")
-    with pytest.raises(ValueError, match=r"expected one file of word vectors\. Unpack the one: v\.bin, .*, or name it, as .*four\.zip#v\.bin"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected one file of word vectors\. Unpack the one: v\.bin, .*, or name it, as .*four\.zip#v\.bin",
+    ):
         built(home / "four.zip")
     with pytest.raises(FileNotFoundError, match=r"none\.zip#v\.txt"):
         built(f"{home}/none.zip#v.txt")
@@ -582,13 +633,13 @@ def test_archives_that_are_cut_or_damaged(name, home, tmp_path):
             at = int(len(raw) * rng.uniform(0.3, 0.9))
             bad = raw[:at] + bytes([raw[at] ^ 0x55]) + raw[at + 1 :]
         (tmp_path / archive).write_bytes(bad)
+        caught = None
         try:
-            got = load_vectors(f"{tmp_path / archive}#{member}").vectors
+            assert len(load_vectors(f"{tmp_path / archive}#{member}")) == len(whole)
         except (ValueError, OSError) as error:
-            assert archive in str(error)
-            told += 1
-        else:
-            assert len(got) == len(whole)
+            caught = str(error)
+        assert caught is None or archive in caught
+        told += caught is not None
     assert told >= 4
 
 

@@ -1,6 +1,6 @@
 """Vectors of many texts by many workers: the same bytes whoever writes them, dies, or comes back; batches that map anywhere.
 
-    W2V_EMBED_KILLS=1000 pytest -m slow tests/test_scale.py -s -k kills
+W2V_EMBED_KILLS=1000 pytest -m slow tests/test_scale.py -s -k kills
 """
 
 import copy
@@ -110,11 +110,17 @@ def test_folders_that_are_refused(tmp_path, caplog):
     with pytest.raises(ValueError, match="pooling must be"):
         encode_shards(MODEL, texts, out, 8, pooling="sum")
     encode_shards(MODEL, texts, out, 8)  # nothing had been made by the wrong settings
-    with pytest.raises(ValueError, match=r"out holds shards of other settings: .'rows': 8., now .'rows': 9.\. Delete it"):
+    with pytest.raises(
+        ValueError, match=r"out holds shards of other settings: .'rows': 8., now .'rows': 9.\. Delete it"
+    ):
         encode_shards(MODEL, texts, out, 9)
     manifest = out / "manifest.json"
     whole = manifest.read_text()
-    for content, told in (("[]", "expected a JSON object"), ("{}", "was not written by encode_shards"), ("{", "not JSON")):
+    for content, told in (
+        ("[]", "expected a JSON object"),
+        ("{}", "was not written by encode_shards"),
+        ("{", "not JSON"),
+    ):
         manifest.write_text(content)
         with pytest.raises(ValueError, match=told):
             encode_shards(MODEL, texts, out, 8)
@@ -125,7 +131,10 @@ def test_folders_that_are_refused(tmp_path, caplog):
     from w2v_embed.scale.folder import ShardFolder
 
     settings = json.loads(whole)["settings"]
-    with ShardFolder(out, settings), pytest.raises(ValueError, match=r"out is being written by another run: wait for it"):
+    with (
+        ShardFolder(out, settings),
+        pytest.raises(ValueError, match=r"out is being written by another run: wait for it"),
+    ):
         encode_shards(MODEL, texts, out, 8)
     with ShardFolder(out, settings) as folder:
         facts = {"backend": "numpy", "rows": "8", "input": "", "crc32": ""}
@@ -151,7 +160,9 @@ def test_arguments_that_are_refused(tmp_path):
     ):
         with pytest.raises(error, match=told):
             encode_shards(MODEL, texts, tmp_path / "out", **options)
-    with pytest.raises(TypeError, match="model must be the path of a model, which each worker loads by itself, received 3"):
+    with pytest.raises(
+        TypeError, match="model must be the path of a model, which each worker loads by itself, received 3"
+    ):
         encode_shards(3, texts, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"bert: no such model\. Each worker must find it at this path"):
         encode_shards(tmp_path / "bert", texts, tmp_path / "out")
@@ -218,7 +229,9 @@ def test_batches_get_a_column():
             assert list(made) == ["title", "v"]
             assert made["v"].tobytes() == expected.astype(np.float16).tobytes()
     assert len(pickle.dumps(encode)) < 1000  # the model is not part of it
-    assert repr(encode).endswith("bert_hf', column='title', output='v', dtype='float16', layers=[-1, -2], merge='concat')")
+    assert repr(encode).endswith(
+        "bert_hf', column='title', output='v', dtype='float16', layers=[-1, -2], merge='concat')"
+    )
     for batch, error, told in (
         ({"text": LINES}, ValueError, r"have texts in 'title', received \['text'\]\. Pass column="),
         ([LINES], ValueError, "a batch must map names of columns to their values,.* received list"),
@@ -228,6 +241,32 @@ def test_batches_get_a_column():
             encode(batch)
     with pytest.raises(ValueError, match='dtype must be "float16" or "float32"'):
         EncodeBatches(MODEL, dtype="int8")
+
+
+# ── threads ──
+
+
+@pytest.mark.keras
+def test_the_backend_gets_as_many_threads_as_are_told(monkeypatch):
+    keras = pytest.importorskip("keras")
+    from w2v_embed.contextual.backend import limit_threads
+
+    asked = []
+    if keras.backend.backend() == "torch":
+        import torch
+
+        monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", asked.append)
+        monkeypatch.setattr(tf.config.threading, "set_inter_op_parallelism_threads", lambda n: None)
+    monkeypatch.delenv("W2V_EMBED_THREADS", raising=False)
+    limit_threads()
+    assert asked == []
+    monkeypatch.setenv("W2V_EMBED_THREADS", "3")
+    limit_threads()
+    assert asked == ([] if keras.backend.backend() == "jax" else [3])
 
 
 # ── kills ──
@@ -281,7 +320,9 @@ def kill_often(folder, count):
     assert os.waitpid(run(version, out), 0)[1] == 0
     assert files_in(out) == whole[version]
     assert not [entry for entry in out.iterdir() if entry.name.endswith(".tmp")]
-    print(f"{killed} runs killed, {finished} came to an end; {len(seen)} different numbers of files were found behind kills")
+    print(
+        f"{killed} runs killed, {finished} came to an end; {len(seen)} different numbers of files were found behind kills"
+    )
 
 
 needs_fork = pytest.mark.skipif(

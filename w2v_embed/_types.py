@@ -6,7 +6,17 @@ It is the ground floor: it imports nothing of the package, and what only type ch
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, TypedDict, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    runtime_checkable,
+)
 
 # ── modes: checks and the command line take their names from here (`typing.get_args`) ──
 
@@ -53,7 +63,6 @@ HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
 
 
-
 class LoadOptions(TypedDict, total=False):
     """What `ContextualEncoder.from_pretrained` takes beside the folder."""
 
@@ -86,6 +95,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from .readers.remote.places import Place
+
     Floats: TypeAlias = npt.NDArray[np.floating[Any]]  # rows (n, dim), float16, float32 or float64
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
@@ -99,7 +110,7 @@ if TYPE_CHECKING:
         def read(self, n: int, /) -> bytes: ...
 
     # A path; or a URL, "-" for standard input, "archive.zip#member"; or an open binary file.
-    AnyFile: TypeAlias = "StrPath | BinaryFile"
+    AnyFile: TypeAlias = "StrPath | BinaryFile | Place"
 
     Align: TypeAlias = "AlignName | bool | None"
 

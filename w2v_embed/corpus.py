@@ -39,12 +39,12 @@ def count_words(
     space, or for a callable, is cut in the middle.
 
     Args:
-        paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file); or what
-            else `load_vectors` takes: URLs, "-", members of archives, open files.
+        paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file);
+            or what else `load_vectors` takes: URLs, "-", members of archives, open files.
         executor: what has `submit(function, *arguments)`: an executor of `concurrent.futures`, a Dask client, a
-            `w2v_embed.scale.RayExecutor`. Files are cut at lines, and the pieces counted by its workers, which must find the files
-            at the same paths; a packed file is one piece, and so is one in UTF-16. Counts, and the order of the words, are those
-            of one process. What a worker had that died is counted again.
+            `w2v_embed.scale.RayExecutor`. Files are cut at lines, and the pieces counted by its workers, which must find the
+            files at the same paths; a packed file is one piece, and so is one in UTF-16. Counts, and the order of the words,
+            are those of one process. What a worker had that died is counted again.
         split: "whitespace"; "jieba", for Chinese; "characters"; a callable line → words; or a tokenizer, `jieba.Tokenizer` or
             `tokenizers.Tokenizer`.
         encoding: of the texts.

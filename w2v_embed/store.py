@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
     from .parts import Step
+    from .readers.remote import Place
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
@@ -144,7 +145,7 @@ def load(
             raise _broken(path, suffix, error) from error
 
 
-def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
+def read_vectors(path: Path | Place, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ from w2v_embed.layers import (
 from w2v_embed.matrix import build_matrix as same_build
 from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
+from w2v_embed.scale import EncodeBatches, ProcessPool, RayExecutor, encode_shards, merge_counts
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.text import TextCoverage, TextEncoder, TextModel, load_model, save_model
 from w2v_embed.vectorizer import TextVectorizer
@@ -146,6 +149,28 @@ def reading() -> None:
 def counting() -> dict[str, int]:
     counts: Counter[str] = count_words(["a.txt", Path("b.gz")], split="jieba", encoding="utf-8", progress=note)
     counts += count_words("a.txt", split=str.split)
+    with ThreadPoolExecutor() as threads, ProcessPool(2) as processes:
+        counts += count_words(["a.txt", "s3://bucket/b.txt"], executor=threads)
+        counts += merge_counts(["a.json"], parts=4, executor=processes)
+        made: dict[str, Any] = encode_shards(
+            "bert", ["a.txt"], "out", 1024, executor=RayExecutor(num_cpus=1), dtype="float16"
+        )
+        encode_shards(
+            "bert",
+            "a.txt",
+            "out",
+            format="parquet",
+            pooling="cls",
+            layers=[-1, -2],
+            progress=lambda done, total: print(made),
+        )
+    columns: dict[str, Any] = EncodeBatches("bert", column="title", dtype="float16", max_length=64)({"title": ["a"]})
+    print(columns)
+    with open("v.txt", "rb") as file:
+        load_vectors(file)
+    build_matrix(["https://host/v.zip#v.txt", io.BytesIO()], ["the"])
+    inspect("-")
+    convert("hf://owner/repo/v.txt@main", "v.bin")
     return make_word_index(counts, min_count=2, num_words=1000, special_tokens=["<pad>"])
 
 

@@ -20,6 +20,7 @@ from w2v_embed.contextual import ContextualEncoder, fit_pca
 from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
 from w2v_embed.postprocess import center, frequency_weight, pca
+from w2v_embed.scale import EncodeBatches, ProcessPool, encode_shards, merge_counts
 from w2v_embed.subwords import fit_subwords
 from w2v_embed.text import TextEncoder, load_model, save_model
 from w2v_embed.vectorizer import TextVectorizer
@@ -51,6 +52,16 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     convert("v")  # error: call-arg
     convert("v", 7)  # error: arg-type
     count_words("t", split="spaces")  # error: arg-type
+    count_words("t", executor="ray")  # error: arg-type
+    merge_counts(["a.json"], parts="four")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", dtype="float64")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", format="npy")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", rows="many")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", pooling="idf")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", poling="cls")  # error: call-arg
+    EncodeBatches("bert", dtype="int8")  # error: arg-type
+    EncodeBatches(3)  # error: arg-type
+    ProcessPool("two")  # error: arg-type
     make_word_index(["a", "b"])  # error: arg-type
     make_word_index({"a": 1}, num_words="ten")  # error: arg-type
     build_matrix(3.5, {"a": 1})  # error: arg-type

@@ -136,7 +136,9 @@ def add_engine(command: Parser) -> None:
     told = f"do it on several workers: {', '.join(names)} (this process alone)"
     command.add_argument("--engine", type=one_of(*names), metavar="NAME", help=told)
     command.add_argument("--workers", type=whole(1), metavar="N", help="processes of --engine (all processors)")
-    command.add_argument("--address", metavar="ADDRESS", help="of a cluster of --engine ray or dask (one of this machine)")
+    command.add_argument(
+        "--address", metavar="ADDRESS", help="of a cluster of --engine ray or dask (one of this machine)"
+    )
 
 
 def engine(args: Args, stack: ExitStack) -> Executor | None:

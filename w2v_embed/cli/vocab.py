@@ -88,9 +88,7 @@ def _counts(args: Args) -> Counter[str]:
                 args.corpus, min_count=args.min_count, parts=args.parts, executor=executor, encoding=args.encoding
             )
         split = _Text(args.split) if args.labelled else args.split
-        return count_words(
-            args.corpus, executor=executor, split=split, encoding=args.encoding, progress=progress(args)
-        )
+        return count_words(args.corpus, executor=executor, split=split, encoding=args.encoding, progress=progress(args))
 
 
 class _Text:

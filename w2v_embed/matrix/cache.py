@@ -164,7 +164,7 @@ def _identity(path):
     if isinstance(path, Place):
         if (found := path.identity()) is None:
             raise TypeError(
-                f"cache_dir cannot tell whether {path} has changed: nobody says its times or sums; leave cache_dir out, or save it"
+                f"cache_dir cannot tell whether {path} has changed: no times or sums are told. Leave cache_dir out, or save it"
             )
         return found
     status = os.stat(path)

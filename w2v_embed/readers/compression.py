@@ -85,7 +85,7 @@ class Source:
 
     def __init__(
         self,
-        path: AnyFile | Place,
+        path: AnyFile,
         threads: int = 1,
         file: int | None = None,
         *,
@@ -124,8 +124,8 @@ class Source:
         return self._file.fileno()
 
     @property
-    def file(self) -> io.FileIO | Stream:
-        """The open file, packed as it is."""
+    def file(self) -> Any:
+        """The open file, packed as it is: an `io.FileIO` where it is `local`, else a `Stream`."""
         return self._file
 
     def settle(self) -> None:
@@ -191,9 +191,8 @@ class Source:
             else:
                 inside = f": {', '.join(names[:5])}" if names else ""
                 named = f", or name it, as {self.path}#{names[0]}" if names else ""
-                what = (
-                    f"a zip archive of {len(members)} files; expected one file of word vectors. Unpack the one{inside}{named}"
-                )
+                many = f"a zip archive of {len(members)} files; expected one file of word vectors"
+                what = f"{many}. Unpack the one{inside}{named}"
             raise ValueError(f"{self.path} is {what}.")
         if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # zipfile unpacks the rarer methods 4 kB at a time, whatever these turn into: gigabytes, if somebody wants it so.
@@ -290,8 +289,8 @@ def _opened(path, file):
         raise IsADirectoryError(f"{path} is a folder{_about_folder(path)}")
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(
-            f"{path} is a pipe or a device; expected a file, which can be looked at first. Write one, or pass - and pipe into this "
-            "program."
+            f"{path} is a pipe or a device; expected a file, which can be looked at first. Write one, or pass - and pipe into "
+            "this program."
         )
     return open(path, "rb", buffering=0)
 

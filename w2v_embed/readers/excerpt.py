@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from .._types import Ids
     from .compression import Source
+    from .remote import Place
 
 _SEEKING = threading.Lock()
 

@@ -23,7 +23,9 @@ _PIECE = 1 << 24
 _LONGEST_LINE = 1 << 24  # characters, of a text that is to be in memory as a whole
 _LOOKED_THROUGH = 1 << 16  # bytes at a time, for the end of a line
 # In these, by Python's names, a byte 10 is a newline wherever it stands, and what follows depends on nothing before it.
-_CUT_ANYWHERE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d|koi8-[ru]|gb2312|gbk|gb18030|big5(hkscs)?|euc_\w+|shift_jis\w*")
+_CUT_ANYWHERE = re.compile(
+    r"utf-8|ascii|iso8859-\d+|cp125\d|koi8-[ru]|gb2312|gbk|gb18030|big5(hkscs)?|euc_\w+|shift_jis\w*"
+)
 
 
 class Piece(NamedTuple):
@@ -100,7 +102,9 @@ def stretches_of_text(source: Source, encoding: str, begin: int = 0, end: int | 
         got = source.readinto(view)
         last = got < len(view) or at + got == end
         if end is not None and got < len(view):
-            raise ValueError(f"{source.path} has become shorter while it was read. Wait until it is written, and try again.")
+            raise ValueError(
+                f"{source.path} has become shorter while it was read. Wait until it is written, and try again."
+            )
         raw, before = bytes(view[:got]), decoder.getstate()
         head = head or raw[:4]
         try:
@@ -161,7 +165,9 @@ def lines_of(path: AnyFile, encoding: str = "utf-8") -> Iterator[str]:
                 text, first = text.removeprefix("\ufeff"), False
             *lines, rest = (rest + text).split("\n")
             if len(rest) > _LONGEST_LINE:
-                raise ValueError(f"{path}: expected one text a line, got a line of more than {_LONGEST_LINE:,} characters")
+                raise ValueError(
+                    f"{path}: expected one text a line, got a line of more than {_LONGEST_LINE:,} characters"
+                )
             for line in lines:
                 yield line.removesuffix("\r")
         if source.damage:

@@ -13,7 +13,7 @@ from .encodings import Transcoded, not_in, refuse_utf8, usual_name
 from .excerpt import Excerpt, read_at
 from .formats import Beginning, Format, Layout, detect
 from .relay import relay
-from .remote import Place, place_of
+from .remote import place_of
 from .scan.hot import cores, hot_loops, threads_for
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
@@ -68,7 +68,7 @@ class Opened:
 
     def __init__(
         self,
-        path: AnyFile | Place,
+        path: AnyFile,
         format: FormatName | None = None,
         encoding: str = "utf-8",
         on_error: OnError = "raise",

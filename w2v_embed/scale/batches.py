@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 class EncodeBatches:
-    """Adds the vectors of texts to batches. It is small and can be sent anywhere: each worker loads the model when it first has a
-    batch, and keeps it.
+    """Adds the vectors of texts to batches. It is small and can be sent anywhere: each worker loads the model when it first has
+    a batch, and keeps it.
 
     Args:
         model: path of a model as for `ContextualEncoder.from_pretrained`, at which each worker finds it.

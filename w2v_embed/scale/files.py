@@ -99,7 +99,10 @@ def _schema_of(path):
         raise ValueError(f"{path} is no whole Parquet file ({error})") from error
     with file:
         found = file.schema_arrow.metadata or {}
-        facts = {name.removeprefix(_KEY).decode("utf-8", "replace"): fact.decode("utf-8", "replace") for name, fact in found.items()}
+        facts = {
+            name.removeprefix(_KEY).decode("utf-8", "replace"): fact.decode("utf-8", "replace")
+            for name, fact in found.items()
+        }
         if str(file.metadata.num_rows) != facts.get("rows"):
             raise ValueError(f"{path} does not hold the rows that it speaks of")
     return facts

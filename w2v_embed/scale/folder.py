@@ -45,7 +45,9 @@ class ShardFolder:
         try:
             text = json.dumps(settings, sort_keys=True)
         except TypeError as error:
-            raise TypeError(f"options must be numbers, texts and lists of these ({error}), received {quoted(settings)}") from None
+            raise TypeError(
+                f"options must be numbers, texts and lists of these ({error}), received {quoted(settings)}"
+            ) from None
         self.settings: dict[str, Any] = json.loads(text)
         self.digest: str = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         self.backend: str | None = None
@@ -82,7 +84,9 @@ class ShardFolder:
                     "folder"
                 )
         elif parts:
-            raise ValueError(f"{self.path} has no {MANIFEST}, but {quoted(min(parts))}: delete it, or pass another folder")
+            raise ValueError(
+                f"{self.path} has no {MANIFEST}, but {quoted(min(parts))}: delete it, or pass another folder"
+            )
         else:
             self._write({"settings": self.settings, "complete": False})
 
@@ -158,6 +162,6 @@ class ShardFolder:
 def other_backend(path: str, expected: str, received: str) -> ValueError:
     """The error that two backends would meet in one result."""
     return ValueError(
-        f"{path}: other shards were made by Keras' backend {expected}, this one by {received}, and their last digits differ. Give "
-        "all workers the same KERAS_BACKEND, or pass another folder"
+        f"{path}: other shards were made by Keras' backend {expected}, this one by {received}, and their last digits differ. "
+        "Give all workers the same KERAS_BACKEND, or pass another folder"
     )

@@ -25,6 +25,6 @@ def rounded(vectors: Floats, dtype: str, texts: Sequence[str]) -> Floats:
     if len(wrong):
         raise ValueError(
             f"the vector of the text {quoted(texts[wrong[0]])} has numbers that {dtype} cannot hold, as "
-            f"{np.abs(vectors[wrong[0]]).max():g}. Pass dtype=\"float32\", or look at what the model gives"
+            f'{np.abs(vectors[wrong[0]]).max():g}. Pass dtype="float32", or look at what the model gives'
         )
     return kept

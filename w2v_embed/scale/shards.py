@@ -1,8 +1,8 @@
 """`encode_shards`: texts → vectors in many files, by many workers, whoever dies.
 
 A shard holds the vectors of so many lines that follow one another, and says of which, and by what. It is written whole or not
-at all, and its bytes depend on its lines and the settings alone: so any worker may write it, again, too, and a run takes up what
-others have left. One process reads the lines and hands them out; it needs no model.
+at all, and its bytes depend on its lines and the settings alone: so any worker may write it, again, too, and a run takes up
+what others have left. One process reads the lines and hands them out; it loads no model.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def encode_shards(
         paths: as for `count_words`, one text a line; only this process reads them.
         out: folder of the shards, made if there is none.
         rows: of a shard.
-        executor: what has `submit(function, *arguments)`, as for `count_words`; None: this process. A worker loads the model once.
+        executor: what has `submit(function, *arguments)`, as for `count_words`; None: this process. A worker loads the model
+            once.
         dtype: "float32" or "float16", of the rows.
         format: "safetensors" (the tensor "vectors") or "parquet" (a column "vector"; needs pyarrow).
         encoding: of the texts.
@@ -77,12 +78,12 @@ def encode_shards(
             `from_pretrained` (attention_type, hidden_act, max_relative_position, do_lower_case).
 
     Returns:
-        What `manifest.json` in `out` says: "settings", "rows", "dim", and for each of "shards" its "file", "rows", "first" row,
-        the hash of its "input" and the "crc32" of its values.
+        What `manifest.json` in `out` says: "settings", "rows", "dim", and for each of "shards" its "file", "rows", "first"
+        row, the hash of its "input" and the "crc32" of its values.
 
     Raises:
-        FileNotFoundError, ValueError, TypeError: a file or an argument is not there or none of these; the folder holds shards of
-            other settings, or another run writes to it; workers have different models or backends.
+        FileNotFoundError, ValueError, TypeError: a file or an argument is not there or none of these; the folder holds shards
+            of other settings, or another run writes to it; workers have different models or backends.
 
     Example:
         >>> import os, tempfile
@@ -127,7 +128,9 @@ def _encode_shard(job: _Job) -> dict[str, str]:
     loading, encoding_options = parted(job.settings["options"])
     digest, encoder = loaded(job.model, loading)
     if digest != job.settings["model"]:
-        raise ValueError(f"{job.model} holds another model where a worker looks for it: give all workers the same files")
+        raise ValueError(
+            f"{job.model} holds another model where a worker looks for it: give all workers the same files"
+        )
     from keras import backend
 
     if job.backend not in (None, backend.backend()):

@@ -50,15 +50,13 @@ def source_of(
     Raises:
         TypeError: it is none of these.
     """
-    path, reading = path_of(value), {"encoding": encoding, "format": format, "on_error": on_error, "trust": trust}
+    path = path_of(value)
     if path is not None:
-        if isinstance(path, Place):
-            return FileSource(path, **reading, progress=progress)
-        if is_static_model(path):
+        if isinstance(path, Path) and is_static_model(path):
             return StaticSource(path, on_error=on_error)
-        if is_subword_model(path):
+        if isinstance(path, Path) and is_subword_model(path):
             return SubwordSource(path.name, SubwordModel.load(path), DamageReport(str(path), on_error))
-        return FileSource(path, **reading, progress=progress)
+        return FileSource(path, encoding=encoding, format=format, on_error=on_error, trust=trust, progress=progress)
     kind = type(value).__name__
     report = DamageReport(kind, on_error)
     if isinstance(value, EmbeddingMatrix):

@@ -19,6 +19,7 @@ from .held import HeldRows
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
+    from ...readers.remote import Place
     from .base import Frequent
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows

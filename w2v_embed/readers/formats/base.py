@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..blocks import BlockReader
     from ..compression import Source
     from ..encodings import Stream
+    from ..remote import Place
     from ..tables import TableReader
 
 MOST_NUMBERS = 1 << 16  # a word; more is a damaged header or no vectors at all

@@ -10,7 +10,21 @@ from .streams import DroppedError, Resumed
 from .urls import shown_url
 
 _BLOCK = 1 << 23  # bytes of a request, of file systems that read ahead
-_STAMPS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "modified", "updated", "created", "sha", "md5", "checksum", "version_id", "generation")
+_STAMPS = (
+    "ETag",
+    "etag",
+    "LastModified",
+    "last_modified",
+    "mtime",
+    "modified",
+    "updated",
+    "created",
+    "sha",
+    "md5",
+    "checksum",
+    "version_id",
+    "generation",
+)
 
 
 class FsspecStream(Resumed):
@@ -29,7 +43,9 @@ class FsspecStream(Resumed):
         self._system, self._path = system_of(url)
         try:
             if self._system.isdir(self._path):
-                raise IsADirectoryError(f"{self.name} is a folder; expected a file of word vectors. Name the file inside it.")
+                raise IsADirectoryError(
+                    f"{self.name} is a folder; expected a file of word vectors. Name the file inside it."
+                )
             self._file = self._open()
             size = getattr(self._file, "size", None)
             self.size = int(size) if isinstance(size, int) else self._system.size(self._path)
@@ -38,7 +54,9 @@ class FsspecStream(Resumed):
         except (IsADirectoryError, ImportError):
             raise
         except Exception as error:
-            raise OSError(f"{self.name} cannot be opened ({self.told(error)}). Look at the URL and what it needs") from None
+            raise OSError(
+                f"{self.name} cannot be opened ({self.told(error)}). Look at the URL and what it needs"
+            ) from None
 
     def _open(self) -> Any:
         file = self._system.open(self._path, "rb", block_size=_BLOCK)
@@ -57,8 +75,8 @@ class FsspecStream(Resumed):
     def reconnect(self, byte: int) -> None:
         if byte == self._next and not self.seekable() and byte:
             raise DroppedError(
-                f"{self.name}: the connection broke at byte {byte:,}, and cannot be made anew there. Try again, or download the "
-                "file first"
+                f"{self.name}: the connection broke at byte {byte:,}, and cannot be made anew there. Try again, or download "
+                "the file first"
             )
         try:
             self._file.seek(byte)

@@ -1,7 +1,8 @@
 """http:// and https://, by what Python has: one request for the whole file, another where the connection breaks.
 
-A request for a part says `If-Range` with what the server has told of the file (ETag, else Last-Modified), so that what comes is of
-the same file. A server that knows no ranges sends all of it again, and what was read already is dropped, if it still is that file.
+A request for a part says `If-Range` with what the server has told of the file (ETag, else Last-Modified), so that what comes is
+of the same file. A server that knows no ranges sends all of it again, and what was read already is dropped, if it still is that
+file.
 """
 
 from __future__ import annotations
@@ -86,7 +87,9 @@ class HttpStream(Resumed):
         return {"If-Range": said} if said else {}
 
     def _asked(self, headers: Mapping[str, str]) -> Any:
-        request = urllib.request.Request(self._url, headers={"Accept-Encoding": "identity", "User-Agent": "w2v_embed", **headers})
+        request = urllib.request.Request(
+            self._url, headers={"Accept-Encoding": "identity", "User-Agent": "w2v_embed", **headers}
+        )
         if self._authorization:
             request.add_unredirected_header("Authorization", self._authorization)  # for no other server
         try:
@@ -97,7 +100,9 @@ class HttpStream(Resumed):
             if error.code in (404, 410):
                 raise FileNotFoundError(f"{told}. Look at the URL") from None
             if error.code in (401, 403):
-                raise PermissionError(f"{told}. Give a user and a password in the URL, or download the file first") from None
+                raise PermissionError(
+                    f"{told}. Give a user and a password in the URL, or download the file first"
+                ) from None
             raise OSError(f"{told}. Try again later, or download the file first") from None
         except _NO_CONNECTION as error:
             reason = getattr(error, "reason", error)
@@ -115,7 +120,9 @@ def _without_user(url):
     parts = urllib.parse.urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     path = urllib.parse.quote(parts.path, safe="/%:@!$&'()*+,;=~-._")
-    bare = urllib.parse.urlunsplit((parts.scheme, host, path, urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=?~-._"), ""))
+    bare = urllib.parse.urlunsplit(
+        (parts.scheme, host, path, urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=?~-._"), "")
+    )
     if not at:
         return bare, None
     token = base64.b64encode(urllib.parse.unquote(user).encode()).decode("ascii")

@@ -48,14 +48,20 @@ class Member(Place):
             source.settle()
             stream = self._in_zip(source) if source.compression == "zip" else self._in_tar(source)
             kept = stack.pop_all()
-        return OfObject(*stream, close=kept.close)
+        return OfObject(stream, close=kept.close)
 
     def identity(self) -> list[str] | None:
         if isinstance(self.archive, Place):
             found = self.archive.identity()
             return found and [*found, self.member]
         status = self.archive.stat()
-        return [str(self.archive.resolve()), *map(str, (status.st_size, status.st_ino, status.st_dev)), str(status.st_mtime_ns), str(status.st_ctime_ns), self.member]
+        return [
+            str(self.archive.resolve()),
+            *map(str, (status.st_size, status.st_ino, status.st_dev)),
+            str(status.st_mtime_ns),
+            str(status.st_ctime_ns),
+            self.member,
+        ]
 
     def _in_zip(self, source):
         from ..compression import Buffered
@@ -71,7 +77,7 @@ class Member(Place):
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{self} {_RARE.format(info.compress_type)}")
         try:
-            return _Checked(archive.open(info), self), None
+            return _Checked(archive.open(info), self)
         except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:  # a password, …
             raise ValueError(f"{self} cannot be unpacked ({error}). Unpack it first.") from error
 
@@ -80,10 +86,10 @@ class Member(Place):
 
         names = []
         try:
-            archive = tarfile.open(fileobj=Buffered(_Unpacked(source)), mode="r|")
+            archive = tarfile.open(fileobj=Buffered(_Unpacked(source)), mode="r|")  # noqa: SIM115 (it has nothing open)
             for entry in archive:
                 if entry.isfile() and entry.name.removeprefix("./") == self.member.removeprefix("./"):
-                    return _Checked(archive.extractfile(entry), self), None
+                    return _Checked(archive.extractfile(entry), self)
                 names += [entry.name] if entry.isfile() else []
         except (tarfile.TarError, EOFError) as error:
             if source.damage:
@@ -130,5 +136,3 @@ class _Unpacked(io.RawIOBase):
 
     def readinto(self, view: memoryview) -> int:  # type: ignore[override]
         return self._source.readinto(view)
-
-

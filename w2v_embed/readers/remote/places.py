@@ -63,7 +63,9 @@ class Url(Place):
     """A file at a URL."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(shown_url(url), PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc.rpartition("@")[2])
+        super().__init__(
+            shown_url(url), PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc.rpartition("@")[2]
+        )
         self.url: str = url
 
     def _is_http(self):
@@ -148,7 +150,9 @@ class Given(Place):
         name = os.path.basename(name) if isinstance(name, str) and name else f"<{type(file).__name__}>"
         super().__init__(name, name)
         if isinstance(file, io.TextIOBase):
-            raise TypeError(f"an open file must give bytes, received the text file {quoted(name)}. Open it with mode \"rb\"")
+            raise TypeError(
+                f'an open file must give bytes, received the text file {quoted(name)}. Open it with mode "rb"'
+            )
         self._file, self._begin, self._used = file, None, False
         if callable(getattr(file, "seekable", None)) and file.seekable():
             self._begin = file.tell()
@@ -187,7 +191,9 @@ class Pipe(Place):
 
     def open(self) -> Opened:
         if self._used:
-            raise OSError(f"{self.shown} is a pipe, which can be read once, and this asks for it again. Save it as a file first")
+            raise OSError(
+                f"{self.shown} is a pipe, which can be read once, and this asks for it again. Save it as a file first"
+            )
         self._used = True
         file = open(self._path, "rb", buffering=0)  # noqa: SIM115 (closed by the stream)
         return OfObject(file, close=file.close)

@@ -167,7 +167,7 @@ class OfObject(Stream):
         data = self._file.read(len(view))  # type: ignore[attr-defined]
         if not isinstance(data, (bytes, bytearray, memoryview)):
             kind = "nothing yet" if data is None else type(data).__name__
-            raise TypeError(f"an open file must give bytes, received {kind}. Open it with mode \"rb\"")
+            raise TypeError(f'an open file must give bytes, received {kind}. Open it with mode "rb"')
         view[: len(data)] = data
         return len(data)
 
