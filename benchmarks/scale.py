@@ -65,7 +65,7 @@ def counting(text):
         took, counted = timed(functools.partial(on_processes, workers, count_words, text))
         assert list(counted.items()) == list(plain.items())
         print(
-            f"count_words, {workers} worker process(es): {size / took:.1f} MB/s, {took / alone:.2f} × the time of one process"
+            f"count_words, {workers} worker process(es): {size / took:.1f} MB/s a core, {took / alone:.2f} × one process"
         )
     return plain
 
@@ -101,9 +101,8 @@ def shards(text, folder):
     start, _ = timed(lambda: on_processes(1, encode_shards, MODEL, folder / "first.txt", folder / "start"))
     took, _ = timed(lambda: on_processes(1, encode_shards, MODEL, lines, folder / "worker", rows=1024))
     again, _ = timed(lambda: encode_shards(MODEL, lines, folder / "one", rows=1024))
-    print(
-        f"encode_shards, a model of two layers of 32: {20_000 / alone:.0f} rows/s; by one worker {took / alone:.2f} × the time"
-    )
+    print(f"encode_shards, a model of two layers of 32: {20_000 / alone:.0f} rows/s")
+    print(f"encode_shards, one worker: {(took - start) / alone:.2f} × one process, and {start:.1f} s to start it")
     print(f"encode_shards, all shards there: {20 / again:.0f} shards/s are taken up")
 
 

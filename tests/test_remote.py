@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import doctest
 import gzip
 import io
 import json
@@ -58,7 +59,7 @@ def home(tmp_path_factory):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder; it hangs up after `breaks` bytes of an answer, `times` times."""
+    """Serves a folder; it hangs up after `breaks` bytes of an answer, `times` times, or `fades`."""
 
     daemon_threads = True
 
@@ -67,9 +68,19 @@ class Server(ThreadingHTTPServer):
         self.folder, self.url = folder, f"http://127.0.0.1:{self.server_port}"
         self.reset()
 
-    def reset(self, ranges=True, validators=("ETag",), breaks=None, times=1, chunked=False, length=True, tag='"1"'):
-        self.ranges, self.validators, self.breaks, self.times, self.chunked = ranges, validators, breaks, times, chunked
-        self.length, self.tag, self.asked, self.sent, self.user = length, tag, [], 0, None
+    def reset(
+        self,
+        ranges=True,
+        validators=("ETag",),
+        breaks=None,
+        times=1,
+        fades=False,
+        chunked=False,
+        length=True,
+        tag='"1"',
+    ):
+        self.ranges, self.validators, self.breaks, self.times, self.fades = ranges, validators, breaks, times, fades
+        self.chunked, self.length, self.tag, self.asked, self.sent, self.user = chunked, length, tag, [], 0, None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -114,6 +125,7 @@ class Handler(BaseHTTPRequestHandler):
         if not whole:
             how.times -= 1  # before whoever asked hears anything
             data = data[: how.breaks]
+            how.breaks = 0 if how.fades else how.breaks
         self.send_response(status)
         for header in headers:
             self.send_header(*header)
@@ -274,6 +286,23 @@ def test_a_connection_that_stays_broken_is_an_error(how, told, server):
             read(f"{server.url}/v.txt")
 
 
+@pytest.mark.parametrize(
+    "name", ["v.txt.gz", "v.txt.bz2", "one.zip", "four.zip#v.txt", "all.tar.gz#in/v.txt", "ft.bin"]
+)
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_did_not_come_is_no_damage_that_could_be_skipped(name, ranges, server):
+    """Where the rest of a packed file did not come, those who skip what is damaged must not go on with half of the rows."""
+    server.reset(ranges=ranges, breaks=300, times=10**6, fades=True)
+    with pytest.raises(OSError, match=rf"{name.partition('#')[0]}: the connection broke at byte"):
+        load_vectors(f"{server.url}/{name}", on_error="skip")
+
+
+def test_the_page_of_files_runs(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    failed, tried = doctest.testfile(str(Path("docs/files.md").absolute()), module_relative=False)
+    assert (failed, bool(tried)) == (0, True)
+
+
 def test_a_file_that_changes_meanwhile(server, home, monkeypatch):
     """Rows of two files must not meet in one matrix."""
     ask = Handler.do_GET
@@ -370,9 +399,7 @@ def test_the_cache_knows_files_by_what_servers_say(server, tmp_path, monkeypatch
     build_matrix(url, index, cache_dir=folder)
     assert len(list(folder.iterdir())) == 2
     server.validators = []
-    with pytest.raises(
-        TypeError, match=r"cache_dir cannot tell whether http.*v\.txt has changed: nobody says its times"
-    ):
+    with pytest.raises(TypeError, match=r"cache_dir cannot tell whether http.*v\.txt has changed: no times or sums"):
         build_matrix(url, index, cache_dir=folder)
 
 
@@ -626,7 +653,7 @@ def test_archives_that_are_cut_or_damaged(name, home, tmp_path):
     rng = np.random.default_rng(0)
     whole = load_vectors(f"{home}/{name}").vectors
     told = 0
-    for k in range(8):
+    for k in range(4):
         if k % 2:
             bad = raw[: int(len(raw) * rng.uniform(0.05, 0.6))]
         else:
@@ -640,7 +667,7 @@ def test_archives_that_are_cut_or_damaged(name, home, tmp_path):
             caught = str(error)
         assert caught is None or archive in caught
         told += caught is not None
-    assert told >= 4
+    assert told >= 2
 
 
 def test_a_stream_goes_back_only_as_far_as_it_was_kept():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .remote import Place, Stream, place_of
 from .remote.places import Fetched
+from .remote.streams import DroppedError
 
 if TYPE_CHECKING:
     from .._types import AnyFile
@@ -172,6 +173,7 @@ class Source:
         try:
             archive = zipfile.ZipFile(self._file if self.local else Buffered(self._file))
         except Exception as error:  # zipfile lets seek, struct and decoding errors through
+            refuse_dropped(self._file)
             first = self._open_cut_zip()
             if first:
                 return first
@@ -237,7 +239,7 @@ class Source:
             return self._file.readinto(view)
         try:
             got = self._stream.readinto(view[: self._most])
-        except MemoryError:
+        except (MemoryError, DroppedError):  # which is no damage: it may be there the next time
             raise
         except Exception as error:  # each library has its own ways to say so
             self.damage = f"the {self.compression} stream is cut or damaged ({error})"
@@ -293,6 +295,12 @@ def _opened(path, file):
             "this program."
         )
     return open(path, "rb", buffering=0)
+
+
+def refuse_dropped(file: io.RawIOBase) -> None:
+    """Raise what a stream raised before, where a library took that for another error."""
+    if isinstance(file, Stream) and file.failed:
+        raise file.failed from None
 
 
 def _beginning(file, n):

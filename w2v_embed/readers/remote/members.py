@@ -64,11 +64,12 @@ class Member(Place):
         ]
 
     def _in_zip(self, source):
-        from ..compression import Buffered
+        from ..compression import Buffered, refuse_dropped
 
         try:
             archive = zipfile.ZipFile(Buffered(source.file))
         except Exception as error:  # zipfile lets seek, struct and decoding errors through
+            refuse_dropped(source.file)
             raise ValueError(f"{self.archive} is a damaged zip archive ({error}). Download it again.") from error
         names = [name for name in archive.namelist() if name[-1:] != "/"]
         if self.member not in names:

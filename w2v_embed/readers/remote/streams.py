@@ -22,9 +22,11 @@ class Stream(io.RawIOBase):
 
     Attributes:
         size: bytes in all; None where nobody says.
+        failed: why no more came, for those behind a library that takes such an error for something else.
     """
 
     size: int | None = None
+    failed: DroppedError | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class Resumed(Stream):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name: str = name
-        self._next = 0  # the byte that `fill` reads on from
+        self._next, self._elsewhere = 0, False  # the byte that `fill` reads on from, once there is a connection for it
 
     def fill(self, view: memoryview) -> int:
         """As `pull`, of the connection as it is.
@@ -114,12 +116,21 @@ class Resumed(Stream):
         raise NotImplementedError
 
     def pull(self, view: memoryview) -> int:
+        try:
+            return self._pulled(view)
+        except DroppedError as error:
+            self.failed = error
+            raise
+
+    def _pulled(self, view):
         tries, wrong = 0, ""
         while True:
             try:
                 if tries:
                     time.sleep(_WAIT * 2 ** (tries - 1))
+                if tries or self._elsewhere:
                     self.reconnect(self._next)
+                    self._elsewhere = False
                 n = self.fill(view)
                 if n or self.size is None or self._next >= self.size:
                     if tries:
@@ -140,8 +151,7 @@ class Resumed(Stream):
                 )
 
     def jump(self, byte: int) -> None:
-        self._next = byte
-        self.reconnect(byte)
+        self._next, self._elsewhere = byte, True
 
     def told(self, error: Exception) -> str:
         """An error in words that give nobody's secrets away."""
