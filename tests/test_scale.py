@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -290,17 +291,17 @@ def kill_often(folder, count):
     """Runs in a process of its own, whose torch has one thread: a fork is a run. Prints what came of it."""
     import torch
 
-    from w2v_embed.contextual import ContextualEncoder
-    from w2v_embed.scale import encode_shards
+    from w2v_embed.scale import encode_shards, models
 
     torch.set_num_threads(1)
-    assert ContextualEncoder  # imported once
-    rng, whole, n = random.Random(0), [], 44
+    rng, whole, n = random.Random(0), [], 200
+    models.loaded(str(MODEL), {})
     texts = [texts_in(folder / f"{version}.txt", n - 7 * version, version) for version in (0, 1)]
 
     def run(version, out):
         child = os.fork()
         if not child:
+            models._last = {(os.getpid(), *key[1:]): made for key, made in models._last.items()}  # it need not load it
             encode_shards(MODEL, texts[version], out, 4)
             os._exit(0)
         return child
@@ -313,7 +314,7 @@ def kill_often(folder, count):
         whole.append(files_in(folder / f"whole{version}"))
     parts = [{name: content for name, content in some.items() if name.startswith("part")} for some in whole]
     assert not parts[0].items() & parts[1].items()
-    out, killed, finished, version, seen = folder / "out", 0, 0, 0, set()
+    out, killed, finished, version, seen, between = folder / "out", 0, 0, 0, set(), 0
     while killed < count:
         child = run(version, out)
         time.sleep(1.1 * seconds * rng.random())
@@ -327,16 +328,19 @@ def kill_often(folder, count):
         assert len(left) <= 1
         if status:
             killed += 1
-            seen.add(len(after))
+            right = sum(after.get(name) == content for name, content in parts[version].items())
+            between += 0 < right < len(parts[version])
+            seen.add(right)
         else:
             assert after == whole[version]
             finished, version = finished + 1, 1 - version  # the next has other texts: all that is there is made again
+            if rng.random() < 0.5:
+                shutil.rmtree(out)
     assert os.waitpid(run(version, out), 0)[1] == 0
     assert files_in(out) == whole[version]
     assert not [entry for entry in out.iterdir() if entry.name.endswith(".tmp")]
-    print(
-        f"{killed} runs killed, {finished} came to an end; {len(seen)} different numbers of files were found behind kills"
-    )
+    told = f"{between} of them between the first shard and the last, at {len(seen)} different ones"
+    print(f"{killed} runs killed, {told}; {finished} runs came to an end")
 
 
 needs_fork = pytest.mark.skipif(
