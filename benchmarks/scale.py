@@ -12,14 +12,16 @@ import json
 import os
 import tempfile
 import threading
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 from w2v_embed import build_matrix, count_words
-from w2v_embed.corpus import merge_counts
+from w2v_embed.corpus import _count_piece, merge_counts
 from w2v_embed.engines import ProcessPool
-from w2v_embed.readers.lines import lines_of
+from w2v_embed.readers.lines import lines_of, pieces
 from w2v_embed.scale import encode_shards
 from w2v_embed.scale.shards import _digest_of
 from w2v_embed.threads import usable
@@ -80,6 +82,29 @@ def merging(counts, folder):
     print(f"merge_counts: {n / took / 1e6:.2f} million entries/s; a word takes {size:.0f} bytes in a file")
 
 
+def added(some):
+    total = Counter()
+    for counts in some:
+        total.update(counts)
+    return total
+
+
+def adding_up(text):
+    """What the caller does with what workers give back."""
+    some = [_count_piece(piece.path, piece.begin, piece.end, "whitespace", "utf-8") for piece in pieces(text)]
+    took, counts = timed(lambda: added(some))
+    tracemalloc.start()
+    words = [f"{word} " for word in counts]  # new ones, not those of the pieces
+    before = tracemalloc.get_traced_memory()[0]
+    own = Counter(dict.fromkeys([word[:-1] for word in words], 1000))
+    size = (tracemalloc.get_traced_memory()[0] - before) / len(own)
+    tracemalloc.stop()
+    each = sum(map(len, some)) / len(some)
+    print(
+        f"adding up pieces of {each:.0f} words: {len(some) * each / took / 1e6:.2f} million a second; {size:.0f} bytes a word"
+    )
+
+
 def shards(text, folder):
     n = TOKENS // LINE
 
@@ -132,6 +157,7 @@ def main():
         write_texts(text)
         write_vectors(vectors)
         merging(counting(text), folder)
+        adding_up(text)
         shards(text, folder)
         remote(vectors, folder)
 
