@@ -234,6 +234,13 @@ def test_all_that_reads_vectors_reads_urls(server, home, tmp_path):
     assert list(lines_of(url)) == list(lines_of(file))
 
 
+def test_no_index_is_looked_for_where_nothing_lies_beside(server, local, caplog):
+    em = build_matrix(f"{server.url}/v.txt", WORDS, fallbacks=["lower"], index=True)
+    assert same(em, local)
+    assert "v.txt has no index, for it is no file of this disk. Download it" in caplog.text
+    assert len(server.asked) == 1
+
+
 def test_only_what_is_needed_is_read(server, home, monkeypatch):
     """A member of an archive costs itself, and frequent words what is read up to them."""
     from w2v_embed.readers.remote.http import HttpStream

@@ -4,7 +4,6 @@ W2V_EMBED_KILLS=1000 pytest -m slow tests/test_scale.py -s -k kills
 """
 
 import copy
-import doctest
 import json
 import os
 import pickle
@@ -243,19 +242,6 @@ def test_batches_get_a_column():
             encode(batch)
     with pytest.raises(ValueError, match='dtype must be "float16" or "float32"'):
         EncodeBatches(MODEL, dtype="int8")
-
-
-# ── the page ──
-
-
-@pytest.mark.keras
-def test_the_page_runs(monkeypatch):
-    """The code of docs/scale.md, from top to bottom."""
-    pytest.importorskip("keras")
-    monkeypatch.chdir(ROOT)
-    failed, tried = doctest.testfile(str(ROOT / "docs/scale.md"), module_relative=False)
-    assert not failed
-    assert tried
 
 
 # ── threads ──
