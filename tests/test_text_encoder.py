@@ -442,7 +442,7 @@ GOOD = TextEncoder(INDEX, length=3).get_config()
         ({"format": "x"}, "\"format\" must be 'w2v_embed.TextEncoder'"),
         ({"version": 3}, '"version" of the encoder must be 1 or 2, received 3'),
         ({"version": 2}, '"subwords" of the encoder must be an object with "keys", in base64, received None'),
-        ({"version": 2, "subwords": {"keys": "no!"}}, '"keys" of the encoder must be base64, received \'no!\''),
+        ({"version": 2, "subwords": {"keys": "no!"}}, "\"keys\" of the encoder must be base64, received 'no!'"),
         ({"version": 2, "subwords": {"keys": "AAAA"}}, "must be ascending numbers of 8 bytes, received 3 bytes"),
         ({"version": 2, "subwords": {"keys": ""}}, "must be ascending numbers of 8 bytes, received 0 bytes"),
         ({"version": 2, "subwords": {"keys": "AAAAAAAAAAAAAAAAAAAAAA=="}}, "must be ascending numbers"),

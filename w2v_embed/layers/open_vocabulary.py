@@ -63,12 +63,15 @@ class OpenVocabularyEmbedding(keras.layers.Layer):
     >>> from w2v_embed import build_matrix
     >>> from w2v_embed.subwords import fit_subwords
     >>> from w2v_embed.text import TextEncoder
-    >>> model = fit_subwords("data/vectors.txt.bz2", limit=2000)
+    >>> model = fit_subwords("data/vectors.bin", limit=2000)
     >>> encoder = TextEncoder(["<pad>", "中国", "经济"], length=4, subwords=model, ngrams_per_text=16)
-    >>> layer = OpenVocabularyEmbedding(build_matrix("data/vectors.txt.bz2", encoder.word_index), model, ngrams_per_text=16)
-    >>> rows = layer(encoder(["中国 中国热"]))
-    >>> rows.shape, bool(abs(np.asarray(rows[0, 1]) - model.row("中国热")).max() < 1e-5)
-    (TensorShape([1, 4, 100]), True)
+    >>> em = build_matrix("data/vectors.bin", encoder.word_index)
+    >>> layer = OpenVocabularyEmbedding(em, model, ngrams_per_text=16)
+    >>> rows = np.asarray(layer(encoder(["中国 中国热"])))
+    >>> rows.shape, bool(abs(rows[0, 1] - model.row("中国热")).max() < 1e-5)
+    ((1, 4, 100), True)
+    >>> layer.summary()
+    '3 words (0.0 MB) + 9,561 n-grams (3.8 MB) × 100 numbers: 3.8 MB'
 
     Reference: Zhao, Mudgal & Liang 2018, Generalizing Word Embeddings using Bag of Subwords.
     """
