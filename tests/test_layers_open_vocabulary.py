@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -338,36 +339,23 @@ def test_an_encoder_of_another_model_is_refused(tmp_path):
 
 
 ANSWER = (
-    "import json, sys; from w2v_embed.text import load_model\n"
-    "served, texts = load_model(sys.argv[1]), json.load(sys.stdin)\n"
-    "print(json.dumps([served.encode(texts).tolist(), served.probabilities(texts).tolist()]))"
+    "import pickle, sys; from w2v_embed.text import load_model\n"
+    "served, texts = load_model(sys.argv[1]), pickle.load(sys.stdin.buffer)\n"
+    "sys.stdout.buffer.write(pickle.dumps((served.encode(texts), served.probabilities(texts))))"
 )
 
 
 def answers(path, texts, backend):
-    """(ids, probabilities) in a process of its own."""
+    """(ids, probabilities) in a process of its own. (JSON would make one character of two halves that meet.)"""
     done = subprocess.run(
         [sys.executable, "-c", ANSWER, str(path)],
-        input=json.dumps(texts),
+        input=pickle.dumps(texts),
         capture_output=True,
-        text=True,
         env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
     )
-    assert done.returncode == 0, done.stderr
-    ids, probabilities = json.loads(done.stdout)
-    return np.array(ids), np.array(probabilities)
-
-
-def test_one_other_backend_answers_the_same(tmp_path):
-    """(All pairs of backends: the slow test below.)"""
-    model, encoder, _ = saved(tmp_path)
-    others = [name for name in BACKENDS if name != keras.backend.backend()]
-    if not others:
-        pytest.skip("one backend alone is installed")
-    texts = odd_texts(60, seed=4)
-    ids, probabilities = answers(tmp_path / "whole.keras", texts, others[-1])
-    np.testing.assert_array_equal(ids, encoder(texts))
-    np.testing.assert_allclose(probabilities, model.predict(encoder(texts), verbose=0), rtol=1e-5, atol=1e-6)
+    assert done.returncode == 0, done.stderr.decode()
+    ids, probabilities = pickle.loads(done.stdout)
+    return ids, probabilities
 
 
 @pytest.mark.slow

@@ -68,17 +68,17 @@ def slow(texts, index, words_of, model, unknown, length, truncate, lower, most):
 
 @pytest.fixture(scope="module")
 def encoders():
-    pytest.importorskip("jieba")
     return {
         (way, unknown): TextEncoder(index, split=split if way == "callable" else way, subwords=MODEL)
         for way, split in WAYS.items()
+        if way != "jieba"
         for index, unknown in ((INDEX, 1), (PLAIN, None))
     }
 
 
 @pytest.mark.parametrize("unknown", [1, None])
-@pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("way", ["whitespace", "characters", "callable"])
+@settings(max_examples=40, deadline=None)
 @given(
     texts=TEXTS,
     length=st.one_of(st.none(), st.integers(1, 5)),
