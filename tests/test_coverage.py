@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import write_text
-from w2v_embed import Coverage, build_matrix
+from w2v_embed import Coverage, EmbeddingMatrix, build_matrix
 from w2v_embed.cli import main
 from w2v_embed.corpus import count_words, make_word_index, read_counts
 from w2v_embed.matrix.fallbacks import Derivation
@@ -407,3 +407,19 @@ def test_projector_takes_the_most_frequent(em, tmp_path):
 
 def test_a_derivation_survives(em):
     assert em.coverage.derived["new-york"] == Derivation("parts", ("new", "york"))
+
+
+def test_what_a_notebook_shows():
+    coverage = Coverage(["a", "b"], ["<b>x", "\x1b[31m"], {"a": "<i>.txt", "b": "v.txt"})
+    page = coverage._repr_html_()
+    assert "<b>2</b> of 4 words found (50.0 %)" in page
+    assert "width:50.0%" in page
+    assert "<code>&lt;b&gt;x</code>" in page
+    assert "&lt;i&gt;.txt</td><td>1</td>" in page
+    assert "\x1b" not in page
+    em = EmbeddingMatrix(np.ones((3, 2), "float32"), {"a": 1, "b": 2})
+    assert "<b>EmbeddingMatrix</b> 3 × 2, float32, " in em._repr_html_()
+    assert em.coverage._repr_html_() in em._repr_html_()
+    full = Coverage(["a"], [], {"a": "v.txt"})._repr_html_()
+    assert "missing" not in full
+    assert "0 of 0 words found (0.0 %)" in Coverage([], [], {})._repr_html_().replace("<b>", "").replace("</b>", "")

@@ -16,11 +16,33 @@ if TYPE_CHECKING:
     from .._types import Align
 
 
+class _Help(argparse.HelpFormatter):
+    def _fill_text(self, text, width, indent):
+        return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that can be read on any stream."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
+
     def error(self, message: str) -> Any:
         super().error(shown(message))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but what a command does not know is refused by that command, which shows its own usage."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            names = [name for action in self._actions for name in action.option_strings]
+            first = unknown[0].partition("=")[0]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near(first, names)}")
+        return given, unknown
+
+    def _check_value(self, action, value):
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            raise argparse.ArgumentError(action, not_one_of(value, list(action.choices)))
+        super()._check_value(action, value)
 
     def _print_message(self, message, file=None):
         if message:
@@ -34,6 +56,8 @@ Args: TypeAlias = argparse.Namespace
 
 ALIGN: dict[str, Align] = {**{name: name for name in get_args(AlignName)}, "True": True, "False": False}
 
+_EXAMPLES = "examples:\n"
+
 # ── types ──
 
 
@@ -43,11 +67,21 @@ def one_of(*names: str) -> Callable[[str], str]:
     def check(text):
         if text in names:
             return text
-        near = difflib.get_close_matches(text.lower(), names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise argparse.ArgumentTypeError(f"invalid choice: {quoted(text)} (choose from {', '.join(names)}){hint}")
+        raise argparse.ArgumentTypeError(not_one_of(text, names))
 
+    check.names = names  # type: ignore[attr-defined]  # for completion
     return check
+
+
+def not_one_of(text: str, names: Sequence[str]) -> str:
+    """What is said where `text` is none of `names`."""
+    return f"invalid choice: {quoted(text)} (choose from {', '.join(names)}){near(text.lower(), names)}"
+
+
+def near(text: str, names: Sequence[str]) -> str:
+    """What might have been meant, as the end of a sentence."""
+    found = difflib.get_close_matches(text, names, 1, 0.65)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -121,6 +155,11 @@ def refining(steps: Sequence[str], counts: Mapping[str, float] | None) -> list[A
                 raise UsageError(f"--post {step} needs --counts, which say how often words occur")
         return list(steps)
     return [by_counts(step, counts) for step in steps]
+
+
+def add_examples(command: Parser, *lines: str) -> None:
+    """Have the command's help end with some calls."""
+    command.epilog = _EXAMPLES + "\n".join(f"  {line}" for line in lines)
 
 
 def several(command: Parser, flag: str, legal: Sequence[str], told: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from .._types import SplitName
-from .arguments import Args, Commands, add_encoding, add_quiet, choice, progress, whole
+from .arguments import Args, Commands, add_encoding, add_examples, add_quiet, choice, progress, whole
 from .console import Named, say
 
 
@@ -29,6 +29,11 @@ def add(commands: Commands) -> None:
     command.add_argument("--counts", metavar="FILE", help="counts to write (the output's name with .counts.json)")
     add_encoding(command, "texts")
     add_quiet(command)
+    add_examples(
+        command,
+        "w2v-embed vocab corpus.txt.gz -o word_index.json --min-count 5",
+        "w2v-embed vocab titles.tsv --labelled --split jieba -o word_index.json",
+    )
     command.set_defaults(run=run, files=files)
 
 

@@ -297,6 +297,12 @@ class EmbeddingMatrix:
 
         return nnx_embed(self, freeze)
 
+    def _repr_html_(self) -> str:
+        rows, dim = self.matrix.shape
+        padding = "row 0 is padding" if self.padding_row == 0 else "no padding row"
+        head = f"<b>EmbeddingMatrix</b> {rows:,} × {dim}, {self.matrix.dtype}, {padding}"
+        return f"<div>{head}{self.coverage._repr_html_()}</div>"
+
     def __repr__(self) -> str:
         rows, dim = self.matrix.shape
         return (
