@@ -172,6 +172,9 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     em.write_report("r.html", counts=Counter(["the"]), title="Words")
     em.export_projector(Path("folder"), counts=index, limit=None)
     em.export_static(Path("folder"), tokenizer="tokenizer.json")
+    build_matrix("v.txt", {"a": 1}, index=True, out=Path("m.safetensors"), rows=(0, 2))
+    build_matrix("v.txt", {"a": 1}, index=None, out="m.safetensors.index.json", rows=None)
+    EmbeddingMatrix.load("m.npy", mmap=True)
     return EmbeddingMatrix.load(Path("m.safetensors"))
 
 

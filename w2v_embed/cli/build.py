@@ -64,6 +64,9 @@ def add(commands: Commands) -> None:
     add_post(command)
     command.add_argument("--report", metavar="FILE.html", help="write a page about the coverage, with pictures")
     command.add_argument("--cache-dir", metavar="FOLDER", help="keep built matrices here, and take them from here")
+    command.add_argument(
+        "--index", action="store_true", help="make the indexes of the files that lack one (w2v-embed index)"
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of the summary")
     add_reading(command)
     add_examples(
@@ -108,6 +111,7 @@ def run(args: Args) -> None:
         combine=args.combine,
         align=ALIGN[args.align] if args.align else None,
         balance=not args.no_balance,
+        index=args.index or None,
         **reading(args),
     )
     matrix.save(args.output)

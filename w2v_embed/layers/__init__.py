@@ -19,6 +19,7 @@ from .pooling import AttentionPooling, MaskedMaxPooling, MaskedMeanPooling
 from .position import PositionEmbedding, SinusoidalPositionEmbedding
 from .pretrained import PretrainedEmbedding, reload_vectors
 from .relative import RelativePositionEmbedding, RelativeSelfAttention
+from .rows import load_rows, save_rows
 from .sinusoid import Sinusoid
 from .token import EmbeddingSimilarity, TokenEmbedding
 from .unfreezing import UnfreezeEmbedding, warn_about_decay
@@ -42,6 +43,8 @@ __all__ = [
     "WeightedMeanPooling",
     "bert_embedding",
     "embedding_layer",
+    "load_rows",
     "reload_vectors",
+    "save_rows",
     "warn_about_decay",
 ]

@@ -15,7 +15,7 @@ import json
 import os
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..contents import words_to_bytes
+from ..contents import bytes_of, words_to_bytes
 from ..readers.static_models import files_of, is_static_model
 from ..shown import logger
 from ..store import load, save
@@ -71,7 +71,7 @@ def cached(
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    words = _digest_of_words(vocabulary.word_index)
+    words = digest_of_words(vocabulary.word_index)
     key = _key(files, words, vocabulary, plan, options)
     entry = folder / f"{key}.safetensors"
     em = _take(entry, key, make, files)
@@ -149,10 +149,10 @@ def _key(files, words, vocabulary, plan, options):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def _digest_of_words(word_index):
+def digest_of_words(word_index: Mapping[str, int]) -> list[Any]:
     """How many words, and a hash of them and their ids, in their order."""
     digest = hashlib.sha256(words_to_bytes(word_index))
-    digest.update(np.fromiter(word_index.values(), "<i8", len(word_index)))
+    digest.update(bytes_of(np.fromiter(word_index.values(), "<i8", len(word_index))))
     return [len(word_index), digest.hexdigest()]
 
 

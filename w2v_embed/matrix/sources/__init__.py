@@ -39,12 +39,13 @@ def source_of(
     on_error: OnError = "raise",
     trust: bool = False,
     progress: Progress = None,
+    index: bool | None = None,
 ) -> BaseSource:
     """What `build_matrix` was given as vectors, as a source. No file is read whole before the source is asked to `fill`.
 
     Args:
         value: a path, a gensim KeyedVectors, an `EmbeddingMatrix`, a `Source`, an object with `vector_size` and `vectors_for`.
-        encoding, format, on_error, trust, progress: as for `build_matrix`.
+        encoding, format, on_error, trust, progress, index: as for `build_matrix`.
 
     Raises:
         TypeError: it is none of these.
@@ -55,7 +56,8 @@ def source_of(
             return StaticSource(path, on_error=on_error)
         if is_subword_model(path):
             return SubwordSource(path.name, SubwordModel.load(path), DamageReport(str(path), on_error))
-        return FileSource(path, encoding=encoding, format=format, on_error=on_error, trust=trust, progress=progress)
+        reading: Any = {"encoding": encoding, "format": format, "on_error": on_error, "trust": trust}
+        return FileSource(path, progress=progress, index=index, **reading)
     kind = type(value).__name__
     report = DamageReport(kind, on_error)
     if isinstance(value, EmbeddingMatrix):
