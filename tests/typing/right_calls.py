@@ -33,6 +33,7 @@ from w2v_embed.layers import (
     EmbeddingSimilarity,
     MaskedMaxPooling,
     MaskedMeanPooling,
+    OpenVocabularyEmbedding,
     PositionEmbedding,
     PretrainedEmbedding,
     RelativePositionEmbedding,
@@ -227,6 +228,8 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
     layer = embedding_layer(np.zeros((3, 2)))
     table = PretrainedEmbedding(em, trainable=True, train_rows="oov", mask_zero=True, padding_row=0)
     print(layer.get_config(), table.oov_rows, table.train_rows)
+    spelling = OpenVocabularyEmbedding(em, fit_subwords(em), trainable=True, ngrams_per_text=64, dtype="float16")
+    print(spelling.summary(), OpenVocabularyEmbedding(table, Path("s.safetensors")).words.trainable)
     reload_vectors(model, em)
     PositionEmbedding(10, 4, mode="concat")
     SinusoidalPositionEmbedding(mode="add")
@@ -248,11 +251,21 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
 
 def from_texts(em: EmbeddingMatrix, model: Any, texts: Iterable[str]) -> None:
     encoder = TextEncoder(em, split="jieba", length=32, truncate="begin", lower=True, num_words=9, unknown="<unk>")
-    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False)
+    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False, subwords=fit_subwords(em), ngrams_per_text=64)
+    encoder = TextEncoder.fit(["the"], subwords="s.safetensors", ngrams_per_text=64)
+    print(encoder.ngrams_per_text + 1, encoder.keys_sha256)
     encoder = TextEncoder.fit(Path("t.txt"), num_words=9, min_count=2, special_tokens=["<pad>"], split="characters")
     ids: npt.NDArray[np.int32] = TextEncoder.from_json(encoder.to_json())(texts, processes=2)
     told: TextCoverage = TextEncoder.from_config(encoder.get_config()).coverage(["the"])
-    print(ids, told.rate, told.summary(3), told.unknown.most_common(), encoder.unknown["a"], encoder.unknown_id)
+    print(
+        ids,
+        told.rate,
+        told.summary(3),
+        told.unknown.most_common(),
+        told.spelt,
+        encoder.unknown["a"],
+        encoder.unknown_id,
+    )
     save_model(model, Path("m.keras"), encoder=encoder, labels=["no", "yes"], leave_out=em)
     served: TextModel = load_model("m.keras", vectors=em)
     label, probability = served.predict(texts, batch_size=9)[0]

@@ -18,7 +18,13 @@ from w2v_embed import (
 from w2v_embed.comparison import Candidate, compare, read_labelled
 from w2v_embed.contextual import ContextualEncoder, fit_pca
 from w2v_embed.evaluation import analogies, word_similarity
-from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
+from w2v_embed.layers import (
+    OpenVocabularyEmbedding,
+    PositionEmbedding,
+    PretrainedEmbedding,
+    UnfreezeEmbedding,
+    WeightedMeanPooling,
+)
 from w2v_embed.postprocess import center, frequency_weight, pca
 from w2v_embed.scale import EncodeBatches, ProcessPool, encode_shards, merge_counts
 from w2v_embed.subwords import fit_subwords
@@ -109,6 +115,8 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     embedding_layer(em, trainable="yes")  # error: arg-type
     embedding_layer("matrix.npz")  # error: arg-type
     PretrainedEmbedding(em, train_rows="some")  # error: arg-type
+    OpenVocabularyEmbedding(em, 7)  # error: arg-type
+    OpenVocabularyEmbedding(em, "s", ngrams_per_text="all")  # error: arg-type
     PositionEmbedding(10, 4, mode="sum")  # error: arg-type
     WeightedMeanPooling(input_dim="ten")  # error: arg-type
     UnfreezeEmbedding("two")  # error: arg-type
@@ -135,6 +143,8 @@ def wrong_texts(text_encoder: TextEncoder) -> None:
     TextEncoder({"the": 1}, truncate="middle")  # error: arg-type
     TextEncoder({"the": 1}, length="all")  # error: arg-type
     TextEncoder({"the": 1}, unknown=True)  # error: arg-type
+    TextEncoder({"the": 1}, subwords=7)  # error: arg-type
+    TextEncoder({"the": 1}, ngrams_per_text="all")  # error: arg-type
     TextEncoder.fit(7)  # error: arg-type
     text_encoder(7)  # error: arg-type
     save_model(None, "m.keras", encoder={"the": 1})  # error: arg-type
