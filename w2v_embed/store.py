@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
     from .parts import Step
+    from .readers.remote import Place
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
@@ -196,7 +197,7 @@ def _map_npy(file):
     return mapped(file.fileno(), file.tell(), shape, dtype)
 
 
-def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
+def read_vectors(path: Path | Place, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
