@@ -150,14 +150,14 @@ def check_output(path: StrPath) -> None:
 def check_json(path: StrPath) -> None:
     """Raise now what `write_json` to `path` would raise when the work is done."""
     if Path(path).suffix.lower() != ".json":
-        raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
+        raise ValueError(f"the name of a file of JSON must end in .json; received {str(path)!r}")
     check_writable(path)
 
 
-def write_json(path: StrPath, content: object) -> None:
+def write_json(path: StrPath, content: object, indent: int = 0) -> None:
     """Write `content` to the .json file `path`."""
     check_json(path)
-    write_atomically(path, lambda file: file.write(json_text(content, indent=0).encode()))
+    write_atomically(path, lambda file: file.write(json_text(content, indent=indent).encode()))
 
 
 def load(
