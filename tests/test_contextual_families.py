@@ -118,7 +118,7 @@ def test_a_family_joins_without_a_change_elsewhere(folder):
 def test_what_a_family_says_is_checked_like_all_others(folder, toy):
     config = json.loads((folder / "config.json").read_text())
     for settings, told in (
-        ({"activation": "tanh"}, r"hidden_act \(.*config\.json: activation\) must be .*, received 'tanh'"),
+        ({"activation": "tan"}, r"hidden_act \(.*config\.json: activation\) must be .*, received 'tan'"),
         ({"is_decoder": True}, "is_decoder must be None or False, received True"),
         ({"type_vocab_size": 0}, "type_vocab_size must be from 1"),
         ({"model_type": "tot"}, 'model_type must be "bert", "nezha", "xlnet" or "toy", received .tot.'),

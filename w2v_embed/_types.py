@@ -47,7 +47,9 @@ BagMode: TypeAlias = Literal["mean", "sum", "max"]
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
-HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
+HeadName: TypeAlias = Literal["masked_lm"]
+EncoderOutputs: TypeAlias = Literal["last", "all"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
 
 # Texts → vectors → labels.

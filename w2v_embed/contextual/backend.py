@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 try:
     import keras
     from keras import ops
+    from keras.backend import standardize_dtype
 except ImportError as _error:
     raise ImportError(
         f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {_error}. Install them: "
@@ -25,6 +26,8 @@ except ImportError as _error:
 
 
 Tensor: TypeAlias = Any  # of whichever backend runs
+__all__ = ["compiled", "compiles_each_shape", "fused_dense", "fuses_gelu", "keras", "ops", "overlapped", "standardize_dtype", "to_tensors"]
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -73,6 +76,8 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
 
     # It is not documented, so its absence is no error.
     product = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+    if not torch.is_inference_mode_enabled():
+        return None  # it has no gradient
     name, algorithm = _FUSED[activation]
     return product and product(x, kernel.T, bias, name, [], algorithm)
 
@@ -120,6 +125,6 @@ def _two_workers():
         torch.set_num_threads(threads)  # for threads that are made later; this one never changed
 
 
-def to_tensors(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, Tensor]:
+def to_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return a dict of float32 arrays as tensors of the backend."""
     return {name: ops.convert_to_tensor(array, "float32") for name, array in arrays.items()}

@@ -20,6 +20,7 @@ from .pooling import POOLINGS, LayerMerge, Pooler, checked_idf, cosine
 from .source import EncoderSource
 from .states import PretrainedModel
 from .stream import NpyWriter
+from .tokens import TokenVectors, tokens_of, words_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,7 +54,7 @@ class ContextualEncoder(PretrainedModel):
 
     def encode(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | tuple[str, str]],
         *,
         layers: int | Iterable[int] = -2,
         merge: MergeName | Sequence[float] = "sum",
@@ -69,7 +70,8 @@ class ContextualEncoder(PretrainedModel):
         """Turn texts into one vector each.
 
         Args:
-            texts: an iterable of strings; it is read once, so it may be a file or a generator.
+            texts: an iterable of strings, or of pairs of strings (tuples) that the model sees together, special tokens between
+                them; it is read once, so it may be a file or a generator.
             layers: a layer or a list of layers. (`keras_bert_layers` translates keras-bert's numbers.)
             merge: how several layers become one: "sum", "mean", "concat" (as many times wider), "last" (of the list),
                 "first_last" (the mean of the first and the last of the list), or a list of weights, one a layer, that
@@ -105,9 +107,9 @@ class ContextualEncoder(PretrainedModel):
         room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
         width = self.vector_size * merged.parts
 
-        def vectors_of(chunk: list[str]) -> Vectors:
+        def vectors_of(chunk: list[str | tuple[str, str]]) -> Vectors:
             pooler = Pooler(len(chunk), width, pooling, self.tokenizer, special_tokens=special_tokens, idf=weights)
-            for batch, x in self._forward(self.tokenizer.pieces(chunk), merged, room, stride, batch_size):
+            for batch, x in self._forward(self._pieces(chunk), merged, room, stride, batch_size):
                 pooler.add(batch, x)
             return pooler.vectors()
 
@@ -134,8 +136,8 @@ class ContextualEncoder(PretrainedModel):
 
     def _stream(
         self,
-        texts: Iterable[str],
-        vectors_of: Callable[[list[str]], Vectors],
+        texts: Iterable[str | tuple[str, str]],
+        vectors_of: Callable[[list[str | tuple[str, str]]], Vectors],
         writer: NpyWriter,
         batch_size: int,
         progress: TextProgress,
@@ -187,26 +189,45 @@ class ContextualEncoder(PretrainedModel):
         stride = (room + 1) // 2 if stride is None and room is not None else stride
         report, result = text_reporter(progress, lists), []
         for chunk in chunks(lists, batch_size):
-            result += self._words_of([list_of_words(words) for words in chunk], merged, room, stride, batch_size)
+            result += words_of(self, [list_of_words(words) for words in chunk], merged, room, stride, batch_size)
             report(len(chunk))
         return result
 
-    def _words_of(
-        self, chunk: list[list[str]], merge: LayerMerge, room: int | None, stride: int | None, batch_size: int
-    ) -> list[Vectors]:
-        vocabulary = list(dict.fromkeys(word for words in chunk for word in words))
-        pieces = dict(zip(vocabulary, self.tokenizer.pieces(vocabulary)))
-        ids = [[id_ for word in words for id_ in pieces[word]] for words in chunk]
-        # word_of[t][n] is the word of text t to which its nth id belongs
-        counts = [[len(pieces[word]) for word in words] for words in chunk]
-        word_of = [np.repeat(np.arange(len(count)), count) for count in counts]
-        sums = [np.zeros((len(words), self.vector_size * merge.parts), np.float32) for words in chunk]
-        for batch, x in self._forward(ids, merge, room, stride, batch_size):
-            for row, (window, column) in enumerate(zip(batch.windows, batch.columns)):
-                begin, kept = column - window.start, slice(window.keep_from, window.keep_to)
-                vectors = x[row, begin + window.keep_from : begin + window.keep_to]
-                np.add.at(sums[window.text], word_of[window.text][kept], vectors)
-        return [total / np.maximum(count, 1).astype(np.float32)[:, None] for total, count in zip(sums, counts)]
+    def encode_tokens(
+        self,
+        texts: Iterable[str],
+        *,
+        layers: int | Iterable[int] = -2,
+        merge: MergeName | Sequence[float] = "sum",
+        batch_size: int = 32,
+        max_length: int | None = None,
+        progress: TextProgress = None,
+        special_tokens: bool = True,
+        stride: int | None = None,
+    ) -> list[TokenVectors]:
+        """Turn texts into one vector a token.
+
+        Args:
+            texts: an iterable of strings.
+            special_tokens: whether [CLS], [SEP] and their like have vectors, too.
+            layers, merge, batch_size, max_length, progress, stride: as in `encode`.
+
+        Returns:
+            a list of `TokenVectors`: arrays `(tokens, dim)`, which know the pieces and where these stand in the text.
+
+        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
+        >>> tokens, = encoder.encode_tokens(["Kings of the river"], special_tokens=False)
+        >>> tokens.shape, tokens.pieces, tokens.offsets.tolist()
+        ((4, 32), ['kings', 'of', 'the', 'river'], [[0, 5], [6, 8], [9, 12], [13, 18]])
+        """
+        texts = iterable_of_texts(texts)
+        merged = LayerMerge.checked(layers, merge, self.config.num_layers)
+        room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
+        report, result = text_reporter(progress, texts), []
+        for chunk in chunks(texts, batch_size):
+            result += tokens_of(self, chunk, merged, room, stride, batch_size, special_tokens)
+            report(len(chunk))
+        return result
 
     def vectors_for(
         self,

@@ -30,6 +30,19 @@ def iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
     return texts
 
 
+def flattened(texts: Iterable[str | tuple[str, str]]) -> list[str]:
+    """Texts and the texts of pairs, one after another; each is checked."""
+    flat: list[str] = []
+    for number, text in enumerate(texts):
+        if isinstance(text, str):
+            flat.append(text)
+            continue
+        if not isinstance(text, tuple | list) or len(text) != 2 or not all(isinstance(part, str) for part in text):
+            raise TypeError(f"text {number} must be a string or a pair of strings, received {quoted(text)}.")
+        flat += text
+    return flat
+
+
 def list_of_words(words: Iterable[str]) -> list[str]:
     """`words` as a list, if it is no single one."""
     if isinstance(words, str | bytes):
