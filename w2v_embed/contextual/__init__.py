@@ -8,6 +8,10 @@ from .._lazy import lazily
 _HOMES = {
     "ContextualEncoder": ".encoder",
     "Projection": ".pooling",
+    "TokenVectors": ".tokens",
+    "add_tokens": ".new_words",
+    "transplant": ".transplanting",
+    "trim_vocabulary": ".trimming",
     "keras_bert_layers": ".pooling",
     "cosine": ".pooling",
     "fit_pca": ".pooling",

@@ -38,7 +38,7 @@ def flattened(texts: Iterable[str | tuple[str, str]]) -> list[str]:
             flat.append(text)
             continue
         if not isinstance(text, tuple | list) or len(text) != 2 or not all(isinstance(part, str) for part in text):
-            raise TypeError(f"text {number} must be a string or a pair of strings, received {quoted(text)}.")
+            raise TypeError(f"text {number} must be a string, received {quoted(text)}; or a pair of strings.")
         flat += text
     return flat
 

@@ -80,6 +80,23 @@ class Tokenizer(ABC):
         """Return the ids of each text, without special tokens, and where they stand in it."""
 
     @abstractmethod
+    def surface(self, piece: str) -> tuple[bool, str] | None:
+        """Return the letters of a piece, and whether it begins a word; None for what has none, a special token."""
+
+    @property
+    @abstractmethod
+    def mask_id(self) -> int | None:
+        """The token that stands for a word that is to be guessed."""
+
+    def needed(self, ids: set[int]) -> set[int]:
+        """Return `ids`, and those without which a tokenizer would find others, or lack special tokens."""
+        raise ValueError(f"{self.file}: a model of sentencepiece cannot be trimmed; a tokenizer.json of it can.")
+
+    def kept(self, ids: Sequence[int]) -> Self:
+        """Return a tokenizer that has some of the tokens only, in this order."""
+        raise ValueError(f"{self.file}: a model of sentencepiece cannot be trimmed; a tokenizer.json of it can.")
+
+    @abstractmethod
     def extended(self, words: Sequence[str]) -> Self:
         """Return a tokenizer that has more words, each a token of its own; their ids follow the others'."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ...splitting import without_panic
 from ..files import VOCABULARY_LIMIT, read_text
 from .base import read_options
 from .pipeline import PipelineTokenizer, package
+from .thinning import merge_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -22,6 +24,11 @@ _USUAL = {
     "cls": ("[CLS]", "<s>", "<cls>"),
     "sep": ("[SEP]", "</s>", "<sep>"),
     "mask": ("[MASK]", "<mask>"),
+}
+# Byte-level BPE writes each byte as a letter: those that can be seen as themselves, the others from U+0100 on.
+_SEEN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_BYTES = {chr(byte): byte for byte in _SEEN} | {
+    chr(0x100 + n): byte for n, byte in enumerate(byte for byte in range(256) if byte not in _SEEN)
 }
 _SPACES = ("Metaspace", "ByteLevel")
 
@@ -118,6 +125,31 @@ class JsonTokenizer(PipelineTokenizer):
     def _takes_spaces(self):
         told = json.dumps(self._settings.get("pre_tokenizer"))
         return any(f'"{kind}"' in told for kind in _SPACES)
+
+    def needed(self, ids: set[int]) -> set[int]:
+        ids, model = super().needed(ids), self._settings["model"]
+        if model["type"] == "Unigram":
+            # What an unknown letter costs depends on the least score of all.
+            scores = [score for _, score in model["vocab"]]
+            ids = ids | {scores.index(min(scores))}
+        return merge_ids(self._settings, ids) if model["type"] == "BPE" else ids
+
+    def kept(self, ids: Sequence[int]) -> Self:
+        made = super().kept(ids)
+        made._settings = json.loads(made._tokenizer.to_str())
+        return made
+
+    def _letters(self, piece: str) -> tuple[bool, str] | None:
+        told = json.dumps(self._settings.get("pre_tokenizer"))
+        if '"ByteLevel"' in told:
+            try:
+                letters = bytes(_BYTES[letter] for letter in piece).decode("utf-8")
+            except (KeyError, UnicodeDecodeError):
+                return None  # a part of a letter
+            return letters.startswith(" "), letters.removeprefix(" ")
+        if self._settings["model"]["type"] == "WordPiece":
+            return super()._letters(piece)
+        return piece.startswith("▁"), piece.removeprefix("▁")
 
     def _with_frame(self) -> str:
         text: str = self._tokenizer.to_str()

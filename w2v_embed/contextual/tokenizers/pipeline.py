@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...splitting import without_panic
+from .thinning import thinned
 from .base import Spans, Tokenizer, config_file, digest, refuse_what_is_no_text
 
 if TYPE_CHECKING:
@@ -57,6 +58,37 @@ class PipelineTokenizer(Tokenizer):
         except Exception as error:
             refuse_what_is_no_text(texts)
             raise ValueError(f"{self.file}: the tokenizer cannot be used: {error}.") from error
+
+    @property
+    def mask_id(self) -> int | None:
+        return self.vocabulary().get(self._options["special_tokens"].get("mask", ""))
+
+    def surface(self, piece: str) -> tuple[bool, str] | None:
+        if self._tokenizer.token_to_id(piece) in self.special_ids:
+            return None
+        return (True, piece) if piece in self._added() else self._letters(piece)
+
+    def _letters(self, piece: str) -> tuple[bool, str] | None:
+        return (False, piece.removeprefix("##")) if piece.startswith("##") and len(piece) > 2 else (True, piece)
+
+    def _added(self):
+        return {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
+
+    def needed(self, ids: set[int]) -> set[int]:
+        return ids | self.special_ids | {self.pad_id} | ({self.unknown_id} if self.unknown_id >= 0 else set())
+
+    def kept(self, ids: Sequence[int]) -> Self:
+        place = {old: new for new, old in enumerate(ids)}
+        made = copy.copy(self)
+        settings = thinned(json.loads(self._tokenizer.to_str()), place)
+        made._tokenizer = package("this model").Tokenizer.from_str(json.dumps(settings, ensure_ascii=False))
+        made.size = len(place)
+        for name in ("head", "middle", "tail"):
+            setattr(made, name, [place[id_] for id_ in getattr(self, name)])
+        made.special_ids = {place[id_] for id_ in self.special_ids}
+        made.pad_id = place[self.pad_id]
+        made.unknown_id = place.get(self.unknown_id, self.unknown_id)
+        return made
 
     def extended(self, words: Sequence[str]) -> Self:
         made = copy.copy(self)

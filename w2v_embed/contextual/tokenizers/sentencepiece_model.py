@@ -61,6 +61,17 @@ class SentencePieceTokenizer(Tokenizer):
         self._add({word: id_ for word, (id_, _) in options.get("added_tokens", {}).items() if id_ >= self.size})
         self.special_ids: set[int] = {id_ for id_ in range(self._processor.get_piece_size()) if self._processor.is_control(id_)}
 
+    def surface(self, piece: str) -> tuple[bool, str] | None:
+        id_ = self._words.get(piece, self._processor.piece_to_id(piece))
+        if id_ in self.special_ids or id_ == self.unknown_id:
+            return None
+        return (True, piece) if piece in self._words else (piece.startswith("▁"), piece.removeprefix("▁"))
+
+    @property
+    def mask_id(self) -> int | None:
+        id_ = self._processor.piece_to_id("<mask>")
+        return None if id_ == self.unknown_id else id_
+
     def _add(self, words):
         if sorted(words.values()) != list(range(self.size, self.size + len(words))):
             raise ValueError(

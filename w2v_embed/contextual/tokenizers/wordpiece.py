@@ -31,7 +31,7 @@ class WordPieceTokenizer(PipelineTokenizer):
                 raise ValueError(
                     f"{self.file} has no {quoted(special[key])}, which texts need: is it a vocabulary of BERT?"
                 )
-        ids = [id_ for id_, _ in added.values()]
+        ids = [id_ for content, (id_, _) in added.items() if vocabulary.get(content) != id_]
         if sorted(ids) != list(range(len(vocabulary), len(vocabulary) + len(ids))) or len(vocabulary) != 1 + max(
             vocabulary.values(), default=-1
         ):
@@ -102,7 +102,8 @@ class WordPieceTokenizer(PipelineTokenizer):
         return self._switch
 
     def _more_files(self) -> dict[str, str | bytes]:
-        words = sorted(self.vocabulary().items(), key=lambda item: item[1])
+        # Added tokens are none of the model's words: "covids" must not begin with "covid" because that was added.
+        words = sorted(self._tokenizer.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
         whole = [id_ for _, id_ in words] == list(range(len(words))) and not any("\n" in word for word, _ in words)
         return {"vocab.txt": "".join(f"{word}\n" for word, _ in words)} if whole else {}
 
