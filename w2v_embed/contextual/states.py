@@ -311,7 +311,8 @@ class PretrainedModel:
     def _room(self, max_length: int | None, stride: int | None) -> int | None:
         """Return how many ids a text may have beside its special tokens, None if any."""
         special = len(self.tokenizer.head) + len(self.tokenizer.tail)
-        usual, longest = self.config.max_position_embeddings, self._family.longest(self.config)
+        longest = self._family.longest(self.config)
+        usual = self.config.max_position_embeddings if longest is None else longest
         return checked_room(max_length, stride, special, usual, longest)
 
 

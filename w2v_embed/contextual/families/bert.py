@@ -64,6 +64,17 @@ _POOLER = (
 # fmt: on
 
 
+def renamed(rows: Sequence[Weight], *names: tuple[str, str]) -> list[Weight]:
+    """Rows of a table by other names: parts of Hugging Face's are replaced; Google has no files of such a family."""
+    result = []
+    for row in rows:
+        name = row.huggingface
+        for old, new in names:
+            name = name.replace(old, new)
+        result.append(row._replace(huggingface=name, google=name.replace(".", "/")))
+    return result
+
+
 class Bert(Family):
     """BERT and all that was trained in its shape: SBERT, MiniLM, MacBERT, BERT-wwm."""
 
