@@ -41,6 +41,8 @@ def read_tokenizer(kind: type[Tokenizer], folder: StrPath, vocab_size: int, *, d
         model = checked(vocabulary, "model", read_json(vocabulary, VOCABULARY_LIMIT).get("model", {}), dict)
         if model.get("type") not in ("WordPiece", None):
             kind = JsonTokenizer  # a BERT may have any
+    if kind is JsonTokenizer and do_lower_case is not None:
+        raise ValueError(f"do_lower_case must be None for a tokenizer.json, which says it itself, received {do_lower_case}.")
     tokenizer = kind(folder, options)
     if tokenizer.size > vocab_size:
         raise ValueError(
