@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
@@ -17,9 +16,10 @@ from ..shown import quoted
 from .backend import ops
 from .inputs import chunks, iterable_of_texts, list_of_words
 from .pooling import POOLINGS, LayerMerge, Pooler, checked_idf, cosine
+from .sentences import prepared
 from .source import EncoderSource
 from .states import PretrainedModel
-from .stream import NpyWriter
+from .stream import NpyWriter, streamed
 from .tokens import TokenVectors, tokens_of, words_of
 
 if TYPE_CHECKING:
@@ -56,38 +56,45 @@ class ContextualEncoder(PretrainedModel):
         self,
         texts: Iterable[str | tuple[str, str]],
         *,
-        layers: int | Iterable[int] = -2,
-        merge: MergeName | Sequence[float] = "sum",
-        pooling: PoolingName = "mean",
+        layers: int | Iterable[int] | None = None,
+        merge: MergeName | Sequence[float] | None = None,
+        pooling: PoolingName | None = None,
         batch_size: int = 32,
         max_length: int | None = None,
         progress: TextProgress = None,
-        special_tokens: bool = True,
+        special_tokens: bool | None = None,
         stride: int | None = None,
         idf: npt.ArrayLike | None = None,
         output: StrPath | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> Vectors:
         """Turn texts into one vector each.
+
+        A folder of sentence-transformers says in `modules.json` how: then, and if `layers`, `merge`, `pooling`, `special_tokens`
+        and `idf` are all None, the vectors are those of `SentenceTransformer(folder).encode(texts)`.
 
         Args:
             texts: an iterable of strings, or of pairs of strings (tuples) that the model sees together, special tokens between
                 them; it is read once, so it may be a file or a generator.
-            layers: a layer or a list of layers. (`keras_bert_layers` translates keras-bert's numbers.)
-            merge: how several layers become one: "sum", "mean", "concat" (as many times wider), "last" (of the list),
+            layers: a layer or a list of layers; None = -2. (`keras_bert_layers` translates keras-bert's numbers.)
+            merge: how several layers become one: "sum" (None), "mean", "concat" (as many times wider), "last" (of the list),
                 "first_last" (the mean of the first and the last of the list), or a list of weights, one a layer, that
                 were learned elsewhere.
-            pooling: how the tokens of a text become one: "mean", "max", "mean_max" (both, side by side), "cls" (the
+            pooling: how the tokens of a text become one: "mean" (None), "max", "mean_max" (both, side by side), "cls" (the
                 class token), "idf" (the mean weighted by `idf`).
             batch_size: texts that are computed together, of like length.
             max_length: in tokens, special ones among them; None = max_position_embeddings, XLNet: no bound. Longer
                 texts are cut and keep their special tokens.
             progress: True shows a bar; or a callable (done, total) of texts, the total None where it is unknown.
-            special_tokens: whether [CLS], [SEP] and their like count in the pooling.
+            special_tokens: whether [CLS], [SEP] and their like count in the pooling; None: they do.
             stride: do not cut longer texts but encode them in windows of `max_length` that begin `stride` tokens
                 after each other. Each token counts once, from the window in which it is farther from an edge.
             idf: a weight for each id of the vocabulary, for pooling "idf"; `encoder.idf(texts)` makes it.
             output: path of an .npy file to which the vectors are written as they come. A run that was killed goes on
                 where it was if it is called again with the same texts.
+            prompt_name: the name of a prompt of the folder that is put before each text; None = its default, if it has one.
+            prompt: what is put before each text instead.
 
         Returns:
             float32 `(texts, dim)`, in the order of the texts; with `output`, the file as a memory map.
@@ -100,56 +107,59 @@ class ContextualEncoder(PretrainedModel):
         >>> encoder.encode(["river bank", "money bank"], layers=[-1, -2], merge="concat").shape
         (2, 64)
         """
-        texts = iterable_of_texts(texts)
-        merged = LayerMerge.checked(layers, merge, self.config.num_layers)
-        one_of("pooling", pooling, POOLINGS)
-        weights = checked_idf(idf, pooling, self.config.vocab_size)
+        choices = (layers, merge, pooling, special_tokens, idf)
+        sentences = self._sentences if all(choice is None for choice in choices) else None
+        texts = self._prepared(iterable_of_texts(texts), prompt_name, prompt)
+        default = -1 if sentences else -2
+        merged = LayerMerge.checked(
+            default if layers is None else layers, "sum" if merge is None else merge, self.config.num_layers
+        )
+        poolings = sentences.poolings if sentences else (one_of("pooling", pooling or "mean", POOLINGS),)
+        weights = checked_idf(idf, poolings[0], self.config.vocab_size)
+        if sentences and max_length is None:
+            max_length = sentences.max_length and min(sentences.max_length, self._family.longest(self.config) or 1 << 24)
         room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
-        width = self.vector_size * merged.parts
+        width, special = self.vector_size * merged.parts, special_tokens is None or bool(special_tokens)
 
         def vectors_of(chunk: list[str | tuple[str, str]]) -> Vectors:
-            pooler = Pooler(len(chunk), width, pooling, self.tokenizer, special_tokens=special_tokens, idf=weights)
+            poolers = [
+                Pooler(len(chunk), width, each, self.tokenizer, special_tokens=special, idf=weights) for each in poolings
+            ]
             for batch, x in self._forward(self._pieces(chunk), merged, room, stride, batch_size):
-                pooler.add(batch, x)
-            return pooler.vectors()
+                for pooler in poolers:
+                    pooler.add(batch, x)
+            pooled = np.concatenate([pooler.vectors() for pooler in poolers], axis=1)
+            return sentences.finished(pooled) if sentences else pooled
 
-        dim = width * (2 if pooling == "mean_max" else 1)
         if output is None:
-            report, parts = text_reporter(progress, texts), [np.zeros((0, dim), np.float32)]
+            report, parts = text_reporter(progress, texts), []
             for chunk in chunks(texts, batch_size):
                 parts.append(vectors_of(chunk))
                 report(len(chunk))
-            return np.concatenate(parts)
+            return np.concatenate(parts) if parts else vectors_of([])
         settings = {
             "model": self._checksum,
             "config": asdict(self.config),
             "tokenizer": self.tokenizer.fingerprint,
             "layers": merged.indices,
             "merge": merged.merge,
-            "pooling": pooling,
-            "special_tokens": special_tokens,
+            "pooling": poolings[0] if len(poolings) == 1 else poolings,
+            "special_tokens": special,
             "max_length": max_length,
             "stride": stride,
             "idf": None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=16).hexdigest(),
+            **({"sentences": sentences.fingerprint} if sentences else {}),
         }
-        return self._stream(texts, vectors_of, NpyWriter(output, dim, settings), batch_size, progress)
+        writer = NpyWriter(output, vectors_of([]).shape[1], settings)
+        return streamed(texts, vectors_of, writer, batch_size, progress)
 
-    def _stream(
-        self,
-        texts: Iterable[str | tuple[str, str]],
-        vectors_of: Callable[[list[str | tuple[str, str]]], Vectors],
-        writer: NpyWriter,
-        batch_size: int,
-        progress: TextProgress,
-    ) -> Vectors:
-        remaining, report = iter(texts), text_reporter(progress, texts)
-        with writer:
-            writer.skip(islice(remaining, writer.rows))
-            report(writer.rows)
-            for chunk in chunks(remaining, batch_size):
-                writer.write(chunk, vectors_of(chunk))
-                report(len(chunk))
-            return np.load(writer.finish(), mmap_mode="r")
+    def _prepared(self, texts: Iterable[Any], name: str | None, prompt: str | None) -> Iterable[Any]:
+        """Texts behind their prompt."""
+        if self._sentences is None:
+            if name is not None:
+                raise ValueError(f"prompt_name must be None, since the model's folder has no prompts, received {quoted(name)}.")
+            return prepared(texts, prompt or "", False)
+        return prepared(texts, self._sentences.prompt_of(name) if prompt is None else prompt, self._sentences.lower)
 
     def encode_words(
         self,

@@ -20,6 +20,7 @@ from .families.config import configured, read_settings
 from .families.models import Model
 from .families.weights import load_weights
 from .inputs import checked_inputs, flattened
+from .sentences import Sentences, read_sentences
 from .tokenizers import Tokenizer, read_tokenizer
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class PretrainedModel:
         do_lower_case: bool | None = None,
         tokenizer: Tokenizer | None = None,
         steps: Sequence[Mapping[str, Any]] = (),
+        sentences: Sentences | None = None,
     ) -> None:
         config = self.config = checkpoint.config
         self._checkpoint = checkpoint
@@ -65,6 +67,7 @@ class PretrainedModel:
         self._model = Model(self._family, config, embedding, layers)
         self._folder = Path(folder)
         self._do_lower_case = do_lower_case
+        self._sentences = sentences
         self.steps = [dict(step) for step in steps]
         if tokenizer is not None:
             self.__dict__["tokenizer"] = tokenizer
@@ -79,7 +82,7 @@ class PretrainedModel:
         steps = self.steps if step is None else [*self.steps, step]
         tokenizer = self.__dict__.get("tokenizer") if tokenizer is None else tokenizer
         options = {"do_lower_case": self._do_lower_case, "tokenizer": tokenizer, "steps": steps}
-        return type(self)(checkpoint, self._folder, **options)
+        return type(self)(checkpoint, self._folder, sentences=self._sentences, **options)
 
     @classmethod
     def from_pretrained(
@@ -94,7 +97,7 @@ class PretrainedModel:
         """Load a trained model; neither TensorFlow nor torch nor pickled code is needed to read it.
 
         Args:
-            folder: with `config.json` and `model.safetensors` or `pytorch_model.bin` (also in several files), or with
+            folder: of sentence-transformers, with `modules.json`; or with `config.json` and `model.safetensors` or `pytorch_model.bin` (also in several files), or with
                 `bert_config.json` or `xlnet_config.json` and a TensorFlow checkpoint; or the prefix of a checkpoint,
                 `folder/bert_model.ckpt`.
             attention_type: "bi" or "uni", for XLNet; None = what the configuration says, else "bi".
@@ -121,6 +124,8 @@ class PretrainedModel:
         path = Path(folder)
         if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
             raise FileNotFoundError(f"{path} is neither a folder nor the prefix of a TensorFlow checkpoint.")
+        sentences = read_sentences(path) if path.is_dir() else None
+        path = path if sentences is None else sentences.home
         layout, file, tensors = read_checkpoint(path)
         home = path if path.is_dir() else path.parent
         settings = read_settings(home)
@@ -131,7 +136,8 @@ class PretrainedModel:
             hidden_act=hidden_act,
             max_relative_position=max_relative_position,
         )
-        return cls(Checkpoint(config, settings.values, layout, file, tensors), home, do_lower_case=do_lower_case)
+        checkpoint = Checkpoint(config, settings.values, layout, file, tensors)
+        return cls(checkpoint, home, do_lower_case=do_lower_case, sentences=sentences)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
