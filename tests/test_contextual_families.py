@@ -229,11 +229,19 @@ def test_vocabularies_of_all_families(name):
 def test_what_the_new_families_refuse(tmp_path):
     data = Path(__file__).parent / "data" / "reference"
     for name, settings, told in (
-        ("roberta", {"max_position_embeddings": 2}, r"max_position_embeddings must be above pad_token_id \+ 1, 2, received 2"),
+        (
+            "roberta",
+            {"max_position_embeddings": 2},
+            r"max_position_embeddings must be above pad_token_id \+ 1, 2, received 2",
+        ),
         ("distilbert", {"n_heads": 5}, "dim must be a multiple of n_heads, 5, received 32"),
         ("albert", {"num_hidden_groups": 4}, "num_hidden_groups must be at most num_hidden_layers, 3, received 4"),
         ("albert", {"inner_group_num": 2}, "inner_group_num must be None or 1, received 2"),
-        ("mpnet", {"relative_attention_num_buckets": 8}, "relative_attention_num_buckets must be None or 32, received 8"),
+        (
+            "mpnet",
+            {"relative_attention_num_buckets": 8},
+            "relative_attention_num_buckets must be None or 32, received 8",
+        ),
         ("electra", {"embedding_size": 32}, "must have shape"),
     ):
         folder = Path(shutil.copytree(data / f"{name}_hf", tmp_path / told[:9] / name))
@@ -251,7 +259,10 @@ def test_what_the_new_families_refuse(tmp_path):
         shutil.copy(data / "roberta_hf" / file, tmp_path / "broken")
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json is missing"):
         ContextualEncoder.from_pretrained(tmp_path / "broken").encode(["a"])
-    for text, told in (("{}", "is no tokenizer that can be used"), ('{"model": 3}', "is no tokenizer that can be used")):
+    for text, told in (
+        ("{}", "is no tokenizer that can be used"),
+        ('{"model": 3}', "is no tokenizer that can be used"),
+    ):
         (tmp_path / "broken" / "tokenizer.json").write_text(text)
         with pytest.raises(ValueError, match=told):
             ContextualEncoder.from_pretrained(tmp_path / "broken").encode(["a"])

@@ -67,13 +67,25 @@ MODULES = json.loads((DATA / "model" / "modules.json").read_text())
     ("file", "content", "told"),
     [
         ("modules.json", {}, r"modules\.json: expected a list of objects with a type, got \{\}"),
-        ("modules.json", [{"type": "x.StaticEmbedding", "path": ""}], "a static table, .*: give its folder to build_matrix"),
+        (
+            "modules.json",
+            [{"type": "x.StaticEmbedding", "path": ""}],
+            "a static table, .*: give its folder to build_matrix",
+        ),
         ("modules.json", [], "the first module must be a Transformer, received none"),
         ("modules.json", [*MODULES, {"type": "a.CNN", "path": ""}], "module 4 is a CNN, which is not computed here"),
         ("modules.json", [{**MODULES[0], "path": "../.."}], r"expected the name of a folder in it, got '\.\./\.\.'"),
-        ("1_Pooling/config.json", {"pooling_mode": "lasttoken"}, "one or several of cls, max, mean, received .*lasttoken"),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode": "lasttoken"},
+            "one or several of cls, max, mean, received .*lasttoken",
+        ),
         ("1_Pooling/config.json", {}, "one or several of cls, max, mean, received"),
-        ("2_Dense/config.json", {"activation_function": "torch.nn.GELU"}, "activation_function must be one of Tanh, .*GELU"),
+        (
+            "2_Dense/config.json",
+            {"activation_function": "torch.nn.GELU"},
+            "activation_function must be one of Tanh, .*GELU",
+        ),
         ("config_sentence_transformers.json", {"prompts": 3}, "prompts must be of type dict, received 3"),
     ],
 )
@@ -97,5 +109,7 @@ def test_prompts_that_are_not_there(encoder):
     with pytest.raises(ValueError, match="prompt_name must be one of .*query, received 'passage'"):
         encoder.encode(TEXTS, prompt_name="passage")
     plain = ContextualEncoder.from_pretrained(DATA.parent / "reference" / "albert_hf")
-    with pytest.raises(ValueError, match="prompt_name must be None, since the model's folder has no prompts, received 'query'"):
+    with pytest.raises(
+        ValueError, match="prompt_name must be None, since the model's folder has no prompts, received 'query'"
+    ):
         plain.encode(TEXTS, prompt_name="query")

@@ -185,7 +185,9 @@ def test_models_that_are_not_of_this_encoder(tmp_path):
         encoder.from_keras("x")
     with pytest.raises(ValueError, match="its layer '.*' differs in .*model_type"):
         encoder.from_keras(load("xlnet_hf")[0].to_keras())
-    with pytest.raises(ValueError, match="hold all layers of the encoder, embeddings, layer 1, layer 2, layer 3 missing"):
+    with pytest.raises(
+        ValueError, match="hold all layers of the encoder, embeddings, layer 1, layer 2, layer 3 missing"
+    ):
         encoder.from_keras(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
     model = encoder.to_keras()
     twice = keras.Model(model.inputs, [model.output, encoder.to_keras()(model.inputs)])

@@ -128,7 +128,12 @@ def test_a_donor_gives_rows_in_the_encoders_space(bert):
         (["x\n1"], {}, ValueError, r"word 0 must be printable, received 'x\\n1'"),
         (["x1"], {"init": "description"}, TypeError, "words must be a mapping of word to text"),
         ({"x1": 3}, {"init": "description"}, TypeError, "words must be a mapping of word to text, received one whose"),
-        (["x1"], {"init": lambda shape, rng: np.zeros(3)}, ValueError, r"finite rows of shape \(1, 32\), received float64"),
+        (
+            ["x1"],
+            {"init": lambda shape, rng: np.zeros(3)},
+            ValueError,
+            r"finite rows of shape \(1, 32\), received float64",
+        ),
         (["x1"], {"vectors": {"a": 1}}, Exception, ""),
     ],
 )
@@ -149,7 +154,9 @@ def test_a_trimmed_encoder_says_the_same_of_the_corpus(with_head, tmp_path):
         "step": "trim_vocabulary", "words_before": 51, "words_after": size, "bytes_before": 51 * 128, "bytes_after": size * 128,
     }  # fmt: skip
     np.testing.assert_array_equal(small.encode(TEXTS), encoder.encode(TEXTS))
-    np.testing.assert_array_equal(small.encode(["queen", ("the bank", "of")]), encoder.encode(["queen", ("the bank", "of")]))
+    np.testing.assert_array_equal(
+        small.encode(["queen", ("the bank", "of")]), encoder.encode(["queen", ("the bank", "of")])
+    )
     names = {id_: piece for piece, id_ in encoder.tokenizer.vocabulary().items()}
     for piece, id_ in small.tokenizer.vocabulary().items():
         old = encoder.tokenizer.vocabulary()[piece]
@@ -172,7 +179,10 @@ def byte_level(tmp_path, texts):
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     trainer = trainers.BpeTrainer(
-        vocab_size=420, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=420,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts * 3, trainer)
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
@@ -180,7 +190,12 @@ def byte_level(tmp_path, texts):
     return tokenizer
 
 
-CORPUS = ["the bank of the river is muddy", "kings and queens put money into a bank", "naïve café 北京银行 😀", "aaaa aaa bababa"]
+CORPUS = [
+    "the bank of the river is muddy",
+    "kings and queens put money into a bank",
+    "naïve café 北京银行 😀",
+    "aaaa aaa bababa",
+]
 
 
 @settings(max_examples=25, deadline=None)
@@ -229,11 +244,17 @@ def test_another_vocabulary(bert, tmp_path, method):
     assert planted.config.vocab_size == len(rows) == size
     for word in ("bank", "river", "the"):
         np.testing.assert_array_equal(rows[vocabulary[f"Ġ{word}"]], old[of[word]])
-    for one, other in (("<pad>", "[PAD]"), ("<s>", "[CLS]"), ("</s>", "[SEP]"), ("<unk>", "[UNK]"), ("<mask>", "[MASK]")):
+    for one, other in (
+        ("<pad>", "[PAD]"),
+        ("<s>", "[CLS]"),
+        ("</s>", "[SEP]"),
+        ("<unk>", "[UNK]"),
+        ("<mask>", "[MASK]"),
+    ):
         np.testing.assert_array_equal(rows[vocabulary[one]], old[of[other]])
     row = rows[vocabulary["Ġqueens"]]
     if method == "pieces":
-        expected = old[[piece for piece in bert.tokenizer.pieces(["queens"])[0]]].mean(axis=0)
+        expected = old[bert.tokenizer.pieces(["queens"])[0]].mean(axis=0)
     elif method == "omp":
         expected = 2 * old[of["bank"]] - old[of["river"]]
     else:
@@ -310,7 +331,8 @@ def test_wrong_arguments_of_transplant(bert, tmp_path, options, error, told):
 def test_sparsemax_is_the_nearest_point_of_the_simplex(values):
     values = np.array(values)
     found = sparsemax(values)
-    assert found.sum() == pytest.approx(1) and (found >= 0).all()
+    assert found.sum() == pytest.approx(1)
+    assert (found >= 0).all()
     rng = np.random.default_rng(0)
     others = rng.dirichlet(np.ones(len(values)), 50)
     assert ((others - values) ** 2).sum(axis=1).min() >= ((found - values) ** 2).sum() - 1e-9

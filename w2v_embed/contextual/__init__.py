@@ -1,4 +1,4 @@
-"""Vectors in context: trained BERT, NEZHA and XLNet models in, word and sentence vectors out."""
+"""Vectors in context: trained encoders in, vectors, or models that train, out."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    pass
 
 try:
     import keras
@@ -26,7 +26,17 @@ except ImportError as _error:
 
 
 Tensor: TypeAlias = Any  # of whichever backend runs
-__all__ = ["compiled", "compiles_each_shape", "fused_dense", "fuses_gelu", "keras", "ops", "overlapped", "standardize_dtype", "to_tensors"]
+__all__ = [
+    "compiled",
+    "compiles_each_shape",
+    "fused_dense",
+    "fuses_gelu",
+    "keras",
+    "ops",
+    "overlapped",
+    "standardize_dtype",
+    "to_tensors",
+]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -75,7 +75,7 @@ class Pair(list[int]):
 
 
 class Batch(NamedTuple):
-    """Rows for the model `(B, T)`, and for each row its window, the column of its first id, and its ids if they are a `Pair`."""
+    """Rows for the model `(B, T)`, and for each its window, the column of its first id, and its ids if they are a `Pair`."""
 
     input_ids: npt.NDArray[np.int32]
     attention_mask: npt.NDArray[np.int32]

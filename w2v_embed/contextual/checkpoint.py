@@ -1,4 +1,5 @@
-"""What an encoder was loaded from: settings and tensors by name, which are read again when somebody wants them as they are stored.
+"""What an encoder was loaded from: settings and tensors by name, which are read again when somebody wants them as they are
+stored.
 
 A model that computes has them scaled, side by side and in the backend's memory; to train, to write them, to give them a new
 vocabulary, they are wanted one by one. What changes is laid over the others, so that nothing is held twice.
@@ -77,8 +78,8 @@ class Checkpoint:
             return replace(self, settings=settings, tensors=renamed)
         tensors = {}
         rows: list[tuple[Weight, int | None]] = [(row, None) for row in rows_of(self.family, self.config, False)]
-        for group in range(self.family.groups(self.config)):
-            rows += [(row, group) for row in rows_of(self.family, self.config, True)]
+        of_layers = rows_of(self.family, self.config, True)
+        rows += [(row, number) for number in range(self.family.groups(self.config)) for row in of_layers]
         rows += [(row, None) for row in (*self.family.head, *self.family.beside) if self._reader.name_of(row)]
         for row, group in rows:
             shape = sizes_of(row, self.config)

@@ -1,4 +1,4 @@
-"""`ContextualEncoder`: a trained BERT, NEZHA or XLNet that turns ids, texts and words into vectors."""
+"""`ContextualEncoder`: a trained encoder, BERT or RoBERTa say, that turns ids, texts and words into vectors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class ContextualEncoder(PretrainedModel):
-    """A trained BERT, NEZHA or XLNet. Made by `ContextualEncoder.from_pretrained`; it computes, and does not train.
+    """A trained encoder. Made by `ContextualEncoder.from_pretrained`; it computes, and `to_keras` makes a model that trains.
 
     Layers are numbered as in `hidden_states`: 0 is the output of the embeddings, 1 that of the first layer, -1 that of
     the last, -2 that of the last but one.
@@ -71,8 +71,8 @@ class ContextualEncoder(PretrainedModel):
     ) -> Vectors:
         """Turn texts into one vector each.
 
-        A folder of sentence-transformers says in `modules.json` how: then, and if `layers`, `merge`, `pooling`, `special_tokens`
-        and `idf` are all None, the vectors are those of `SentenceTransformer(folder).encode(texts)`.
+        A folder of sentence-transformers says in `modules.json` how: then, and if `layers`, `merge`, `pooling`,
+        `special_tokens` and `idf` are all None, the vectors are those of `SentenceTransformer(folder).encode(texts)`.
 
         Args:
             texts: an iterable of strings, or of pairs of strings (tuples) that the model sees together, special tokens between
@@ -117,13 +117,16 @@ class ContextualEncoder(PretrainedModel):
         poolings = sentences.poolings if sentences else (one_of("pooling", pooling or "mean", POOLINGS),)
         weights = checked_idf(idf, poolings[0], self.config.vocab_size)
         if sentences and max_length is None:
-            max_length = sentences.max_length and min(sentences.max_length, self._family.longest(self.config) or 1 << 24)
+            max_length = sentences.max_length and min(
+                sentences.max_length, self._family.longest(self.config) or 1 << 24
+            )
         room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
         width, special = self.vector_size * merged.parts, special_tokens is None or bool(special_tokens)
 
         def vectors_of(chunk: list[str | tuple[str, str]]) -> Vectors:
             poolers = [
-                Pooler(len(chunk), width, each, self.tokenizer, special_tokens=special, idf=weights) for each in poolings
+                Pooler(len(chunk), width, each, self.tokenizer, special_tokens=special, idf=weights)
+                for each in poolings
             ]
             for batch, x in self._forward(self._pieces(chunk), merged, room, stride, batch_size):
                 for pooler in poolers:
@@ -157,7 +160,9 @@ class ContextualEncoder(PretrainedModel):
         """Texts behind their prompt."""
         if self._sentences is None:
             if name is not None:
-                raise ValueError(f"prompt_name must be None, since the model's folder has no prompts, received {quoted(name)}.")
+                raise ValueError(
+                    f"prompt_name must be None, since the model's folder has no prompts, received {quoted(name)}."
+                )
             return prepared(texts, prompt or "", False)
         return prepared(texts, self._sentences.prompt_of(name) if prompt is None else prompt, self._sentences.lower)
 

@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 _BATCHES_AT_ONCE = 64
 
 
-def iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
+def iterable_of_texts(texts: Iterable[_T]) -> Iterable[_T]:
     """`texts`, if it is no single one."""
     if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
         raise TypeError(

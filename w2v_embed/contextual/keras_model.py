@@ -38,7 +38,7 @@ def to_keras(
     one_of("outputs", outputs, get_args(EncoderOutputs))
     trained = _trained(trainable, layers, config.num_layers)
     options = {"dropout": _dropout(checkpoint, dropout), "dtype": dtype, "seed": whole("seed", seed, 0)}
-    of_all = {"family": family.name, "settings": settings_of(config)}
+    of_all: dict[str, Any] = {"family": family.name, "settings": settings_of(config)}
 
     inputs = [
         keras.Input((None,), dtype="int32", name=name) for name in ("input_ids", "attention_mask", "token_type_ids")
@@ -72,7 +72,9 @@ def _trained(trainable, layers, count):
     if layers is None:
         return set(range(count + 1)) if trainable else set()
     if not trainable:
-        raise ValueError(f"layers must be None with trainable=False, which trains none of them, received {quoted(layers)}.")
+        raise ValueError(
+            f"layers must be None with trainable=False, which trains none of them, received {quoted(layers)}."
+        )
     return {number % (count + 1) for number in whole_numbers("layers", layers, -count - 1, count)}
 
 
@@ -83,7 +85,9 @@ def _dropout(checkpoint, dropout):
     for key, value in zip(keys, values):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
             named = "dropout" if dropout is not None else f"{key} of the configuration"
-            raise ValueError(f"{named} must be a number from 0 to below 1, received {quoted(value)}. Pass dropout=0.1, say.")
+            raise ValueError(
+                f"{named} must be a number from 0 to below 1, received {quoted(value)}. Pass dropout=0.1, say."
+            )
     return [float(value) for value in values]
 
 
@@ -91,7 +95,9 @@ def _head(checkpoint, of_all, options):
     weights = checkpoint.head()
     needed = {row.role for row in checkpoint.family.head}
     if not needed:
-        raise ValueError(f"head must be None for {checkpoint.family.title}: no head that guesses words is known for it.")
+        raise ValueError(
+            f"head must be None for {checkpoint.family.title}: no head that guesses words is known for it."
+        )
     whole_head = needed <= weights.keys()
     if not whole_head:
         logger.warning(
@@ -135,7 +141,9 @@ def from_keras(checkpoint: Checkpoint, model: Any) -> Checkpoint:
     missing = {None, *range(checkpoint.family.groups(config))} - groups
     if missing:
         told = sorted("embeddings" if group is None else f"layer {group + 1}" for group in missing)
-        raise ValueError(f"the model must hold all layers of the encoder, {', '.join(told)} missing: pass what to_keras made.")
+        raise ValueError(
+            f"the model must hold all layers of the encoder, {', '.join(told)} missing: pass what to_keras made."
+        )
     same_rows = _copies(checkpoint, tensors[checkpoint.words_name])
     changed = checkpoint.changed(config, {**tensors, **same_rows})
     return changed.with_head(head) if head else changed
@@ -163,4 +171,4 @@ def _layers_of(model: Any) -> Iterator[Any]:
             yield layer
         else:
             waiting += getattr(layer, "layers", [])
-            waiting += [getattr(layer, "layer")] if hasattr(layer, "layer") else []
+            waiting += [layer.layer] if hasattr(layer, "layer") else []

@@ -45,11 +45,11 @@ def add_tokens(
         words: the new words; for `init="description"` a mapping of each to a text that describes it. Words that are tokens
             already are left alone, which is logged.
         init: what a new row is: "mean", that of all rows; "normal", drawn from the normal distribution of the rows, mean and
-            covariance (transformers draws with a billionth of the covariance: that is "mean" here); "pieces", the mean of the pieces
-            in which the word came until now; "description", the mean of the pieces of its description; or a callable
+            covariance (transformers draws with a billionth of the covariance: that is "mean" here); "pieces", the mean of the
+            pieces in which the word came until now; "description", the mean of the pieces of its description; or a callable
             (shape, rng) → rows.
-        vectors: word vectors, whatever `build_matrix` takes, that know new words and some of the old ones: from these a map into
-            the encoder's table is learned, and a word that they know gets its mapped row. Others are left to `init`.
+        vectors: word vectors, whatever `build_matrix` takes, that know new words and some of the old ones: from these a map
+            into the encoder's table is learned, and a word that they know gets its mapped row. Others are left to `init`.
         seed: of what is drawn; a word's draw depends on nothing else.
 
     Returns:
@@ -88,7 +88,11 @@ def add_tokens(
     table = encoder._checkpoint.words()[:first].astype(np.float64)
     if callable(init):
         change.rows.update(zip(ids.tolist(), _called(init, (len(new), table.shape[1]), seed)))
-    step: dict[str, Any] = {"step": "add_tokens", "words": len(new), "init": init if isinstance(init, str) else "callable"}
+    step: dict[str, Any] = {
+        "step": "add_tokens",
+        "words": len(new),
+        "init": init if isinstance(init, str) else "callable",
+    }
     if vectors is not None:
         rows, found, figures = _from_donor(encoder, vectors, new, table)
         change.rows.update({int(id_): row for id_, row, there in zip(ids, rows, found) if there})
@@ -111,7 +115,9 @@ def _new_words(encoder, words):
     vocabulary = encoder.tokenizer.vocabulary()
     new = [word for word in given if word not in vocabulary]
     if not new:
-        raise ValueError(f"words must be new ones, received {len(given)}, all of which are tokens already: {quoted(given)}.")
+        raise ValueError(
+            f"words must be new ones, received {len(given)}, all of which are tokens already: {quoted(given)}."
+        )
     if len(new) < len(given):
         logger.warning("%d of %d words are tokens already and are left alone", len(given) - len(new), len(given))
     return new
@@ -155,7 +161,8 @@ def _from_donor(encoder, vectors, new, table):
     both = np.flatnonzero(found[: len(names)])
     if len(both) < LEAST_WORDS:
         raise ValueError(
-            f"vectors must know at least {LEAST_WORDS} of the encoder's words, so that a map can be learned; they know {len(both)}. "
+            f"vectors must know at least {LEAST_WORDS} of the encoder's words, so that a map can be learned; they know "
+            f"{len(both)}. "
             "Take others, or another init."
         )
     targets = table[[whole_words[place][1] for place in both]]

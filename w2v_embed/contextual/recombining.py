@@ -1,7 +1,7 @@
 """An encoder with another vocabulary: each row of its tables is an old one, a sum of old ones, or made elsewhere.
 
-What is done to the table of words is done to all that has a row or a number for each word: a head's matrix, whether it is tied to
-the table or not, and its biases.
+What is done to the table of words is done to all that has a row or a number for each word: a head's matrix, whether it is
+tied to the table or not, and its biases.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ class Recombination:
         return result
 
 
-def recombined(
-    encoder: _Encoder, tokenizer: Tokenizer, change: Recombination, step: Mapping[str, Any]
-) -> _Encoder:
+def recombined(encoder: _Encoder, tokenizer: Tokenizer, change: Recombination, step: Mapping[str, Any]) -> _Encoder:
     """The encoder with another vocabulary.
 
     Raises:
@@ -76,7 +74,9 @@ def recombined(
     table = checkpoint.words()
     changed = change(table, words=True)
     if not np.isfinite(changed).all():
-        raise ValueError(f"rows of new words must be finite, that of id {int(np.argwhere(~np.isfinite(changed))[0][0])} is not.")
+        raise ValueError(
+            f"rows of new words must be finite, that of id {int(np.argwhere(~np.isfinite(changed))[0][0])} is not."
+        )
     tensors = {checkpoint.words_name: changed}
     for name in checkpoint.of_heads():
         values = np.asarray(checkpoint.tensors[name].load(), np.float32)

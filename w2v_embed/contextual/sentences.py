@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +30,7 @@ _POOLINGS: Final = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _COMPUTED: Final = ("cls", "max", "mean")
-_ACTIVATIONS: Final = {
+_ACTIVATIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "Tanh": np.tanh,
     "Identity": lambda x: x,
     "ReLU": lambda x: np.maximum(x, 0),
@@ -103,7 +103,9 @@ class Sentences:
         """What stands before texts."""
         name = self.default_prompt if name is None else name
         if name is not None and name not in self.prompts:
-            raise ValueError(f"prompt_name must be one of {', '.join(sorted(self.prompts)) or 'none'}, received {quoted(name)}.")
+            raise ValueError(
+                f"prompt_name must be one of {', '.join(sorted(self.prompts)) or 'none'}, received {quoted(name)}."
+            )
         return "" if name is None else self.prompts[name]
 
 
@@ -117,13 +119,14 @@ def read_sentences(folder: Path) -> Sentences | None:
     if not path.is_file():
         return None
     modules = parse_json(read_text(path, LIMIT), str(path), "value", "key")
-    if not isinstance(modules, list) or not all(isinstance(each, dict) and isinstance(each.get("type"), str) for each in modules):
+    named = isinstance(modules, list) and all(isinstance(each, dict) for each in modules)
+    if not named or not all(isinstance(each.get("type"), str) for each in modules):
         raise ValueError(f"{path}: expected a list of objects with a type, got {quoted(modules)}.")
     kinds = [each["type"].rpartition(".")[2] for each in modules]
     places = [_inside(folder, path, each.get("path", "")) for each in modules]
     if kinds[:1] == ["StaticEmbedding"]:
         raise ValueError(
-            f"{path}: this model is a static table, of which no text needs a net: give its folder to build_matrix or load_vectors."
+            f"{path}: this model is a static table, of which no text needs a net: give its folder to build_matrix."
         )
     if kinds[:1] != ["Transformer"]:
         raise ValueError(f"{path}: the first module must be a Transformer, received {', '.join(kinds) or 'none'}.")
@@ -136,7 +139,9 @@ def read_sentences(folder: Path) -> Sentences | None:
         elif kind == "Normalize" and number > 1:
             steps.append(Normalize())
         elif kind != "Dropout":  # which drops nothing but in training
-            raise ValueError(f"{path}: module {number} is a {kind}, which is not computed here. Ask for layers= and pooling=.")
+            raise ValueError(
+                f"{path}: module {number} is a {kind}, which is not computed here. Ask for layers= and pooling=."
+            )
     return Sentences(places[0], poolings, steps, **_settings(folder, places[0]))
 
 

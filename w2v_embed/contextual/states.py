@@ -61,9 +61,7 @@ class PretrainedModel:
         self._checkpoint = checkpoint
         self._family = checkpoint.family
         self.vector_size = config.hidden_size
-        embedding, layers, self._checksum = load_weights(
-            config, checkpoint.layout, checkpoint.file, checkpoint.tensors
-        )
+        embedding, layers, self._checksum = load_weights(config, checkpoint.layout, checkpoint.file, checkpoint.tensors)
         self._model = Model(self._family, config, embedding, layers)
         self._folder = Path(folder)
         self._do_lower_case = do_lower_case
@@ -81,7 +79,7 @@ class PretrainedModel:
         """An encoder like this one, with other tensors, maybe with another tokenizer."""
         steps = self.steps if step is None else [*self.steps, step]
         tokenizer = self.__dict__.get("tokenizer") if tokenizer is None else tokenizer
-        options = {"do_lower_case": self._do_lower_case, "tokenizer": tokenizer, "steps": steps}
+        options: dict[str, Any] = {"do_lower_case": self._do_lower_case, "tokenizer": tokenizer, "steps": steps}
         return type(self)(checkpoint, self._folder, sentences=self._sentences, **options)
 
     @classmethod
@@ -97,12 +95,12 @@ class PretrainedModel:
         """Load a trained model; neither TensorFlow nor torch nor pickled code is needed to read it.
 
         Args:
-            folder: of sentence-transformers, with `modules.json`; or with `config.json` and `model.safetensors` or `pytorch_model.bin` (also in several files), or with
-                `bert_config.json` or `xlnet_config.json` and a TensorFlow checkpoint; or the prefix of a checkpoint,
-                `folder/bert_model.ckpt`.
+            folder: of sentence-transformers, with `modules.json`; or with `config.json` and `model.safetensors` or
+                `pytorch_model.bin` (also in several files), or with `bert_config.json` or `xlnet_config.json` and a
+                TensorFlow checkpoint; or the prefix of a checkpoint, `folder/bert_model.ckpt`.
             attention_type: "bi" or "uni", for XLNet; None = what the configuration says, else "bi".
-            hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (approximated), "relu", "silu", "tanh"; None = what the
-                configuration says, where "gelu" beside a TensorFlow checkpoint is the approximated one, as in its code.
+            hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (approximated), "relu", "silu", "tanh"; None = what
+                the configuration says, where "gelu" beside a TensorFlow checkpoint is the approximated one, as in its code.
             max_relative_position: the distance at which NEZHA's relative positions are clipped; None = what the
                 configuration says, else 64.
             do_lower_case: whether texts are lower-cased; None = what tokenizer_config.json says, else True for BERT
@@ -206,10 +204,11 @@ class PretrainedModel:
     ) -> Any:
         """Make a `keras.Model` of the encoder, to fine-tune it on whichever backend runs.
 
-        Its inputs are the ids, the mask and the segments, int32 `(B, T)` each, called as in `hidden_states`; its layers are called
-        "embeddings", "layer_1", …, "layer_N" and "head", and are frozen as Keras has it: `model.get_layer("layer_1").trainable =
-        False`. It owns its weights: this encoder stays as it is. `keras.models.load_model` loads a saved one without the folder, in
-        a process that has imported `w2v_embed.contextual.trainable`.
+        Its inputs are the ids, the mask and the segments, int32 `(B, T)` each, called as in `hidden_states`; its layers are
+        called "embeddings", "layer_1", …, "layer_N" and "head", and are frozen as Keras has it:
+        `model.get_layer("layer_1").trainable = False`. It owns its weights: this encoder stays as it is.
+        `keras.models.load_model` loads a saved one without the folder, in a process that has imported
+        `w2v_embed.contextual.trainable`.
 
         Args:
             trainable: whether its weights train.
@@ -254,7 +253,8 @@ class PretrainedModel:
             ValueError: if it has not all of them, or those of another encoder.
 
         >>> encoder = PretrainedModel.from_pretrained("tests/data/reference/bert_hf")
-        >>> bool((encoder.from_keras(encoder.to_keras()).hidden_states([[2, 5, 3]]) == encoder.hidden_states([[2, 5, 3]])).all())
+        >>> again = encoder.from_keras(encoder.to_keras())
+        >>> bool((again.hidden_states([[2, 5, 3]]) == encoder.hidden_states([[2, 5, 3]])).all())
         True
         """
         from .keras_model import from_keras
@@ -299,7 +299,9 @@ class PretrainedModel:
             return batch, merge({i: ops.convert_to_numpy(x) for i, x in enumerate(states) if i in merge.indices})
 
         if stride is not None and any(isinstance(row, Pair) for row in ids):
-            raise ValueError(f"stride must be None for pairs of texts, which have no windows, received {quoted(stride)}.")
+            raise ValueError(
+                f"stride must be None for pairs of texts, which have no windows, received {quoted(stride)}."
+            )
         ids = [row.cut(room) if isinstance(row, Pair) else row for row in ids]
         rows = [window for text, row in enumerate(ids) for window in windows(text, len(row), room, stride)]
         made = batches(ids, rows, self.tokenizer, batch_size, self._family.longest(self.config))

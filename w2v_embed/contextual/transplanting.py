@@ -1,10 +1,11 @@
 """An encoder with another tokenizer, whose words get rows made of those of the old ones.
 
-Words that both vocabularies have keep their rows. Every other row is a sum of old rows: the mean of the pieces in which the word came
-until now; or, where `vectors` place new and old words in one space, the sum by which their vectors there are made of each other.
+Words that both vocabularies have keep their rows. Every other row is a sum of old rows: the mean of the pieces in which the
+word came until now; or, where `vectors` place new and old words in one space, the sum by which their vectors there are made
+of each other.
 
-References: Dobler & de Melo 2023, FOCUS, https://arxiv.org/abs/2305.14481. Goddard & Fernandes Neto 2025, Training-Free Tokenizer
-Transplantation via Orthogonal Matching Pursuit, https://arxiv.org/abs/2506.06607.
+References: Dobler & de Melo 2023, FOCUS, https://arxiv.org/abs/2305.14481. Goddard & Fernandes Neto 2025, Training-Free
+Tokenizer Transplantation via Orthogonal Matching Pursuit, https://arxiv.org/abs/2506.06607.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..shown import logger, quoted
 from .files import VOCABULARY_LIMIT, read_text
 from .new_words import donated
 from .recombining import Recombination, recombined
-from .tokenizers import JsonTokenizer, Tokenizer, read_tokenizer, WordPieceTokenizer
+from .tokenizers import JsonTokenizer, Tokenizer, WordPieceTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,13 +57,13 @@ def transplant(
         encoder: a `ContextualEncoder`.
         tokenizer: a folder or a tokenizer.json; a `tokenizers.Tokenizer`, or one of transformers that has such a one; or an
             encoder, whose tokenizer it is. Which special tokens stand around a text is the tokenizer's word.
-        vectors: the space in which new and old words are compared, for "focus" and "omp": an array with a row for each id of the
-            new tokenizer (the table of a model that has it); an encoder with this tokenizer, whose table is taken; or word vectors,
-            whatever `build_matrix` takes, which are asked for the words of both.
-        method: "pieces": the mean of the rows of the pieces in which a new word came until now; "focus": a mean of the rows of words
-            that both have, weighted by sparsemax of their cosines to the new one; "omp": the sum of at most `atoms` rows of such
-            words that is nearest to the new one. None = "omp" where there are `vectors`, else "pieces". A word that `vectors` do not
-            know is left to "pieces", and what has none gets the mean of all rows.
+        vectors: the space in which new and old words are compared, for "focus" and "omp": an array with a row for each id of
+            the new tokenizer (the table of a model that has it); an encoder with this tokenizer, whose table is taken; or
+            word vectors, whatever `build_matrix` takes, which are asked for the words of both.
+        method: "pieces": the mean of the rows of the pieces in which a new word came until now; "focus": a mean of the rows
+            of words that both have, weighted by sparsemax of their cosines to the new one; "omp": the sum of at most `atoms`
+            rows of such words that is nearest to the new one. None = "omp" where there are `vectors`, else "pieces". A word
+            that `vectors` do not know is left to "pieces", and what has none gets the mean of all rows.
         atoms: for "omp".
 
     Returns:
@@ -79,12 +80,16 @@ def transplant(
     one_of("method", method, get_args(TransplantName), or_else="None")
     if (vectors is None) != (method == "pieces"):
         told = "given" if vectors is None else 'None with method "pieces"'
-        raise ValueError(f"vectors must be {told} for this method, received method {quoted(method)} and {quoted(vectors)}.")
+        raise ValueError(
+            f"vectors must be {told} for this method, received method {quoted(method)} and {quoted(vectors)}."
+        )
     atoms = whole("atoms", atoms)
     new = new_tokenizer(tokenizer)
     shared = _shared(encoder.tokenizer, new)
     if not shared:
-        raise ValueError("the tokenizer must share words with the encoder's, it shares none: is it one of the same script?")
+        raise ValueError(
+            "the tokenizer must share words with the encoder's, it shares none: is it one of the same script?"
+        )
     change = Recombination(np.zeros(new.size, np.int64))
     for id_, old in shared.items():
         change.kept[id_] = old
@@ -114,7 +119,9 @@ def transplant(
         "by_pieces": len(missing) - by_vectors - len(nothing),
         "by_mean": len(nothing),
     }
-    logger.info("transplant: of %d words %d are shared, %d made by %s", new.size, len(shared), by_vectors or by_pieces, method)
+    logger.info(
+        "transplant: of %d words %d are shared, %d made by %s", new.size, len(shared), by_vectors or by_pieces, method
+    )
     return recombined(encoder, new, change, step)
 
 
@@ -133,8 +140,8 @@ def new_tokenizer(given: Any) -> Tokenizer:
     inner = getattr(given, "backend_tokenizer", given)
     if not hasattr(inner, "to_str"):
         raise TypeError(
-            "tokenizer must be a folder, a tokenizer.json, a tokenizers.Tokenizer, a fast tokenizer of transformers or an encoder, "
-            f"received {quoted(given)}."
+            "tokenizer must be a folder, a tokenizer.json, a tokenizers.Tokenizer, a fast tokenizer of transformers or an "
+            f"encoder, received {quoted(given)}."
         )
     return JsonTokenizer.of(inner.to_str(), "the tokenizer")
 
@@ -208,7 +215,9 @@ def _space(vectors, new):
             )
         rows = vectors[: new.size].astype(np.float64)
         return rows, np.square(rows).sum(axis=1) > 0
-    surfaces = {id_: surface[1] for piece, id_ in new.vocabulary().items() if (surface := new.surface(piece)) and surface[1]}
+    surfaces = {
+        id_: surface[1] for piece, id_ in new.vocabulary().items() if (surface := new.surface(piece)) and surface[1]
+    }
     some, found = donated(vectors, list(surfaces.values()))
     rows, there = np.zeros((new.size, some.shape[1])), np.zeros(new.size, bool)
     rows[list(surfaces)], there[list(surfaces)] = some, found & (np.square(some).sum(axis=1) > 0)

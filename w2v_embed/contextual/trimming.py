@@ -21,8 +21,8 @@ _AT_ONCE = 32
 def trim_vocabulary(encoder: _Encoder, corpus: Iterable[str], *, keep: Iterable[str] = ()) -> _Encoder:
     """Return an encoder that has only the words that a corpus needs: its texts get the same states from fewer rows.
 
-    Special tokens stay. A text with other words than those of the corpus comes in smaller pieces, or in unknown ones: give as much
-    text as you can. `steps` of the result, and the log, tell words and bytes of the table before and after.
+    Special tokens stay. A text with other words than those of the corpus comes in smaller pieces, or in unknown ones: give as
+    much text as you can. `steps` of the result, and the log, tell words and bytes of the table before and after.
 
     Args:
         encoder: a `ContextualEncoder`, its tokenizer one of BERT's, or a tokenizer.json.

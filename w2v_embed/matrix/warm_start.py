@@ -27,12 +27,13 @@ def warm_start(
 ) -> EmbeddingMatrix:
     """Make a table for a new vocabulary out of a trained one: words of both keep their rows bit for bit.
 
-    So a model that was trained with one vocabulary goes on with another: what `keras.utils.warmstart_embedding_matrix` of Keras 2
-    did. Special tokens are words like others: "[UNK]" keeps its row where both have it, and so does padding.
+    So a model that was trained with one vocabulary goes on with another: what `keras.utils.warmstart_embedding_matrix` of
+    Keras 2 did. Special tokens are words like others: "[UNK]" keeps its row where both have it, and so does padding.
 
     Args:
         old_matrix: array `(rows, dim)`: `layer.get_weights()`, `np.asarray(layer.embeddings)`, an `EmbeddingMatrix`.
-        old_vocabulary, new_vocabulary: as for `build_matrix`: a `TextVectorization` layer, a list of words, dict word → id, a file.
+        old_vocabulary, new_vocabulary: as for `build_matrix`: a `TextVectorization` layer, a list of words, dict word → id, a
+            file.
         oov: rows of new words, as for `build_matrix`: "normal" draws them like the rows that are kept.
         fallbacks: old words that lend their rows to new ones, as for `build_matrix`.
         seed: of what is drawn.

@@ -1,7 +1,7 @@
 """Make losses.json: the losses of the first ten steps of fine-tuning, by Hugging Face's transformers on torch.
 
-The model of ../reference/bert_hf, without dropout, learns the labels of the shipped titles: the mean of its last states, a dense
-layer, AdamW. Made with torch 2.13.0 (CPU) and transformers 5.23.0:
+The model of ../reference/bert_hf, without dropout, learns the labels of the shipped titles: the mean of its last states, a
+dense layer, AdamW. Made with torch 2.13.0 (CPU) and transformers 5.23.0:
 
     python make.py
 """
@@ -15,7 +15,7 @@ from transformers import AutoModel
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent.parent.parent))
-from tests.fine_tuning import RATE, DECAY, STEPS, batches, head  # noqa: E402
+from tests.fine_tuning import DECAY, RATE, STEPS, batches, head  # noqa: E402
 
 model = AutoModel.from_pretrained(HERE.parent / "reference" / "bert_hf").eval()
 dense = torch.nn.Linear(*head().shape)

@@ -22,7 +22,14 @@ SENTENCES = [
     "北京银行的利率很高。 我去河边散步",
     "zero one two three four five six seven eight nine ten",
 ]
-TEXTS = [*SENTENCES[:4], "", "  Muddy   KINGS\tput\nmoney ", "😀 emoji ǅ ﬁne", "<mask> and [MASK] x</s>y[SEP]", "a" * 40]
+TEXTS = [
+    *SENTENCES[:4],
+    "",
+    "  Muddy   KINGS\tput\nmoney ",
+    "😀 emoji ǅ ﬁne",
+    "<mask> and [MASK] x</s>y[SEP]",
+    "a" * 40,
+]
 ANGLES = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 BRACKETS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -115,7 +122,9 @@ def make(name, tokenizer, roles, kind, config):
         parameter.data += torch.randn_like(parameter) * (0.25 if parameter.dim() > 1 else 0.1)
     model.tie_weights()
     model.save_pretrained(folder)
-    order = ("pad", "unk", "cls", "sep", "mask") if roles[0] in ("[PAD]", "<pad>") else ("cls", "pad", "sep", "unk", "mask")
+    order = (
+        ("pad", "unk", "cls", "sep", "mask") if roles[0] in ("[PAD]", "<pad>") else ("cls", "pad", "sep", "unk", "mask")
+    )
     options = {f"{role}_token": token for role, token in zip(order, roles)}
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -145,7 +154,9 @@ def make(name, tokenizer, roles, kind, config):
     )  # fmt: skip
     rows = [fast(text)["input_ids"] for text in TEXTS]
     pairs = [fast(TEXTS[0], TEXTS[1], return_token_type_ids=True)]
-    means = [states([row], [[1] * len(row)], [[0] * len(row)])[0][[-1, -2], 0].mean(axis=1) for row in rows if len(row) <= 40]
+    means = [
+        states([row], [[1] * len(row)], [[0] * len(row)])[0][[-1, -2], 0].mean(axis=1) for row in rows if len(row) <= 40
+    ]
     (folder / "texts.json").write_text(json.dumps(
         {"texts": TEXTS, "ids": rows, "pair": [pairs[0]["input_ids"], pairs[0]["token_type_ids"]]}, ensure_ascii=False
     ) + "\n", "utf-8")  # fmt: skip

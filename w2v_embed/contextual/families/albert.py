@@ -72,7 +72,8 @@ class Albert(Bert):
         sizes = self.sizes(settings)
         if groups > sizes["num_layers"]:
             raise ValueError(
-                f"{settings.path}: num_hidden_groups must be at most num_hidden_layers, {sizes['num_layers']}, received {groups}."
+                f"{settings.path}: num_hidden_groups must be at most num_hidden_layers, {sizes['num_layers']}, "
+                f"received {groups}."
             )
         return AlbertConfig(**common, **sizes, embedding_size=width, num_groups=groups)
 

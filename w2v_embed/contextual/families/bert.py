@@ -51,7 +51,8 @@ _WEIGHTS = (
 )
 # Beside the encoder, so without its prefix.
 _HEAD = (
-    Weight("dense", "/cls/predictions/transform/dense/kernel", "/cls.predictions.transform.dense.weight", (_H, _H), "huggingface"),
+    Weight("dense", "/cls/predictions/transform/dense/kernel", "/cls.predictions.transform.dense.weight",
+           (_H, _H), "huggingface"),
     Weight("dense_bias", "/cls/predictions/transform/dense/bias", "/cls.predictions.transform.dense.bias", (_H,)),
     Weight("gamma", "/cls/predictions/transform/LayerNorm/gamma", "/cls.predictions.transform.LayerNorm.weight", (_H,)),
     Weight("beta", "/cls/predictions/transform/LayerNorm/beta", "/cls.predictions.transform.LayerNorm.bias", (_H,)),

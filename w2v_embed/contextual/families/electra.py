@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _H, _E = "hidden_size", "embedding_size"
 _HEAD = (
-    Weight("dense", "/generator_predictions/dense/kernel", "/generator_predictions.dense.weight", (_H, _E), "huggingface"),
+    Weight(
+        "dense", "/generator_predictions/dense/kernel", "/generator_predictions.dense.weight", (_H, _E), "huggingface"
+    ),
     Weight("dense_bias", "/generator_predictions/dense/bias", "/generator_predictions.dense.bias", (_E,)),
     Weight("gamma", "/generator_predictions/LayerNorm/gamma", "/generator_predictions.LayerNorm.weight", (_E,)),
     Weight("beta", "/generator_predictions/LayerNorm/beta", "/generator_predictions.LayerNorm.bias", (_E,)),

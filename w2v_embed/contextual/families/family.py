@@ -173,9 +173,7 @@ class Family(ABC):
         """The output of the embeddings, `(B, T, H)`, of ids `(B, T)`."""
 
     @abstractmethod
-    def context(
-        self, config: Any, attention_mask: Tensor, token_type_ids: Tensor, memory: int
-    ) -> Mapping[str, Tensor]:
+    def context(self, config: Any, attention_mask: Tensor, token_type_ids: Tensor, memory: int) -> Mapping[str, Tensor]:
         """What all layers share, made by `ops` out of mask and segments `(B, T)` and the M tokens of `memory`."""
 
     @abstractmethod

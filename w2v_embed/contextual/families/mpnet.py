@@ -51,7 +51,10 @@ class MPNet(Roberta):
     takes_segments: ClassVar[bool] = False
     config: ClassVar[type[EncoderConfig]] = MPNetConfig
     # transformers reads this number and computes with 32
-    neutral: ClassVar[Mapping[str, tuple[object, ...]]] = {**Family.neutral, "relative_attention_num_buckets": (None, 32)}
+    neutral: ClassVar[Mapping[str, tuple[object, ...]]] = {
+        **Family.neutral,
+        "relative_attention_num_buckets": (None, 32),
+    }
     shared: ClassVar[tuple[str, ...]] = ("relative",)
 
     def configure(self, settings: Settings, options: Mapping[str, Any], **common: Any) -> MPNetConfig:
@@ -68,7 +71,9 @@ class MPNet(Roberta):
         """`buckets` is the kind of the distance of each key `(T, T)`."""
         places = ops.arange(ops.shape(attention_mask)[1])
         distances = places[None, :] - places[:, None]
-        kinds = ops.take(ops.convert_to_tensor(_kinds(config.buckets)), ops.minimum(ops.abs(distances), _FARTHEST), axis=0)
+        kinds = ops.take(
+            ops.convert_to_tensor(_kinds(config.buckets)), ops.minimum(ops.abs(distances), _FARTHEST), axis=0
+        )
         later = ops.cast(distances > 0, "int32") * (config.buckets // 2)
         return {**super().context(config, attention_mask, token_type_ids, memory), "buckets": kinds + later}
 
@@ -83,6 +88,8 @@ def _kinds(buckets: int) -> npt.NDArray[np.int32]:
     """The kinds of distances from 0 to `_FARTHEST`: near ones one by one, then by their logarithm, as T5 has it."""
     half, distances = buckets // 2, np.arange(_FARTHEST + 1)
     exact = half // 2
-    far = np.log(np.maximum(distances, 1).astype(np.float32) / np.float32(exact)) / np.float32(math.log(_FARTHEST / exact))
+    far = np.log(np.maximum(distances, 1).astype(np.float32) / np.float32(exact)) / np.float32(
+        math.log(_FARTHEST / exact)
+    )
     kinds = np.where(distances < exact, distances, exact + (far * np.float32(half - exact)).astype(np.int32))
     return np.minimum(kinds, half - 1).astype(np.int32)

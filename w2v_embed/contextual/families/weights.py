@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -67,7 +67,9 @@ def rows_of(family: Family, config: EncoderConfig, of_a_layer: bool) -> list[Wei
     return [row for row in family.weights(config) if ("{i}" in row.huggingface) == of_a_layer]
 
 
-def assembled(config: EncoderConfig, parts: Iterable[tuple[Weight, Any]], concatenate: Callable[..., Any]) -> dict[str, Any]:
+def assembled(
+    config: EncoderConfig, parts: Iterable[tuple[Weight, Any]], concatenate: Callable[..., Any]
+) -> dict[str, Any]:
     """What `embed` and `layer` take, by role: arrays or tensors of the rows of a table, scaled and put side by side.
 
     Args:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["JsonTokenizer", "SentencePieceTokenizer", "Spans", "Tokenizer", "WordPieceTokenizer", "read_tokenizer"]
 
 
-def read_tokenizer(kind: type[Tokenizer], folder: StrPath, vocab_size: int, *, do_lower_case: bool | None = None) -> Tokenizer:
+def read_tokenizer(
+    kind: type[Tokenizer], folder: StrPath, vocab_size: int, *, do_lower_case: bool | None = None
+) -> Tokenizer:
     """Make the tokenizer that belongs to an encoder.
 
     Args:
@@ -42,7 +44,9 @@ def read_tokenizer(kind: type[Tokenizer], folder: StrPath, vocab_size: int, *, d
         if model.get("type") not in ("WordPiece", None):
             kind = JsonTokenizer  # a BERT may have any
     if kind is JsonTokenizer and do_lower_case is not None:
-        raise ValueError(f"do_lower_case must be None for a tokenizer.json, which says it itself, received {do_lower_case}.")
+        raise ValueError(
+            f"do_lower_case must be None for a tokenizer.json, which says it itself, received {do_lower_case}."
+        )
     tokenizer = kind(folder, options)
     if tokenizer.size > vocab_size:
         raise ValueError(

@@ -185,6 +185,8 @@ def refuse_what_is_no_text(texts):
 
 def config_file(options: dict[str, Any], changes: dict[str, Any]) -> str:
     """What tokenizer_config.json says from now on: what it said, and `changes`; transformers takes the tokenizer as it is."""
-    kept = {key: value for key, value in options.get("given", {}).items() if key not in ("auto_map", "added_tokens_decoder")}
+    kept = {
+        key: value for key, value in options.get("given", {}).items() if key not in ("auto_map", "added_tokens_decoder")
+    }
     roles = {f"{role}_token": token for role, token in options["special_tokens"].items()}
     return json.dumps({**kept, **roles, **changes}, ensure_ascii=False, indent=2) + "\n"

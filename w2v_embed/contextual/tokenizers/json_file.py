@@ -34,7 +34,8 @@ _SPACES = ("Metaspace", "ByteLevel")
 
 
 class JsonTokenizer(PipelineTokenizer):
-    """A tokenizer that one file describes whole. Which special tokens stand around texts and pairs is its post-processor's word.
+    """A tokenizer that one file describes whole. Which special tokens stand around texts and pairs is its post-processor's
+    word.
 
     Args:
         folder: where tokenizer.json lies.
@@ -99,6 +100,7 @@ class JsonTokenizer(PipelineTokenizer):
 
     def _frame(self):
         """Find out what stands before, between and behind texts, by a text and a pair of one token each."""
+
         def encoded(*texts):
             try:
                 return without_panic(lambda: self._tokenizer.encode(*texts, add_special_tokens=True))
@@ -108,7 +110,9 @@ class JsonTokenizer(PipelineTokenizer):
         single, pair = encoded("a"), encoded("a", "a")
         own = [place for place, number in enumerate(single.sequence_ids) if number == 0]
         if not own:
-            raise ValueError(f"{self.file} has no piece for 'a', not even an unknown one: is it a tokenizer of a model?")
+            raise ValueError(
+                f"{self.file} has no piece for 'a', not even an unknown one: is it a tokenizer of a model?"
+            )
         self.head = single.ids[: own[0]]
         self.tail = single.ids[own[-1] + 1 :]
         self.tail_types = single.type_ids[own[-1] + 1 :]

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...splitting import without_panic
-from .thinning import thinned
 from .base import Spans, Tokenizer, config_file, digest, refuse_what_is_no_text
+from .thinning import thinned
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 # Scripts that are written without spaces: a word of theirs begins and ends anywhere.
-_NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_NO_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 def package(what: str) -> Any:
@@ -144,7 +146,9 @@ def framed(saved: str, tokenizer: Tokenizer, tokens: dict[int, str]) -> str:
     def tail(types):
         return [piece for id_, type_ in zip(tokenizer.tail, types) for piece in part([id_], type_)]
 
-    first, second = ({"Sequence": {"id": name, "type_id": type_}} for name, type_ in (("A", 0), ("B", tokenizer.second_type)))
+    first, second = (
+        {"Sequence": {"id": name, "type_id": type_}} for name, type_ in (("A", 0), ("B", tokenizer.second_type))
+    )
     head = part(tokenizer.head, 0)
     frame = {*tokenizer.head, *tokenizer.middle, *tokenizer.tail}
     settings = json.loads(saved)
@@ -152,6 +156,8 @@ def framed(saved: str, tokenizer: Tokenizer, tokens: dict[int, str]) -> str:
         "type": "TemplateProcessing",
         "single": [*head, first, *tail(tokenizer.tail_types)],
         "pair": [*head, first, *part(tokenizer.middle, 0), second, *tail(tokenizer.pair_tail_types)],
-        "special_tokens": {tokens[id_]: {"id": tokens[id_], "ids": [id_], "tokens": [tokens[id_]]} for id_ in sorted(frame)},
+        "special_tokens": {
+            tokens[id_]: {"id": tokens[id_], "ids": [id_], "tokens": [tokens[id_]]} for id_ in sorted(frame)
+        },
     }
     return json.dumps(settings, ensure_ascii=False)

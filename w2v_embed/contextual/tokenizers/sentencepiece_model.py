@@ -57,9 +57,13 @@ class SentencePieceTokenizer(Tokenizer):
         self.pair_tail_types: list[int] = [1, 2]
         self.pad_id: int = self._id("<pad>")
         self.pad_type: int = 3
-        self._options, self._words, self._pattern = options, {}, None
+        self._options = options
+        self._words: dict[str, int] = {}
+        self._pattern: re.Pattern[str] | None = None
         self._add({word: id_ for word, (id_, _) in options.get("added_tokens", {}).items() if id_ >= self.size})
-        self.special_ids: set[int] = {id_ for id_ in range(self._processor.get_piece_size()) if self._processor.is_control(id_)}
+        self.special_ids: set[int] = {
+            id_ for id_ in range(self._processor.get_piece_size()) if self._processor.is_control(id_)
+        }
 
     def surface(self, piece: str) -> tuple[bool, str] | None:
         id_ = self._words.get(piece, self._processor.piece_to_id(piece))
@@ -90,7 +94,11 @@ class SentencePieceTokenizer(Tokenizer):
     def files(self, *, segments: bool) -> dict[str, str | bytes]:
         flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": False}
         added = {str(id_): {"content": word, **flags} for word, id_ in self._words.items()}
-        switches = {"do_lower_case": self._lower, "keep_accents": self._keep_accents, "remove_space": self._remove_space}
+        switches = {
+            "do_lower_case": self._lower,
+            "keep_accents": self._keep_accents,
+            "remove_space": self._remove_space,
+        }
         special = {"pad": "<pad>", "unk": "<unk>", "cls": "<cls>", "sep": "<sep>", "mask": "<mask>"}
         changes = {"tokenizer_class": "XLNetTokenizer", **switches, "added_tokens_decoder": added}
         options = {**self._options, "special_tokens": special}
@@ -140,7 +148,9 @@ class SentencePieceTokenizer(Tokenizer):
         result = []
         pieces = {id_: piece for piece, id_ in self.vocabulary().items()}
         for text, ids in zip(texts, self.pieces(texts)):
-            offsets, begin, cleaned, places = [], 0, *self._places(text)
+            cleaned, places = self._places(text)
+            offsets: list[tuple[int, int]] = []
+            begin = 0
             for id_ in ids:
                 letters = pieces[id_] if id_ >= self._processor.get_piece_size() else pieces[id_].replace("▁", "")
                 at = cleaned.find(letters, begin) if letters and id_ != self.unknown_id else -1

@@ -25,7 +25,9 @@ def thinned(settings: dict[str, Any], place: Mapping[int, int]) -> dict[str, Any
             model["merges"] = [pair for pair in model["merges"] if _merged(pair) in model["vocab"]]
     else:
         raise ValueError(f"a tokenizer of the type {kind!r} cannot be trimmed.")
-    added = [{**token, "id": place[token["id"]]} for token in settings.get("added_tokens") or [] if token["id"] in place]
+    added = [
+        {**token, "id": place[token["id"]]} for token in settings.get("added_tokens") or [] if token["id"] in place
+    ]
     framing = _renumbered(settings.get("post_processor"), place)
     return {**settings, "model": model, "added_tokens": added, "post_processor": framing}
 
@@ -35,7 +37,8 @@ def merge_ids(settings: dict[str, Any], ids: set[int]) -> set[int]:
 
     Within a token merges happen in the order of their ranks, whatever stands around it.
     """
-    vocabulary, ranks = settings["model"]["vocab"], {}
+    vocabulary = settings["model"]["vocab"]
+    ranks: dict[tuple[str, ...], int] = {}
     for rank, pair in enumerate(settings["model"]["merges"]):
         ranks.setdefault(_pair(pair), rank)
     names, needed = {id_: token for token, id_ in vocabulary.items()}, set(ids)

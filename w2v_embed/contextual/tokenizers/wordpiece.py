@@ -111,5 +111,3 @@ class WordPieceTokenizer(PipelineTokenizer):
 def _lowercase(path, saved):
     normalizer = checked(path, "normalizer", saved.get("normalizer") or {}, dict)
     return checked(path, "lowercase", normalizer.get("lowercase", True), bool)
-
-
