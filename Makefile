@@ -6,22 +6,25 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test test-tensorflow test-jax test-torch lint bench fuzz fuzz-count differential wheels clean
+.PHONY: demo test test-reading test-tensorflow test-jax test-torch lint docs bench fuzz fuzz-count differential wheels clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing into $(VENV): TensorFlow, JAX and what the tests need, 2.8 GB; some minutes the first time …'
 	$(PIP) --editable '.[test]' '$(TENSORFLOW)'
 	touch $@
 
 demo: $(VENV)/installed
 	$(PY) scripts/demo.py
 
-# Everything once under TensorFlow, then what touches Keras again under the other backends that are installed. (-j2 -O runs two
-# of them at the same time.)
-test: test-tensorflow test-jax test-torch
+# What knows nothing of Keras; and what touches it, under each backend that is installed. (-j2 -O runs two of them at the same time.)
+test: test-reading test-tensorflow test-jax test-torch
+
+test-reading: $(VENV)/installed
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -m 'not keras'
 
 test-tensorflow: $(VENV)/installed
-	KERAS_BACKEND=tensorflow $(PY) -m pytest
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -m keras
 
 test-jax: $(VENV)/installed
 	KERAS_BACKEND=jax $(PY) -m pytest -m keras
@@ -36,6 +39,14 @@ lint: $(VENV)/installed
 	$(PY) -m mypy
 	$(PY) -m mypy --strict --follow-imports=silent tests/typing/right_calls.py
 	PYTHONPATH=. $(PY) -m pyright --verifytypes w2v_embed --ignoreexternal
+
+# The site, into build/site; what is not right in a page or a docstring fails it.
+$(VENV)/sphinx: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/sphinx
+	KERAS_BACKEND=tensorflow $(PY) -m sphinx -q -W --keep-going docs build/site
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py

@@ -90,7 +90,10 @@ def main(out):
     print(f"   $ w2v-embed {' '.join(command[2:])}")
     subprocess.run([sys.executable, *command], check=True)
     matrix = EmbeddingMatrix.load(matrix_file)
-    print(f"   of the running words {matrix.coverage.weighted_rate(counts):.1%} have a vector\n")
+    print(f"   of the running words {matrix.coverage.weighted_rate(counts):.1%} have a vector")
+    report_file = out / "report.html"
+    matrix.write_report(report_file, counts=counts)
+    print(f"   {report_file}: a page about what is found and what is not, for a browser\n")
 
     print(
         f"3. matrix → Keras layer → classifier ({keras.backend.backend()}, {len(texts) - HELD_OUT:,} titles, {EPOCHS} epochs)"
@@ -123,7 +126,11 @@ def main(out):
         print(f"   | {name:<21} | {accuracy:>{len(column)}.3f} | {seconds:>7.1f} |")
     size = (out / "classifier.keras").stat().st_size / 1e6
     print(f"\n   saved: {out / 'classifier.keras'} ({size:.1f} MB; loads without w2v_embed)")
-    print(f"   in all {time.perf_counter() - start:.0f} s")
+    print(f"   in all {time.perf_counter() - start:.0f} s\n")
+    print(
+        "Next: open the report; try your own vectors (.venv/bin/w2v-embed build VECTORS WORD_INDEX -o matrix.safetensors);"
+    )
+    print("and see which of several serve your texts best (.venv/bin/w2v-embed compare --help).")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import w2v_embed
 from tests.conftest import write_text
 from w2v_embed import EmbeddingMatrix, build_matrix, load_vectors
 from w2v_embed.cli import main
@@ -178,6 +181,11 @@ def test_errors_speak_of_options(data, index, tmp_path, capsys):
         ([*BUILD, "--encoding", "hex"], "--encoding: Python knows no encoding 'hex'; try utf-8"),
         (["vocab", "a", "-o", "b.json", "--encoding", "utf-9"], "Python knows no encoding 'utf-9'"),
         ([*BUILD, "--\x1b[31m"], "unrecognized arguments: --\\x1b[31m"),
+        ([*BUILD, "--fallbak=lower"], "unrecognized arguments: --fallbak=lower; did you mean '--fallback'?"),
+        ([*BUILD, "--fallbak", "lower"], "usage: w2v-embed build "),
+        (["inspect", "a", "--min-count", "5"], "usage: w2v-embed inspect "),
+        (["biuld"], "did you mean 'build'?"),
+        (["--completion", "zhs"], "did you mean 'zsh'?"),
     ],
 )
 def test_bad_usage_is_exit_code_2(arguments, message, capsys):
@@ -344,12 +352,12 @@ def test_ctrl_c_while_a_file_is_read(tmp_path):
     text.write_text("some words here\n" * 2_000_000)
     code = (
         f"{ATTENTIVE}import os, sys, w2v_embed.corpus as corpus\n"
-        "count, times = corpus._count, []\n"
+        "count, times = corpus._add, []\n"
         "def counted(words, counts):\n"
         "    times.append(1)\n"
         "    if len(times) == 1000: os.kill(os.getpid(), signal.SIGINT)\n"
         "    return count(words, counts)\n"
-        "corpus._count = counted\n"
+        "corpus._add = counted\n"
         "from w2v_embed.cli import main; sys.exit(main())"
     )
     code, printed, told = run("vocab", text, "-o", tmp_path / "i.json", python=["-c", code])
@@ -560,3 +568,65 @@ def test_public_names():
     }
     with pytest.raises(AttributeError, match="no attribute 'nothing'; it has load_vectors"):
         w2v_embed.nothing  # noqa: B018
+
+
+def commands():
+    """The parsers of all commands, by their names."""
+    from w2v_embed.cli.commands import _parser
+
+    return next(action.choices for action in _parser()._actions if action.choices and "build" in action.choices)
+
+
+def test_each_help_ends_with_calls_that_can_be_parsed(capsys):
+    for name, command in commands().items():
+        examples = command.format_help().partition("examples:\n")[2]
+        assert examples, name
+        for line in examples.splitlines():
+            program, called, *arguments = shlex.split(line)
+            assert (program, called) == ("w2v-embed", name)
+            command.parse_args(arguments)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell, capsys):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as caught:
+        main(["--completion", shell])
+    assert caught.value.code in (0, None)
+    script = capsys.readouterr().out
+    for word in ("build", "compare", "fallback", "procrustes"):
+        assert word in script
+    program = shutil.which(shell)
+    if program:
+        assert subprocess.run([program, "-n"], input=script.encode(), check=False).returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+def test_bash_completes(tmp_path):
+    pytest.importorskip("shtab")
+    (tmp_path / "vectors.txt").write_text("a 1\n")
+    script = (
+        f'eval "$({sys.executable} -m w2v_embed --completion bash)"; '
+        "_f=$(complete -p w2v-embed | sed -E 's/.*-F ([^ ]+).*/\\1/'); compopt() { :; }; "
+    )
+    for words, expected in (
+        ("w2v-embed b", "build"),
+        ("w2v-embed build --ali", "--align"),
+        ("w2v-embed build --oov m", "mean"),
+    ):
+        call = f'COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; $_f; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", script + call], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == [expected], (done.stdout, done.stderr)
+
+
+def test_python_dash_m(capsys):
+    done = subprocess.run([sys.executable, "-m", "w2v_embed", "-V"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == w2v_embed.__version__
+
+
+def test_build_tells_json(data, index, tmp_path, capsys):
+    out = tmp_path / "m.npz"
+    assert main(["build", str(data / "vectors.bin"), str(index), "-o", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["dim"], told["padding_row"], told["output"]) == (3, 100, 0, str(out))
+    assert told["coverage"]["found"] == 1

@@ -14,8 +14,8 @@ FLOORS = [
     {"corpus", "subwords"},
     {"matrix", "postprocess", "weights"},
     {"reports", "layers", "contextual", "evaluation", "vectorizer", "text"},
-    {"comparison"},
-    {"cli"},
+    {"comparison", "scale"},
+    {"cli", "__main__"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

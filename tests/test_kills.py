@@ -40,6 +40,12 @@ def cached(folder, name, version):
     build_matrix(folder.parent / f"in{version}.txt", [f"word{k}" for k in range(ROWS)], cache_dir=folder)
 
 
+def placed(folder, name, version):
+    from w2v_embed import build_matrix
+
+    build_matrix(folder.parent / f"in{version}.txt", [f"word{k}" for k in range(ROWS)], out=folder / name)
+
+
 def encode(folder, name, version):
     """As `ContextualEncoder.encode`, which has a model behind it."""
     from w2v_embed.contextual.stream import NpyWriter
@@ -54,6 +60,7 @@ def encode(folder, name, version):
 
 JOBS = {
     "m.safetensors": save,
+    "out.safetensors": placed,
     "m.npz": save,
     "m.npy": save,
     "v.txt": convert,

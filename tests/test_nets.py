@@ -73,4 +73,4 @@ def test_executions_are_counted_from_the_log(tmp_path):
     assert finding.endswith("readers: readers-crash-1")
     assert run.count("2999-01-01", tmp_path) == ["nothing was found"]
     assert run.targets() == sorted(run.targets())
-    assert {"artifacts", "hot_loops", "readers", "vocabularies"} <= set(run.targets())
+    assert {"artifacts", "hot_loops", "kernels", "readers", "vocabularies"} <= set(run.targets())

@@ -781,11 +781,13 @@ def test_a_header_whose_length_begins_like_a_pickle(tmp_path, length):
     """Python's pickles begin with the bytes 80 02 to 80 05; so do such lengths."""
     path = tmp_path / "m.safetensors"
 
-    def length_with(name):
-        EmbeddingMatrix(np.ones((2, 3), np.float32), {"w": 1}, sources=[name], padding_row=0).save(path)
+    def length_with(word, name):
+        EmbeddingMatrix(np.ones((2, 3), np.float32), {word: 1}, sources=[name], padding_row=0).save(path)
         return int.from_bytes(path.read_bytes()[:8], "little")
 
-    name = "n" * (1 + length - length_with("n"))
-    assert length_with(name) == length
-    assert load_vectors(path).index_to_key == ["w"]
+    words = ["w" * n for n in range(1, 65, 8)]  # the matrix begins at a multiple of 64 bytes, whatever lies before it
+    word = next(word for word in words if (length_with(word, "n") - length) % 64 == 0)
+    name = "n" * (1 + length - length_with(word, "n"))
+    assert length_with(word, name) == length
+    assert load_vectors(path).index_to_key == [word]
     assert inspect(path)["format"] == "safetensors"

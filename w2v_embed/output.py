@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 try:
     import fcntl
@@ -23,6 +23,8 @@ except ImportError:  # Windows, where nobody can remove a file that somebody has
 
 if TYPE_CHECKING:
     from ._types import StrPath
+
+_Result = TypeVar("_Result")
 
 _SUFFIX = ".w2v.tmp"
 _NAME = 40  # characters of the output's name in that of the temporary file, which may not be longer than 255 bytes
@@ -87,10 +89,10 @@ def write_atomically(path: StrPath, write: Callable[[BinaryIO], object]) -> None
     try:
         write(file)
         file.flush()
-        _named(path, os.fsync, raw.fileno())
+        named(path, os.fsync, raw.fileno())
         if fcntl is None:
             file.close()  # Windows renames no open file
-        _named(path, os.replace, temporary, target)
+        named(path, os.replace, temporary, target)
         file.close()
     except BaseException:
         # Closing a file may fail where writing to it has failed.
@@ -112,7 +114,7 @@ def write_folder(path: StrPath, write: Callable[[Path], object], names: Collecti
     _check_folder(target, path, names)
     _sweep(target.parent)
     temporary = target.with_name(f".{target.name[:_NAME]}.{os.urandom(8).hex()}{_SUFFIX}")
-    _named(path, os.mkdir, temporary)
+    named(path, os.mkdir, temporary)
     held = os.open(temporary, os.O_RDONLY) if fcntl else None
     try:
         if held is not None:
@@ -121,7 +123,7 @@ def write_folder(path: StrPath, write: Callable[[Path], object], names: Collecti
         write(temporary)
         for file in temporary.iterdir():
             with open(file, "rb+") as written:
-                _named(path, os.fsync, written.fileno())
+                named(path, os.fsync, written.fileno())
         _put(temporary, target, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # the old one by now, where all went well
@@ -150,15 +152,15 @@ def _put(temporary, target, path):
     if not target.exists() or not any(target.iterdir()):
         if target.exists() and fcntl is None:
             os.rmdir(target)  # elsewhere a rename replaces an empty folder
-        _named(path, os.replace, temporary, target)
+        named(path, os.replace, temporary, target)
         return
     if _exchange(temporary, target):
         return
     # By a name that nobody sweeps up, should we be killed now.
     aside = temporary.with_name(f"{temporary.name.removesuffix(_SUFFIX)}.old")
-    _named(path, os.replace, target, aside)
+    named(path, os.replace, target, aside)
     try:
-        _named(path, os.replace, temporary, target)
+        named(path, os.replace, temporary, target)
     except BaseException:
         os.replace(aside, target)
         raise
@@ -182,7 +184,7 @@ def _create(target, path):
         temporary = target.with_name(f".{target.name[:_NAME]}.{os.urandom(8).hex()}{_SUFFIX}")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         old = os.stat(target) if target.exists() else None
-        number = _named(path, os.open, temporary, flags, 0o600 if old else 0o666)  # less the umask
+        number = named(path, os.open, temporary, flags, 0o600 if old else 0o666)  # less the umask
         if fcntl:
             held = True
             with suppress(OSError):  # some network file systems know no locks
@@ -225,10 +227,10 @@ class _Raw(io.FileIO):
         self._path = path
 
     def write(self, data):
-        return _named(self._path, super().write, data)
+        return named(self._path, super().write, data)
 
 
-def _named(path, call, *args):
+def named(path: StrPath, call: Callable[..., _Result], *args: Any) -> _Result:
     """What `call(*args)` returns; an error of the system names `path`, in place of a temporary file or of nothing."""
     try:
         return call(*args)

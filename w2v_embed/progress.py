@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -41,9 +42,7 @@ def text_reporter(progress: TextProgress, items: object, unit: str = "texts") ->
     """The same to who goes through `items`, whose number may be unknown: `report(how many more are done)`."""
     total = len(items) if hasattr(items, "__len__") else None
     if progress is True:
-        from tqdm import tqdm
-
-        return tqdm(total=total, unit=f" {unit}").update
+        return _tqdm()(total=total, unit=f" {unit}").update
     tell, done = _callable(progress), 0
 
     def report(more: int) -> None:
@@ -62,10 +61,17 @@ def _callable(progress):
     return progress
 
 
-def _bar(total):
-    from tqdm import tqdm
+def _tqdm():
+    """The bar of a notebook in one, else that of a terminal, which is loaded twice as fast."""
+    if "ipykernel" in sys.modules:
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm
 
-    bar = tqdm(total=total, unit="B", unit_scale=True, unit_divisor=1024, desc="reading", dynamic_ncols=True)
+
+def _bar(total):
+    bar = _tqdm()(total=total, unit="B", unit_scale=True, unit_divisor=1024, desc="reading", dynamic_ncols=True)
 
     def report(done, found, last=False):
         bar.set_postfix_str(f"{found:,} rows found", refresh=False)

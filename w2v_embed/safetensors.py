@@ -79,7 +79,11 @@ def read_head(
     return 8 + length, places, metadata
 
 
-def head_of(tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str] | None = None) -> bytes:
+def head_of(
+    tensors: Mapping[str, tuple[str, Sequence[int]]],
+    metadata: Mapping[str, str] | None = None,
+    place: Callable[[int], int] = lambda size: size,
+) -> bytes:
     """What stands before the values of tensors, for `read_head`; its JSON is filled up to a multiple of 8 bytes.
 
     Written by hand, because the library would make a second copy of the values.
@@ -87,6 +91,7 @@ def head_of(tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[
     Args:
         tensors: in the order of their values: name → (a key of `DTYPES`, its sizes).
         metadata: text by name.
+        place: bytes that the head takes → bytes that it is to take, with spaces at its end.
 
     >>> head_of({"rows": ("F16", (2, 3))})[8:].decode().rstrip()
     '{"rows": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}}'
@@ -97,7 +102,8 @@ def head_of(tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[
         begin, end = end, end + math.prod(shape) * int(DTYPES[dtype][2:])
         head[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
     encoded = json.dumps(head).encode()
-    encoded += b" " * (-len(encoded) % 8)
+    size = 8 + len(encoded) + -len(encoded) % 8
+    encoded = encoded.ljust(place(size) - 8)
     return len(encoded).to_bytes(8, "little") + encoded
 
 

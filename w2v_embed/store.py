@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .contents import MOST_BYTES, TENSORS, bytes_of, check_size, checksum_of, crc32, pack, unpack
+from .mapped import mapped
 from .output import check_writable, write_atomically
 from .parts import check_told, checked, exact_words
 from .safetensors import DTYPES, head_of, read_head
@@ -35,17 +37,25 @@ if TYPE_CHECKING:
     from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
     from .parts import Step
+    from .readers.remote import Place
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
 
 _SUFFIXES = (".safetensors", ".npz", ".npy")
+MATRIX = "matrix"  # the tensor
+SHARD: re.Pattern[str] = re.compile(r"matrix\[(\d{1,18}):(\d{1,18})\]")  # the same, of some rows of a larger one
+ALIGNED = 64  # bytes, of which the place of the matrix is a multiple; JAX takes such memory as it is
 _FLOATS = ("float16", "float32", "float64")
 _NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items() if name != "BF16"}
 
 
-def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = None) -> None:
-    """Write `em` to `path`, in the format that its name ends in; `extra`, text by name, goes with the metadata."""
+def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = None, *, tensor: str = MATRIX) -> None:
+    """Write `em` to `path`, in the format that its name ends in; `extra`, text by name, goes with the metadata.
+
+    Args:
+        tensor: what the matrix is called in a .safetensors, see `SHARD`.
+    """
     check_output(path)
     path = Path(path)
     suffix = _suffix(path)
@@ -54,6 +64,28 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
     if suffix == ".npy":
         write_atomically(path, partial(_write_npy, matrix, values))
         return
+    metadata, tensors = beside(em, path, extra)
+
+    def write(file):
+        if suffix == ".npz":
+            packed = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+            np.savez(file, matrix=matrix, metadata=packed, **tensors)
+            return
+        file.write(safetensors_head(matrix.shape, matrix.dtype, metadata, tensors, tensor=tensor))
+        file.write(values)
+
+    write_atomically(path, write)
+
+
+def beside(
+    em: EmbeddingMatrix, path: Path, extra: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
+    """(the metadata, the tensors) that are written beside the matrix of `em`; `extra` goes with the metadata.
+
+    Raises:
+        ValueError: it cannot be written to `path`.
+    """
+    matrix = em.matrix
     if str(matrix.dtype) not in _FLOATS or not matrix.shape[1]:
         raise ValueError(
             f"cannot write {path}: expected a matrix of {', '.join(_FLOATS)} with numbers in its rows, received "
@@ -73,17 +105,8 @@ def save(em: EmbeddingMatrix, path: StrPath, extra: Mapping[str, str] | None = N
     except ValueError as error:
         raise ValueError(f"cannot write {path}: {error}") from error
     metadata.update(extra or {})
-    metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(values), tensors)
-
-    def write(file):
-        if suffix == ".npz":
-            packed = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
-            np.savez(file, matrix=matrix, metadata=packed, **tensors)
-            return
-        file.write(safetensors_head(matrix.shape, matrix.dtype, metadata, tensors))
-        file.write(values)
-
-    write_atomically(path, write)
+    metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(bytes_of(matrix)), tensors)
+    return metadata, tensors
 
 
 def _write_npy(matrix, values, file):
@@ -93,12 +116,28 @@ def _write_npy(matrix, values, file):
 
 
 def safetensors_head(
-    shape: Sequence[int], dtype: npt.DTypeLike, metadata: Mapping[str, str], tensors: Tensors | None = None
+    shape: Sequence[int],
+    dtype: npt.DTypeLike,
+    metadata: Mapping[str, str],
+    tensors: Tensors | None = None,
+    *,
+    tensor: str = MATRIX,
+    begin: int = 0,
 ) -> bytes:
-    """What stands before the values of the matrix in the safetensors layout: the head, and the other tensors."""
+    """What stands before the values of the matrix in the safetensors layout: the head, and the other tensors.
+
+    Args:
+        tensor: name of the matrix.
+        begin: bytes that it takes at least. It is always a multiple of 64, so that a map of the file can be used as it is.
+    """
     beside = tensors or {}
-    told = {name: (_NAMES[tensor.dtype], tensor.shape) for name, tensor in beside.items()}
-    head = head_of({**told, "matrix": (_NAMES[np.dtype(dtype)], shape)}, metadata)
+    size = sum(array.nbytes for array in beside.values())
+    told = {name: (_NAMES[array.dtype], array.shape) for name, array in beside.items()}
+    head = head_of(
+        {**told, tensor: (_NAMES[np.dtype(dtype)], shape)},
+        metadata,
+        lambda head: max(head + size + -(head + size) % ALIGNED, begin) - size,
+    )
     return b"".join([head, *map(bytes_of, beside.values())])
 
 
@@ -125,26 +164,40 @@ def load(
     path: StrPath,
     make: Callable[[Floats, dict[str, Any]], _Made],
     accept: Callable[[dict[str, str]], object] | None = None,
+    mmap: bool = False,
 ) -> _Made:
     """Read an artifact of `save`; returns `make(matrix, fields)`, fields being what the metadata says, {} for a .npy.
 
-    `accept(metadata)` raises where it is not the one that is looked for.
+    `accept(metadata)` raises where it is not the one that is looked for. With `mmap` the matrix is mapped, to be read only, and
+    its checksum is not looked at, for that would read all of it.
     """
     path = Path(path)
     suffix = _suffix(path)
+    if mmap and suffix == ".npz":
+        raise ValueError(f"mmap=True maps .safetensors and .npy; received {path}. Save the matrix as .safetensors")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with open(path, "rb", buffering=0) as file:
         try:
             if suffix == ".npy":
-                return make(np.load(file, allow_pickle=False), {})
+                return make(_map_npy(file) if mmap else np.load(file, allow_pickle=False), {})
             rows, fields = _read(file, suffix[1:], accept)
-            return make(rows[:], fields)
+            return make(rows.mapped() if mmap else rows[:], fields)
         except Exception as error:
             raise _broken(path, suffix, error) from error
 
 
-def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
+def _map_npy(file):
+    """The array of a .npy, mapped."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    shape, by_columns, dtype = read[version](file)
+    if dtype.hasobject or by_columns:
+        raise ValueError(f"expected numbers, row after row, got {dtype}{' by columns' if by_columns else ''}")
+    return mapped(file.fileno(), file.tell(), shape, dtype)
+
+
+def read_vectors(path: Path | Place, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
@@ -223,9 +276,10 @@ def _open_safetensors(file):
 
     size = os.fstat(file.fileno()).st_size
     start, places, metadata = read_head(read, size, longest=MOST_BYTES, most=1 + len(TENSORS))
-    if "matrix" not in places and metadata.get("format", "").startswith("w2v_embed subwords"):
+    name = next(filter(SHARD.fullmatch, places), MATRIX)
+    if name not in places and metadata.get("format", "").startswith("w2v_embed subwords"):
         raise ValueError("it is a SubwordModel, which SubwordModel.load reads and build_matrix takes as a source")
-    place, tensors = places.pop("matrix"), {}
+    place, tensors = places.pop(name), {}
     if place.dtype not in map(_NAMES.get, map(np.dtype, _FLOATS)) or len(place.shape) != 2:
         raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
     for name, (dtype, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
@@ -256,7 +310,8 @@ def _fill(file, view):
 
 
 class _FileRows:
-    """A matrix in a file; a slice of it is read when it is asked for. (Not mapped: cutting a mapped file kills its readers.)
+    """A matrix in a file; a slice of it is read when it is asked for. (Not mapped, unless somebody asks for it:
+    cutting a mapped file kills its readers.)
 
     `check` is called with the CRC-32 of all values when the last of them was read, if all were, one slice after the other.
     """
@@ -266,6 +321,10 @@ class _FileRows:
         self.shape, self.nbytes = shape, rows * dim * dtype.itemsize
         self._file, self._begin, self._dtype = file, begin, dtype
         self._next = self._crc = 0
+
+    def mapped(self):
+        """All rows, as they lie in the file."""
+        return mapped(self._file.fileno(), self._begin, self.shape, self._dtype)
 
     def __getitem__(self, rows):
         first, last, _ = rows.indices(self.shape[0])

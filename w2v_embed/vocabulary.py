@@ -46,6 +46,15 @@ class Vocabulary:
     padding_row: int | None
     unknown_rows: tuple[int, ...] = ()
 
+    def part(self, begin: int, end: int) -> Vocabulary:
+        """That of the rows from `begin` up to `end`, whose ids count from `begin` on."""
+        return Vocabulary(
+            {word: number - begin for word, number in self.word_index.items() if begin <= number < end},
+            end - begin,
+            None if begin else self.padding_row,
+            tuple(number - begin for number in self.unknown_rows if begin <= number < end),
+        )
+
 
 @dataclass
 class _Raw:

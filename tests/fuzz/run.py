@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,14 +23,15 @@ from tests.fuzz import sanitizers
 HERE = Path(__file__).parent
 WORK = HERE.parent.parent / "benchmarks" / ".work" / "fuzz"
 # A fresh process now and then: the fuzzer itself keeps some bytes a run, and would come to the bound meant for the cases.
-_RUNS = 100_000
+_RUNS, _RUNS_IN_C = 100_000, 5_000_000
 _ARGUMENTS = ("-timeout=20", "-rss_limit_mb=3072", "-detect_leaks=0", "-print_final_stats=1")
-_LONGEST = {"readers": 256}  # bytes of a case: short files are quick, and show as much
+_LONGEST = {"readers": 256, "kernels": 512}  # bytes of a case: short files are quick, and show as much
+_COMPILE = "-O2 -g -std=gnu11 -ffp-contract=off -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all"
 
 
 def targets():
-    """Names of the targets: those of the files fuzz_NAME.py."""
-    return sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py"))
+    """Names of the targets: those of the files fuzz_NAME.py, and of fuzz_NAME.c, which clang compiles."""
+    return sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.[cp]*"))
 
 
 def corpora(target):
@@ -42,18 +44,13 @@ def fuzz(target, seconds, work=WORK):
     own = work / f"corpus_{target}"
     own.mkdir(parents=True, exist_ok=True)
     seeds = corpora(target)
-    runtime = Path(importlib.util.find_spec("atheris").origin).parent.parent / "asan_with_fuzzer.so"
-    environment = {
-        **sanitizers.environment(sanitizers.build(work), runtime),
-        "OPENBLAS_NUM_THREADS": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-    }
-    if target == "readers":  # small buffers of Python's lie in its own pools, where nobody sees who reads past them
-        environment["PYTHONMALLOC"] = "malloc"
+    begin, environment = (_native if _in_c(target).exists() else _python)(target, work)
     end = time.time() + seconds
     while (left := round(end - time.time())) > 0:
-        command = [sys.executable, "-m", f"tests.fuzz.fuzz_{target}", *_ARGUMENTS, f"-runs={_RUNS}"]
-        command += [
+        command = [
+            *begin,
+            *_ARGUMENTS,
+            f"-runs={_RUNS if sys.executable in begin else _RUNS_IN_C}",
             f"-max_len={_LONGEST.get(target, 1024)}",
             f"-max_total_time={left}",
             f"-artifact_prefix={work}/{target}-",
@@ -72,6 +69,42 @@ def fuzz(target, seconds, work=WORK):
             print(f"{target}: {found}\n{log[-6000:]}")
             return found
     return None
+
+
+def _in_c(target):
+    return HERE / f"fuzz_{target}.c"
+
+
+def _can_run(target):
+    can = not _in_c(target).exists() or shutil.which("clang") is not None
+    if not can:
+        print(f"{target} is left out: it is compiled by clang, which is not installed (Debian: apt install clang)")
+    return can
+
+
+def _python(target, work):
+    """How a target in Python is run: the command's begin, and its environment."""
+    runtime = Path(importlib.util.find_spec("atheris").origin).parent.parent / "asan_with_fuzzer.so"
+    environment = {
+        **sanitizers.environment(sanitizers.build(work), runtime),
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    if target == "readers":  # small buffers of Python's lie in its own pools, where nobody sees who reads past them
+        environment["PYTHONMALLOC"] = "malloc"
+    return [sys.executable, "-m", f"tests.fuzz.fuzz_{target}"], environment
+
+
+def _native(target, work):
+    """As `_python`, for a target in C, which is compiled first."""
+    clang, program = shutil.which("clang"), work / f"fuzz_{target}"
+    if clang is None:
+        raise SystemExit(
+            f"the target {target!r} is compiled by clang, which is not installed (Debian: apt install clang)"
+        )
+    source = HERE / f"fuzz_{target}.c"
+    subprocess.run([clang, *_COMPILE.split(), str(source), "-o", str(program), "-lm"], check=True)
+    return [str(program)], {**os.environ, "ASAN_OPTIONS": "detect_leaks=0:malloc_context_size=0"}
 
 
 def executions_in(log):
@@ -140,7 +173,7 @@ def main(arguments=None):
     if options.count:
         print("\n".join(count(options.since)))
         return 0
-    chosen = options.target or targets()
+    chosen = options.target or [target for target in targets() if _can_run(target)]
     each = options.seconds * options.jobs / len(chosen)
     with ThreadPoolExecutor(options.jobs) as pool:
         found = list(pool.map(lambda target: fuzz(target, min(each, options.seconds)), chosen))

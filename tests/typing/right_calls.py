@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from w2v_embed.layers import (
     EmbeddingSimilarity,
     MaskedMaxPooling,
     MaskedMeanPooling,
+    OpenVocabularyEmbedding,
     PositionEmbedding,
     PretrainedEmbedding,
     RelativePositionEmbedding,
@@ -57,6 +60,7 @@ from w2v_embed.layers import (
 from w2v_embed.matrix import build_matrix as same_build
 from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
+from w2v_embed.scale import EncodeBatches, ProcessPool, RayExecutor, encode_shards, merge_counts
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.text import TextCoverage, TextEncoder, TextModel, load_model, save_model
 from w2v_embed.vectorizer import TextVectorizer
@@ -157,6 +161,28 @@ def reading() -> None:
 def counting() -> dict[str, int]:
     counts: Counter[str] = count_words(["a.txt", Path("b.gz")], split="jieba", encoding="utf-8", progress=note)
     counts += count_words("a.txt", split=str.split)
+    with ThreadPoolExecutor() as threads, ProcessPool(2) as processes:
+        counts += count_words(["a.txt", "s3://bucket/b.txt"], executor=threads)
+        counts += merge_counts(["a.json"], parts=4, executor=processes)
+        made: dict[str, Any] = encode_shards(
+            "bert", ["a.txt"], "out", 1024, executor=RayExecutor(num_cpus=1), dtype="float16"
+        )
+        encode_shards(
+            "bert",
+            "a.txt",
+            "out",
+            format="parquet",
+            pooling="cls",
+            layers=[-1, -2],
+            progress=lambda done, total: print(made),
+        )
+    columns: dict[str, Any] = EncodeBatches("bert", column="title", dtype="float16", max_length=64)({"title": ["a"]})
+    print(columns)
+    with open("v.txt", "rb") as file:
+        load_vectors(file)
+    build_matrix(["https://host/v.zip#v.txt", io.BytesIO()], ["the"])
+    inspect("-")
+    convert("hf://owner/repo/v.txt@main", "v.bin")
     return make_word_index(counts, min_count=2, num_words=1000, special_tokens=["<pad>"])
 
 
@@ -182,6 +208,9 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     em.write_report("r.html", counts=Counter(["the"]), title="Words")
     em.export_projector(Path("folder"), counts=index, limit=None)
     em.export_static(Path("folder"), tokenizer="tokenizer.json")
+    build_matrix("v.txt", {"a": 1}, index=True, out=Path("m.safetensors"), rows=(0, 2))
+    build_matrix("v.txt", {"a": 1}, index=None, out="m.safetensors.index.json", rows=None)
+    EmbeddingMatrix.load("m.npy", mmap=True)
     return EmbeddingMatrix.load(Path("m.safetensors"))
 
 
@@ -210,6 +239,8 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
     layer = embedding_layer(np.zeros((3, 2)))
     table = PretrainedEmbedding(em, trainable=True, train_rows="oov", mask_zero=True, padding_row=0)
     print(layer.get_config(), table.oov_rows, table.train_rows)
+    spelling = OpenVocabularyEmbedding(em, fit_subwords(em), trainable=True, ngrams_per_text=64, dtype="float16")
+    print(spelling.summary(), OpenVocabularyEmbedding(table, Path("s.safetensors")).words.trainable)
     reload_vectors(model, em)
     PositionEmbedding(10, 4, mode="concat")
     SinusoidalPositionEmbedding(mode="add")
@@ -231,11 +262,21 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
 
 def from_texts(em: EmbeddingMatrix, model: Any, texts: Iterable[str]) -> None:
     encoder = TextEncoder(em, split="jieba", length=32, truncate="begin", lower=True, num_words=9, unknown="<unk>")
-    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False)
+    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False, subwords=fit_subwords(em), ngrams_per_text=64)
+    encoder = TextEncoder.fit(["the"], subwords="s.safetensors", ngrams_per_text=64)
+    print(encoder.ngrams_per_text + 1, encoder.keys_sha256)
     encoder = TextEncoder.fit(Path("t.txt"), num_words=9, min_count=2, special_tokens=["<pad>"], split="characters")
     ids: npt.NDArray[np.int32] = TextEncoder.from_json(encoder.to_json())(texts, processes=2)
     told: TextCoverage = TextEncoder.from_config(encoder.get_config()).coverage(["the"])
-    print(ids, told.rate, told.summary(3), told.unknown.most_common(), encoder.unknown["a"], encoder.unknown_id)
+    print(
+        ids,
+        told.rate,
+        told.summary(3),
+        told.unknown.most_common(),
+        told.spelt,
+        encoder.unknown["a"],
+        encoder.unknown_id,
+    )
     save_model(model, Path("m.keras"), encoder=encoder, labels=["no", "yes"], leave_out=em)
     served: TextModel = load_model("m.keras", vectors=em)
     label, probability = served.predict(texts, batch_size=9)[0]

@@ -19,8 +19,15 @@ from w2v_embed import (
 from w2v_embed.comparison import Candidate, compare, read_labelled
 from w2v_embed.contextual import ContextualEncoder, add_tokens, fit_pca, transplant, trim_vocabulary
 from w2v_embed.evaluation import analogies, word_similarity
-from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
+from w2v_embed.layers import (
+    OpenVocabularyEmbedding,
+    PositionEmbedding,
+    PretrainedEmbedding,
+    UnfreezeEmbedding,
+    WeightedMeanPooling,
+)
 from w2v_embed.postprocess import center, frequency_weight, pca
+from w2v_embed.scale import EncodeBatches, ProcessPool, encode_shards, merge_counts
 from w2v_embed.subwords import fit_subwords
 from w2v_embed.text import TextEncoder, load_model, save_model
 from w2v_embed.vectorizer import TextVectorizer
@@ -52,6 +59,16 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     convert("v")  # error: call-arg
     convert("v", 7)  # error: arg-type
     count_words("t", split="spaces")  # error: arg-type
+    count_words("t", executor="ray")  # error: arg-type
+    merge_counts(["a.json"], parts="four")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", dtype="float64")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", format="npy")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", rows="many")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", pooling="idf")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", poling="cls")  # error: call-arg
+    EncodeBatches("bert", dtype="int8")  # error: arg-type
+    EncodeBatches(3)  # error: arg-type
+    ProcessPool("two")  # error: arg-type
     make_word_index(["a", "b"])  # error: arg-type
     make_word_index({"a": 1}, num_words="ten")  # error: arg-type
     build_matrix(3.5, {"a": 1})  # error: arg-type
@@ -62,6 +79,10 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     build_matrix(["v", "u"], {"a": 1}, align="rigde")  # error: arg-type
     build_matrix(["v", "u"], {"a": 1}, balance="no")  # error: arg-type
     build_matrix("v", {"a": 1}, oov="zero")  # error: arg-type
+    build_matrix("v", {"a": 1}, index="v.idx")  # error: arg-type
+    build_matrix("v", {"a": 1}, out=True)  # error: arg-type
+    build_matrix("v", {"a": 1}, rows=7)  # error: arg-type
+    EmbeddingMatrix.load("m", mmap="r")  # error: arg-type
     build_matrix("v", {"a": 1}, dtype="float8")  # error: arg-type
     build_matrix("v", {"a": 1}, fallbacks=["lowre"])  # error: list-item
     build_matrix("v", {"a": 1}, seed="three")  # error: arg-type
@@ -95,6 +116,8 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     embedding_layer(em, trainable="yes")  # error: arg-type
     embedding_layer("matrix.npz")  # error: arg-type
     PretrainedEmbedding(em, train_rows="some")  # error: arg-type
+    OpenVocabularyEmbedding(em, 7)  # error: arg-type
+    OpenVocabularyEmbedding(em, "s", ngrams_per_text="all")  # error: arg-type
     PositionEmbedding(10, 4, mode="sum")  # error: arg-type
     WeightedMeanPooling(input_dim="ten")  # error: arg-type
     UnfreezeEmbedding("two")  # error: arg-type
@@ -129,6 +152,8 @@ def wrong_texts(text_encoder: TextEncoder) -> None:
     TextEncoder({"the": 1}, truncate="middle")  # error: arg-type
     TextEncoder({"the": 1}, length="all")  # error: arg-type
     TextEncoder({"the": 1}, unknown=True)  # error: arg-type
+    TextEncoder({"the": 1}, subwords=7)  # error: arg-type
+    TextEncoder({"the": 1}, ngrams_per_text="all")  # error: arg-type
     TextEncoder.fit(7)  # error: arg-type
     text_encoder(7)  # error: arg-type
     save_model(None, "m.keras", encoder={"the": 1})  # error: arg-type

@@ -7,20 +7,44 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from .._types import AlignName, FormatName, OnError
+from .._types import AlignName, EngineName, FormatName, OnError
 from ..shown import quoted, shown
 from ..texts import checked_encoding
 from .console import UsageError, encoding_of, on_terminal
 
 if TYPE_CHECKING:
-    from .._types import Align
+    from contextlib import ExitStack
+
+    from .._types import Align, Executor
+
+
+class _Help(argparse.HelpFormatter):
+    def _fill_text(self, text, width, indent):
+        return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
 
 
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that can be read on any stream."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
+
     def error(self, message: str) -> Any:
         super().error(shown(message))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but what a command does not know is refused by that command, which shows its own usage."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            names = [name for action in self._actions for name in action.option_strings]
+            first = unknown[0].partition("=")[0]
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{near(first, names)}")
+        return given, unknown
+
+    def _check_value(self, action, value):
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            raise argparse.ArgumentError(action, not_one_of(value, list(action.choices)))
+        super()._check_value(action, value)
 
     def _print_message(self, message, file=None):
         if message:
@@ -34,6 +58,8 @@ Args: TypeAlias = argparse.Namespace
 
 ALIGN: dict[str, Align] = {**{name: name for name in get_args(AlignName)}, "True": True, "False": False}
 
+_EXAMPLES = "examples:\n"
+
 # ── types ──
 
 
@@ -43,11 +69,21 @@ def one_of(*names: str) -> Callable[[str], str]:
     def check(text):
         if text in names:
             return text
-        near = difflib.get_close_matches(text.lower(), names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise argparse.ArgumentTypeError(f"invalid choice: {quoted(text)} (choose from {', '.join(names)}){hint}")
+        raise argparse.ArgumentTypeError(not_one_of(text, names))
 
+    check.names = names  # type: ignore[attr-defined]  # for completion
     return check
+
+
+def not_one_of(text: str, names: Sequence[str]) -> str:
+    """What is said where `text` is none of `names`."""
+    return f"invalid choice: {quoted(text)} (choose from {', '.join(names)}){near(text.lower(), names)}"
+
+
+def near(text: str, names: Sequence[str]) -> str:
+    """What might have been meant, as the end of a sentence."""
+    found = difflib.get_close_matches(text, names, 1, 0.65)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -123,9 +159,39 @@ def refining(steps: Sequence[str], counts: Mapping[str, float] | None) -> list[A
     return [by_counts(step, counts) for step in steps]
 
 
+def add_examples(command: Parser, *lines: str) -> None:
+    """Have the command's help end with some calls."""
+    command.epilog = _EXAMPLES + "\n".join(f"  {line}" for line in lines)
+
+
 def several(command: Parser, flag: str, legal: Sequence[str], told: str) -> None:
     """Add an option that takes one of some modes, and can be given again."""
     command.add_argument(flag, action="append", default=[], type=one_of(*legal), metavar="NAME", help=told)
+
+
+def add_engine(command: Parser) -> None:
+    """Add --engine, who does the work, and what it asks for."""
+    names = get_args(EngineName)
+    told = f"do it on several workers: {', '.join(names)} (this process alone)"
+    command.add_argument("--engine", type=one_of(*names), metavar="NAME", help=told)
+    command.add_argument("--workers", type=whole(1), metavar="N", help="processes of --engine (all processors)")
+    command.add_argument(
+        "--address", metavar="ADDRESS", help="of a cluster of --engine ray or dask (one of this machine)"
+    )
+
+
+def engine(args: Args, stack: ExitStack) -> Executor | None:
+    """What `add_engine` took, as an executor that ends with `stack`."""
+    if args.engine is None:
+        for name in ("workers", "address"):
+            if getattr(args, name) is not None:
+                raise UsageError(f"--{name} is of --engine; pass --engine, too")
+        return None
+    if args.engine == "processes" and args.address is not None:
+        raise UsageError("--address is of --engine ray and dask; processes are of this machine")
+    from ..engines import engine
+
+    return stack.enter_context(engine(args.engine, args.workers, args.address))
 
 
 def add_quiet(command: Parser) -> None:

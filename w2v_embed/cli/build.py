@@ -7,8 +7,22 @@ import time
 from typing import get_args
 
 from .._types import CombineName, DtypeName, FallbackName, OovName, SplitName
-from .arguments import ALIGN, Args, Commands, add_post, add_reading, choice, one_of, reading, refining, several, whole
-from .console import Named, say
+from ..shown import step_text
+from .arguments import (
+    ALIGN,
+    Args,
+    Commands,
+    add_examples,
+    add_post,
+    add_reading,
+    choice,
+    one_of,
+    reading,
+    refining,
+    several,
+    whole,
+)
+from .console import Named, say, say_json
 
 
 def add(commands: Commands) -> None:
@@ -50,7 +64,17 @@ def add(commands: Commands) -> None:
     add_post(command)
     command.add_argument("--report", metavar="FILE.html", help="write a page about the coverage, with pictures")
     command.add_argument("--cache-dir", metavar="FOLDER", help="keep built matrices here, and take them from here")
+    command.add_argument(
+        "--index", action="store_true", help="make the indexes of the files that lack one (w2v-embed index)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON instead of the summary")
     add_reading(command)
+    add_examples(
+        command,
+        "w2v-embed build sgns.baidubaike.bz2 word_index.json -o matrix.safetensors",
+        "w2v-embed build glove.6B.300d.txt words.txt -o matrix.npz --fallback lower --report coverage.html",
+        "w2v-embed build domain.vec cc.en.300.bin words.txt -o matrix.safetensors --align ridge",
+    )
     command.set_defaults(run=run, files=files)
 
 
@@ -66,7 +90,6 @@ def run(args: Args) -> None:
     from ..corpus import read_counts
     from ..matrix.build import build_matrix
     from ..reports.page import check_report
-    from ..shown import step_text
     from ..store import check_output
 
     check_output(args.output)  # before minutes of reading, not after
@@ -88,16 +111,25 @@ def run(args: Args) -> None:
         combine=args.combine,
         align=ALIGN[args.align] if args.align else None,
         balance=not args.no_balance,
+        index=args.index or None,
         **reading(args),
     )
     matrix.save(args.output)
     if args.report:
         matrix.write_report(args.report, counts=counts)
-    if not args.quiet:
-        rows, dim = matrix.shape
-        say(re.sub(r"\(fallback (\w+)\)", r"(--fallback \1)", matrix.coverage.summary(counts=counts)))
-        if matrix.steps:
-            say(f"steps: {', '.join(map(step_text, matrix.steps))}")
-        seconds = time.perf_counter() - start
-        padding = "row 0 is padding" if matrix.padding_row == 0 else "no padding row"
-        say(f"{args.output}: {rows:,} rows × {dim} ({args.dtype}, {padding}), made in {seconds:.1f} s")
+    seconds = time.perf_counter() - start
+    if args.json:
+        told = {"output": args.output, "rows": matrix.shape[0], "dim": matrix.shape[1], "dtype": args.dtype}
+        told |= {"padding_row": matrix.padding_row, "steps": list(matrix.steps), "seconds": round(seconds, 2)}
+        say_json({**told, "coverage": matrix.coverage.to_dict(counts)})
+    elif not args.quiet:
+        _tell(matrix, counts, args, seconds)
+
+
+def _tell(matrix, counts, args, seconds):
+    rows, dim = matrix.shape
+    say(re.sub(r"\(fallback (\w+)\)", r"(--fallback \1)", matrix.coverage.summary(counts=counts)))
+    if matrix.steps:
+        say(f"steps: {', '.join(map(step_text, matrix.steps))}")
+    padding = "row 0 is padding" if matrix.padding_row == 0 else "no padding row"
+    say(f"{args.output}: {rows:,} rows × {dim} ({args.dtype}, {padding}), made in {seconds:.1f} s")

@@ -10,11 +10,22 @@ from functools import partial
 from .. import __version__
 from ..output import BusyError
 from ..shown import shown
-from . import build, compare, convert, encode, evaluate, inspect, similar, vocab
+from . import build, compare, convert, encode, evaluate, index, inspect, similar, vocab
 from .arguments import Args, Parser
+from .completion import add_completion
 from .console import Outputs, UsageError, Warnings, check_apart, complain, finish
 
-_COMMANDS = (build, vocab, inspect, convert, encode, similar, evaluate, compare)  # each with `add`, `files` and `run`
+_COMMANDS = (
+    build,
+    vocab,
+    inspect,
+    index,
+    convert,
+    encode,
+    similar,
+    evaluate,
+    compare,
+)  # each with `add`, `files` and `run`
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
 
@@ -50,7 +61,8 @@ def run(argv: Sequence[str] | None, pressed: Sequence[object] = ()) -> int:
 
 def _parser():
     parser = Parser(prog="w2v-embed", description="Pretrained word vectors → the matrix for your word_index.")
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("-V", "--version", action="version", version=__version__)
+    add_completion(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add(commands)

@@ -15,6 +15,7 @@ from .arguments import (
     ALIGN,
     Args,
     Commands,
+    add_examples,
     add_post,
     add_reading,
     choice,
@@ -25,7 +26,7 @@ from .arguments import (
     several,
     whole,
 )
-from .console import Named, UsageError, say
+from .console import Named, UsageError, say, say_json
 
 if TYPE_CHECKING:
     from ..comparison import Candidate
@@ -63,6 +64,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--html", metavar="PAGE.html", help="write a page with pictures")
     command.add_argument("--text-encoding", type=encoding, default="utf-8", help="of LABELLED (%(default)s)")
     add_reading(command)
+    add_examples(command, "w2v-embed compare titles.tsv glove.txt fasttext.vec --combine concat --html candidates.html")
     command.set_defaults(run=run, files=files)
 
 
@@ -83,8 +85,11 @@ def run(args: Args) -> None:
         from ..reports.page import check_report
 
         check_report(args.html)
+    from ..readers.remote import place_of
+
     for path in args.vectors:
-        os.stat(path)  # before minutes with those that are there
+        if isinstance(place_of(path), Path):
+            os.stat(path)  # before minutes with those that are there
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from ..comparison import compare, read_labelled
 
@@ -104,7 +109,7 @@ def run(args: Args) -> None:
     if args.html:
         found.write_report(args.html, command=made_by)
     if args.json:
-        say(found.to_json())
+        say_json(found.as_dict())
         return
     say(found.table())
     if not args.quiet:

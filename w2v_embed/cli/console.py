@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeAlias
 
-from ..shown import shown
+from ..shown import json_text, shown
 
 Named: TypeAlias = "list[tuple[str, str]]"  # (name of the argument, path)
 
@@ -24,6 +25,12 @@ class UsageError(Exception):
 def say(text: str) -> None:
     """Print to standard output. Whoever reads it may stop: then the rest is dropped, and the work goes on."""
     _print(text, sys.stdout)
+
+
+def say_json(value: object) -> None:
+    """Print JSON, with its characters as they are where standard output can take them."""
+    text = json_text(value, indent=2)
+    say(text if encodable(text) else json.dumps(value, indent=2))
 
 
 def complain(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .arguments import Args, Commands, add_reading, reading
+from .arguments import Args, Commands, add_examples, add_reading, reading
 from .console import Named, say
 
 
@@ -20,6 +20,11 @@ def add(commands: Commands) -> None:
         help=".txt or .vec (word2vec text), .bin (binary), each also .gz .bz2 .xz .zst .zip; .safetensors",
     )
     add_reading(command)
+    add_examples(
+        command,
+        "w2v-embed convert sgns.baidubaike.bz2 sgns.bin",
+        "w2v-embed convert model.kv model.safetensors --trust",
+    )
     command.set_defaults(run=run, files=files)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .arguments import Args, Commands
+from .arguments import Args, Commands, add_examples
 from .console import Named, say
 from .encoder import Lines, add_model, add_options, load, options
 
@@ -21,6 +21,7 @@ def add(commands: Commands) -> None:
     command.add_argument("texts", metavar="TEXTS", help="file with one text a line")
     command.add_argument("-o", "--output", required=True, metavar="FILE", help="the .npy file to write")
     add_options(command)
+    add_examples(command, "w2v-embed encode bert-base-chinese/ titles.txt -o titles.npy")
     command.set_defaults(run=run, files=files)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ..shown import json_text, shown
-from .arguments import Args, Commands, add_reading, reading, whole
-from .console import Named, UsageError, encodable, say
+from ..shown import shown
+from .arguments import Args, Commands, add_examples, add_reading, reading, whole
+from .console import Named, UsageError, say, say_json
 
 
 def add(commands: Commands) -> None:
@@ -33,6 +32,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--dummy4unknown", action="store_true", help="count what has unknown words as wrong")
     command.add_argument("--json", action="store_true", help="print JSON")
     add_reading(command)
+    add_examples(command, "w2v-embed evaluate glove.txt --pairs wordsim353.tsv --analogies questions-words.txt")
     command.set_defaults(run=run, files=files)
 
 
@@ -69,8 +69,7 @@ def run(args: Args) -> None:
         for vectors in args.vectors
     ]
     if args.json:
-        text = json_text(results, indent=2)
-        say(text if encodable(text) else json.dumps(results, indent=2))
+        say_json(results)
         return
     say("\n".join(_table(_overview(results, args))))
     for path in args.analogies:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
-from ..shown import json_text, shown, step_text
-from .arguments import Args, Commands, add_reading, reading
-from .console import Named, encodable, say
+from ..shown import shown, step_text
+from .arguments import Args, Commands, add_examples, add_reading, reading
+from .console import Named, say, say_json
 
 
 def add(commands: Commands) -> None:
@@ -17,6 +15,7 @@ def add(commands: Commands) -> None:
     command.add_argument("vectors", metavar="FILE")
     command.add_argument("--json", action="store_true", help="print JSON")
     add_reading(command)
+    add_examples(command, "w2v-embed inspect sgns.baidubaike.bz2")
     command.set_defaults(run=run, files=files)
 
 
@@ -31,8 +30,7 @@ def run(args: Args) -> None:
 
     facts = inspect(args.vectors, **{**reading(args), "on_error": "skip"})
     if args.json:
-        text = json_text(facts, indent=2)
-        say(text if encodable(text) else json.dumps(facts, indent=2))
+        say_json(facts)
     else:
         for name, value in facts.items():
             say(f"{name:<13} {_line_of(value) if name != 'steps' else ', '.join(map(step_text, value)) or 'none'}")

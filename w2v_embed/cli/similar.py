@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..shown import shown
-from .arguments import Args, Commands, whole
+from .arguments import Args, Commands, add_examples, whole
 from .console import Named, say
 from .encoder import Lines, add_model, add_options, load, options
 
@@ -23,6 +23,7 @@ def add(commands: Commands) -> None:
         "--whiten", type=whole(1), metavar="DIM", help="whiten the vectors of the file and keep DIM columns"
     )
     add_options(command)
+    add_examples(command, 'w2v-embed similar bert-base-chinese/ "a text" titles.txt')
     command.set_defaults(run=run, files=files)
 
 

@@ -3,15 +3,13 @@ how many batches are computed at once."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    pass
+from ..threads import cores, told
 
 try:
     import keras
@@ -32,6 +30,7 @@ __all__ = [
     "fused_dense",
     "fuses_gelu",
     "keras",
+    "limit_threads",
     "ops",
     "overlapped",
     "standardize_dtype",
@@ -96,13 +95,30 @@ def _on_processor(weight):
     return "cpu" in str(weight.device).lower()
 
 
+def limit_threads() -> None:
+    """Let the backend have as many threads as W2V_EMBED_THREADS says, where it can be told: JAX looks at affinity alone."""
+    threads = told()
+    if threads is None:
+        return
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with suppress(RuntimeError):  # it computes already
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor) -> Iterator[_R]:
     """Yield `function(item)` for each item in turn; two are computed at any time where `weight` lies on a CPU.
 
     What one batch leaves idle, between its products of matrices and where a library uses one core, serves the other.
     No more than three results exist at once.
     """
-    if not _on_processor(weight) or os.cpu_count() == 1:
+    if not _on_processor(weight) or cores() == 1:
         yield from map(function, items)
         return
     with _two_workers() as pool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..checks import whole
 from ..shown import logger, quoted
-from .backend import ops, overlapped
+from .backend import limit_threads, ops, overlapped
 from .batching import Batch, Pair, batches, checked_room, padded_shape, windows
 from .checkpoint import Checkpoint
 from .checkpoints import read_checkpoint
@@ -119,6 +119,7 @@ class PretrainedModel:
         >>> encoder.encode(["The bank of the river.", "He put money in a bank."]).shape
         (2, 32)
         """
+        limit_threads()
         path = Path(folder)
         if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
             raise FileNotFoundError(f"{path} is neither a folder nor the prefix of a TensorFlow checkpoint.")

@@ -13,11 +13,13 @@ except ImportError as _error:
 
 from .bert import bert_embedding
 from .embedding import embedding_layer
+from .open_vocabulary import OpenVocabularyEmbedding
 from .optimizers import RowSparseAdam
 from .pooling import AttentionPooling, MaskedMaxPooling, MaskedMeanPooling
 from .position import PositionEmbedding, SinusoidalPositionEmbedding
 from .pretrained import PretrainedEmbedding, reload_vectors
 from .relative import RelativePositionEmbedding, RelativeSelfAttention
+from .rows import load_rows, save_rows
 from .sinusoid import Sinusoid
 from .token import EmbeddingSimilarity, TokenEmbedding
 from .unfreezing import UnfreezeEmbedding, warn_about_decay
@@ -28,6 +30,7 @@ __all__ = [
     "EmbeddingSimilarity",
     "MaskedMaxPooling",
     "MaskedMeanPooling",
+    "OpenVocabularyEmbedding",
     "PositionEmbedding",
     "PretrainedEmbedding",
     "RelativePositionEmbedding",
@@ -40,6 +43,8 @@ __all__ = [
     "WeightedMeanPooling",
     "bert_embedding",
     "embedding_layer",
+    "load_rows",
     "reload_vectors",
+    "save_rows",
     "warn_about_decay",
 ]

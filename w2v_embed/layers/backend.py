@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+
+from ..mapped import is_mapped
+from ..matrix.blocks import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +49,18 @@ class Backend:
     def writes_rows(self, variable: Variable) -> bool:
         """Whether `write_rows` can write into this variable in place, instead of an assignment of a whole copy."""
         return False
+
+    def split_over(self, variable: Variable | None = None) -> Any:
+        """How a variable is split over devices; None where it is on one. Without one: how any may be."""
+        return None
+
+    def fill_split(self, variable: Variable, part: Callable[[int, int], Array]) -> None:
+        """Fill a variable that is split over devices, of which each process reads and holds its own share.
+
+        Args:
+            part: (first row, the one behind the last) → these rows, which nobody changes later.
+        """
+        raise NotImplementedError
 
     def write_rows(self, variable: Variable, start: int, block: Array) -> None:
         """Write `block` into the rows of a variable from `start` on."""
@@ -195,17 +211,38 @@ class _Jax(Backend):
         # each shard.
         return keras.distribution.distribution() is None
 
+    def split_over(self, variable=None):
+        if variable is None:
+            return keras.distribution.distribution()
+        layout = getattr(variable, "_layout", None)
+        return getattr(layout, "backend_layout", layout)
+
+    def fill_split(self, variable, part):
+        import jax
+
+        shape, dtype = tuple(variable.shape), jax.numpy.zeros((), variable.dtype).dtype
+
+        def share(index):
+            begin, end, _ = index[0].indices(shape[0])
+            return np.ascontiguousarray(part(begin, end)[:, index[1]], dtype)
+
+        variable._value.delete()  # the zeros, before there is something else
+        variable._value = jax.make_array_from_callback(shape, self.split_over(variable), share)
+
     def own_copy(self, table, dtype):
         import jax
 
         # JAX on a CPU keeps the memory of an array that is aligned to 64 bytes as its own, and copies any other. So it is
         # given an aligned copy: the source's own memory would let later changes in, and jnp.array() would copy twice.
         dtype = jax.numpy.zeros((), dtype).dtype
-        size = table.size * dtype.itemsize
+        if is_mapped(table) and table.dtype == dtype and table.flags.c_contiguous and not table.ctypes.data % 64:
+            return jax.device_put(table)  # nobody writes into such memory: it is read where it lies
+        size = math.prod(table.shape) * dtype.itemsize
         memory = np.empty(size + 64, np.uint8)
         start = -memory.ctypes.data % 64
         own = memory[start : start + size].view(dtype).reshape(table.shape)
-        own[...] = table
+        for some in blocks_of(*table.shape):
+            own[some] = table[some]
         return jax.device_put(own)
 
     def check_range(self, ids, rows, layer):

@@ -8,8 +8,9 @@ import keras
 
 from .._types import Via
 from ..checks import one_of
+from ..mapped import is_mapped
 from .arguments import masks_zero, refuse_fillers
-from .table import assign_rows, build_with, read_table
+from .table import assign_rows, build_with, build_zeros, read_table
 
 if TYPE_CHECKING:
     from .._types import Table
@@ -39,7 +40,8 @@ def embedding_layer(
         vectors: `EmbeddingMatrix`, or array-like of shape `(rows, dim)`.
         trainable: whether training changes the table.
         via: how the rows get into the layer, with equal results: "weights" builds the table and then
-            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way).
+            assigns the rows, "constant" builds it out of the rows (on JAX with one table less in memory on the way). A
+            mapped matrix always goes the second way.
         mask_zero: whether id 0 is padding that later layers shall skip. None means: if
             `vectors.padding_row` is 0; and False for a bare array.
         name: name of the layer.
@@ -75,8 +77,8 @@ def embedding_layer(
         dtype=dtype,
         **kwargs,
     )
-    if via == "weights":
-        layer.build(None)
+    if via == "weights" and not is_mapped(table):
+        build_zeros(layer)
         assign_rows(layer.embeddings, table)
     else:
         build_with(layer, table)

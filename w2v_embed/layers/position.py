@@ -69,11 +69,13 @@ class _PositionLayer(keras.layers.Layer):
 class PositionEmbedding(_PositionLayer):
     """Learned embeddings of absolute positions.
 
-    | mode       | inputs            | output                                   | table               |
-    | ---------- | ----------------- | ---------------------------------------- | ------------------- |
-    | `"expand"` | positions `(…)`   | `(…, d)`, one row a position             | `(2·input_dim+1, d)`|
-    | `"add"`    | `(B, T, d)`       | `(B, T, d)`, row `t` added at step `t`   | `(input_dim, d)`    |
-    | `"concat"` | `(B, T, f)`       | `(B, T, f + d)`, row `t` after step `t`  | `(input_dim, d)`    |
+    ========== =============== ======================================= ====================
+    mode       inputs          output                                  table
+    ========== =============== ======================================= ====================
+    `"expand"` positions `(…)` `(…, d)`, one row a position            `(2·input_dim+1, d)`
+    `"add"`    `(B, T, d)`     `(B, T, d)`, row `t` added at step `t`  `(input_dim, d)`
+    `"concat"` `(B, T, f)`     `(B, T, f + d)`, row `t` after step `t` `(input_dim, d)`
+    ========== =============== ======================================= ====================
 
     Positions given in expand mode may be negative; those beyond `±input_dim` are clipped to it. In the other modes an
     input longer than the table is an error.

@@ -6,11 +6,13 @@ Every way into a layer (`embedding_layer` by both paths, `PretrainedEmbedding`) 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
 
+from ..mapped import is_mapped
 from ..matrix.finite import check_finite
 from .backend import backend
 
@@ -74,9 +76,35 @@ def read_table(
                 f"{name} must be {received}, as in the vectors of shape {table.shape}, received {expected!r}. "
                 "Leave it out: it is read from the vectors."
             )
-    check_finite(table, variable_dtype(dtype), getattr(vectors, "word_index", None))
+    mapped = is_mapped(table)
+    if not (mapped and backend.split_over()):  # else each process looks at its own share
+        check_finite(table, variable_dtype(dtype), getattr(vectors, "word_index", None))
     missing = -len(table) % (pad_rows_to or 1)
+    if missing and mapped:
+        return cast("Array", Padded(table, missing))
     return np.concatenate([table, np.zeros((missing, table.shape[1]), table.dtype)]) if missing else table
+
+
+class Padded:
+    """A mapped table with rows of zeros behind it, of which blocks are read as of an array."""
+
+    ndim = 2
+
+    def __init__(self, table: Array, missing: int) -> None:
+        self._table = table
+        self.dtype: np.dtype[Any] = table.dtype
+        self.shape: tuple[int, int] = (len(table) + missing, table.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Array:
+        if not isinstance(rows, slice):
+            return self[rows : rows + 1][0]
+        begin, end, _ = rows.indices(len(self))
+        there = self._table[begin:end]
+        missing = max(end - begin, 0) - len(there)
+        return np.concatenate([there, np.zeros((missing, self.shape[1]), self.dtype)]) if missing else there
 
 
 def pretrained_rows(weights: Table) -> Array:
@@ -110,9 +138,38 @@ def build_with(layer: keras.layers.Embedding, table: Array) -> None:
         layer.build(None)
         layer.embeddings_initializer = zeros
     else:
-        layer.build(None)
+        build_zeros(layer)
         # The variable itself: `embeddings` is a sum where LoRA stands beside it.
         assign_rows(layer._embeddings, table)
+
+
+def build_zeros(layer: keras.layers.Embedding) -> None:
+    """Build the Embedding `layer`, of zeros.
+
+    Raises:
+        ValueError: its table is to be split over devices, and does not divide.
+    """
+    try:
+        layer.build(None)
+    except ValueError as error:
+        devices = getattr(getattr(backend.split_over(), "device_mesh", None), "devices", None)
+        count = 1 if devices is None else np.size(devices)
+        if layer.input_dim % count == 0:
+            raise
+        more = layer.input_dim + -layer.input_dim % count
+        raise ValueError(
+            f"a table that is split over {count} devices must have a multiple of {count} rows, received {layer.input_dim}. "
+            f"PretrainedEmbedding(…, pad_rows_to={count}) appends rows of zeros, build_matrix(…, num_words={more}) builds them"
+        ) from error
+
+
+def _share(table, dtype, begin, end):
+    """Some rows of a table, for a process that holds them."""
+    rows = table[begin:end]
+    if is_mapped(rows):
+        check_finite(rows, dtype, None, begin)
+        return rows
+    return np.array(rows)
 
 
 def assign_rows(variable: Variable, table: Array) -> None:
@@ -120,6 +177,9 @@ def assign_rows(variable: Variable, table: Array) -> None:
 
     Where a backend can write in place it happens in blocks, and no second table is needed.
     """
+    if backend.split_over(variable) is not None:
+        backend.fill_split(variable, partial(_share, table, variable.dtype))
+        return
     if not backend.writes_rows(variable):
         variable.assign(backend.own_copy(table, variable.dtype))
         return

@@ -21,6 +21,7 @@ from .embedding_matrix import EmbeddingMatrix
 from .fallbacks import NAMES, Derivation, Fallbacks, Resolution
 from .lending import RowPool, resolve
 from .oov import checked_oov, fill_unknown
+from .placing import Placing
 from .shared import warn_of
 from .sources import source_of
 from .sources.base import BaseSource
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         WordIndex,
     )
     from ..parts import Label
+    from ..placed import Room
     from ..postprocess import Own, Refining, Step
     from ..readers.damage import DamageReport
 
@@ -69,6 +71,9 @@ def build_matrix(
     combine: CombineName = "first",
     align: Align = None,
     balance: bool = True,
+    index: bool | None = None,
+    out: StrPath | None = None,
+    rows: tuple[int, int] | None = None,
 ) -> EmbeddingMatrix:
     """The embedding matrix for your vocabulary.
 
@@ -108,6 +113,12 @@ def build_matrix(
             map. A map that is no better than chance is refused. None: they are taken as they are, with a warning where sources
             whose rows are mixed do not agree on the words that both have; False: without.
         balance: whether "concat" scales the rows of later sources to the mean length of those of the first.
+        index: of files: None, use the index beside a file (`w2v-embed index`) where there is one and it is true; True, make
+            it where it is missing; False, look at none. The rows are the same. See docs/scale.md.
+        out: .safetensors to which the rows are written where they will lie, so that they take no memory; what is returned
+            is that file, mapped. A name that ends in .safetensors.index.json: parts in Hugging Face's layout. Not with
+            combine="average", `align`, `postprocess` and `cache_dir`, which need the rows in memory.
+        rows: (a, b): only the rows from a up to b, the same as in the whole matrix; its `word_index` counts from a on.
 
     Returns:
         An `EmbeddingMatrix`.
@@ -133,7 +144,12 @@ def build_matrix(
     given = list(vectors) if isinstance(vectors, (list, tuple)) else [vectors]
     if not given:
         raise ValueError("vectors is an empty list; expected at least one source of vectors")
-    build = partial(_build, given, vocabulary, plan, partial(source_of, progress=progress, **reading), steps, **making)
+    opened = partial(source_of, progress=progress, index=index, **reading)
+    if out is not None or rows is not None:
+        placing = Placing.checked(out, rows, vocabulary.rows, making["combining"], steps, cache_dir)
+        make = partial(_build, given, plan=plan, open_source=opened, **making)
+        return placing.build(make, given, vocabulary, plan, making)
+    build = partial(_build, given, vocabulary, plan, opened, steps, **making)
     if cache_dir is None:
         return build()
     from .cache import cached
@@ -156,8 +172,9 @@ def _build(
     vocabulary: Vocabulary,
     plan: Fallbacks,
     open_source: Callable[[Any], BaseSource],
-    steps: list[Step | Own],
+    steps: Sequence[Step | Own] = (),
     *,
+    room: Room = np.zeros,
     oov: Oov,
     suggest: bool,
     seed: int,
@@ -172,7 +189,10 @@ def _build(
         others = _others(plan, sources) if suggest else []
         wide = Fallbacks([*plan.given, *others]) if others else plan
         rows = _Rows(
-            vocabulary, combining.combined(sources, vocabulary.word_index, seed), combining.working(dtype, len(sources))
+            vocabulary,
+            combining.combined(sources, vocabulary.word_index, seed),
+            combining.working(dtype, len(sources)),
+            room,
         )
         rows.fill(wide)
         derived, suggestions = rows.fall_back(plan, others, wide)
@@ -244,11 +264,11 @@ class _Rows:
         filled: list of the sources that were asked to fill: later ones are not, where nothing is missing.
     """
 
-    def __init__(self, vocabulary: Vocabulary, sources: list[BaseSource], dtype: str) -> None:
+    def __init__(self, vocabulary: Vocabulary, sources: list[BaseSource], dtype: str, room: Room) -> None:
         self._word_index, self._sources = vocabulary.word_index, sources
         self.filled: list[BaseSource] = []
         self._ids = np.fromiter(self._word_index.values(), np.int64, len(self._word_index))
-        self.matrix = np.zeros((vocabulary.rows, sources[0].dim), dtype)
+        self.matrix = room((vocabulary.rows, sources[0].dim), dtype)
         self.origins = np.full(vocabulary.rows, UNUSED, np.int32)
         self.origins[self._ids] = OOV
         self.origins[list(vocabulary.unknown_rows)] = OOV
@@ -266,7 +286,7 @@ class _Rows:
         """Take the rows that words have under their own name; `wide` are all fallbacks that will ask for other words."""
         for code, source in enumerate(self._sources, FIRST_SOURCE):
             words, places = self._missing()
-            if not words and self.filled:
+            if not words:  # also from the start, of a part of the rows
                 break
             candidates = partial(self._candidates, wide) if wide.names else None
             found = source.fill(words, self.matrix, places, candidates)

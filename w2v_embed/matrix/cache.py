@@ -15,7 +15,7 @@ import json
 import os
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from glob import escape
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..contents import words_to_bytes
+from ..contents import bytes_of, words_to_bytes
+from ..readers.remote import Place
 from ..readers.static_models import files_of, is_static_model
 from ..shown import logger
 from ..store import load, save
@@ -57,11 +58,14 @@ def cached(
     Raises:
         TypeError: something has no identity that could be compared: vectors in memory, a callable.
     """
-    files: list[Path] = []
+    files: list[Path | Place] = []
     for one in given:
         path = path_of(one)
         if path is None:
             raise TypeError(f"cache_dir works for vector files, received a {type(one).__name__}; leave cache_dir out")
+        if isinstance(path, Place):
+            files.append(path)
+            continue
         files += files_of(path) if is_static_model(path) else [path]
         files += _beside(path) if options["trust"] else ()
     if callable(options["oov"]) or not plan.cacheable or None in options["postprocess"]:
@@ -71,7 +75,7 @@ def cached(
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    words = _digest_of_words(vocabulary.word_index)
+    words = digest_of_words(vocabulary.word_index)
     key = _key(files, words, vocabulary, plan, options)
     entry = folder / f"{key}.safetensors"
     em = _take(entry, key, make, files)
@@ -149,14 +153,20 @@ def _key(files, words, vocabulary, plan, options):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def _digest_of_words(word_index):
+def digest_of_words(word_index: Mapping[str, int]) -> list[Any]:
     """How many words, and a hash of them and their ids, in their order."""
     digest = hashlib.sha256(words_to_bytes(word_index))
-    digest.update(np.fromiter(word_index.values(), "<i8", len(word_index)))
+    digest.update(bytes_of(np.fromiter(word_index.values(), "<i8", len(word_index))))
     return [len(word_index), digest.hexdigest()]
 
 
 def _identity(path):
+    if isinstance(path, Place):
+        if (found := path.identity()) is None:
+            raise TypeError(
+                f"cache_dir cannot tell whether {path} has changed: no times or sums are told. Leave cache_dir out, or save it"
+            )
+        return found
     status = os.stat(path)
     return [
         str(path.resolve()),
@@ -169,7 +179,9 @@ def _identity(path):
 
 
 def _is_young(path):
-    """Whether the file was changed so lately that one more write need not move the clock."""
+    """Whether the file was changed so lately that one more write need not move the clock. (Others' clocks are not known.)"""
+    if isinstance(path, Place):
+        return False
     status = os.stat(path)
     return time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG
 

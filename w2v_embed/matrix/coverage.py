@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import nsmallest
+from html import escape
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,19 @@ class Coverage:
             lines.append(f"unused rows: {self.unused:,} (ids that belong to no word)")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the share as a bar, where words came from, the first missing ones."""
+        words = len(self.found) + len(self.missing)
+        top = "".join(f"<code>{_html(word)}</code> " for word, _ in self.top_missing(n=12))
+        rows = "".join(f"<tr><td>{_html(name)}</td><td>{count:,}</td></tr>" for name, count in self.by_source.items())
+        return (
+            f"<div><b>{len(self.found):,}</b> of {words:,} words found ({_percent(self.rate)})"
+            f'<div style="background:#8884;height:6px;width:20em"><div style="background:#2a78d6;height:6px;'
+            f'width:{100 * self.rate:.1f}%"></div></div><table>{rows}</table>'
+            + (f"missing: {len(self.missing):,}, the first: {top}" if top else "")
+            + "</div>"
+        )
+
     def __repr__(self) -> str:
         return f"Coverage(found={len(self.found)}, missing={len(self.missing)}, rate={self.rate:.3f})"
 
@@ -318,6 +332,10 @@ def all_counts(counts: Counts) -> tuple[Mapping[str, float], Counted, float]:
 
 def _are_plain(values):
     return set(map(type, values)) <= {int, float}
+
+
+def _html(text):
+    return escape(shown_word(text))
 
 
 def _percent(share):

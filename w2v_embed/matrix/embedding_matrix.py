@@ -167,18 +167,44 @@ class EmbeddingMatrix:
 
     @plain_errors
     def save(self, path: StrPath) -> None:
-        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new."""
+        """Write to `path`: .safetensors or .npz with everything, .npy the bare matrix. Always the old file or the new.
+
+        A name that ends in .safetensors.index.json: parts of up to 5 GB beside it, in Hugging Face's layout.
+        """
+        from ..shards import is_index, save_shards
         from ..store import save
 
-        save(self, path)
+        if is_index(path):
+            save_shards(self, path)
+        else:
+            save(self, path)
 
     @classmethod
     @plain_errors
-    def load(cls, path: StrPath) -> EmbeddingMatrix:
-        """Read what `save` wrote. A .npy has no words: its `word_index` is empty."""
+    def load(cls, path: StrPath, mmap: bool = False) -> EmbeddingMatrix:
+        """Read what `save` wrote. A .npy has no words: its `word_index` is empty.
+
+        Args:
+            path: the file.
+            mmap: map the matrix of a .safetensors or .npy, to be read only, instead of reading it: memory is that of the words,
+                and rows come from the disk as they are asked for. The file's checksum is not looked at. A file that `save`
+                or `build_matrix` puts in its place changes nothing for who has the old one mapped; who changes a mapped file
+                where it lies changes the matrix, and who cuts it kills its readers. See docs/scale.md.
+
+        Raises:
+            FileNotFoundError, ValueError: there is no such file, it is not whole, or it cannot be mapped.
+        """
+        from ..shards import is_index, load_shards
         from ..store import load
 
-        return load(path, cls._from_stored)
+        if not is_index(path):
+            return load(path, cls._from_stored, mmap=mmap)
+        if mmap:
+            raise ValueError(
+                f"mmap=True maps one file, and {path} names several. Map the part whose rows are wanted, or load all without "
+                "mmap"
+            )
+        return load_shards(path, cls._from_stored)
 
     @classmethod
     def _from_stored(cls, matrix: npt.ArrayLike, fields: dict[str, Any]) -> EmbeddingMatrix:
@@ -296,6 +322,12 @@ class EmbeddingMatrix:
         from .modules import nnx_embed
 
         return nnx_embed(self, freeze)
+
+    def _repr_html_(self) -> str:
+        rows, dim = self.matrix.shape
+        padding = "row 0 is padding" if self.padding_row == 0 else "no padding row"
+        head = f"<b>EmbeddingMatrix</b> {rows:,} × {dim}, {self.matrix.dtype}, {padding}"
+        return f"<div>{head}{self.coverage._repr_html_()}</div>"
 
     def __repr__(self) -> str:
         rows, dim = self.matrix.shape

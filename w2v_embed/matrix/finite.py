@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def check_finite(table: npt.NDArray[Any], dtype: npt.DTypeLike, word_index: Mapping[str, int] | None) -> None:
+def check_finite(
+    table: npt.NDArray[Any], dtype: npt.DTypeLike, word_index: Mapping[str, int] | None, first: int = 0
+) -> None:
     """Refuse a table `(rows, dim)` of which a number is not finite in `dtype`.
 
     Args:
         word_index: dict word → id, so that the message can name the word.
+        first: the number of the table's first row, for the message.
 
     Raises:
         ValueError: with row, word and column.
@@ -29,9 +32,9 @@ def check_finite(table: npt.NDArray[Any], dtype: npt.DTypeLike, word_index: Mapp
             finite = np.isfinite(table[some].astype(dtype))
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
-            row += some.start
+            value, row = table[row + some.start, column], row + some.start + first
             words = [word for word, index in (word_index or {}).items() if index == row]
             raise ValueError(
-                f"Row {row}{f' (the word {words[0]!r})' if words else ''} of the vectors holds {table[row, column]} in "
+                f"Row {row}{f' (the word {words[0]!r})' if words else ''} of the vectors holds {value} in "
                 f"column {column}, which is no finite {dtype}. Mend that row, or leave its word out."
             )

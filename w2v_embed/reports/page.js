@@ -9,6 +9,7 @@ function theme(colours) {
   return {
     background: null, font: getComputedStyle(document.body).fontFamily,
     view: {stroke: null}, text: {color: colour("ink")},
+    style: {halo: {color: colour("card"), stroke: colour("card"), strokeWidth: 4, strokeJoin: "round"}},
     range: {category: colours.map(colour)},
     axis: {...text, gridColor: colour("line"), domainColor: colour("line"), tickColor: colour("line")},
     legend: {...text, symbolType: "circle", symbolOpacity: 1},

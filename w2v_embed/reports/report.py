@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 _MOST_ROWS = 20_000  # of a table
 _MOST_POINTS = 1_500  # of the projection
 _MOST_GROUPS = 5  # fallbacks with a colour of their own
-_CELLS = 6  # of the projection's grid, each way: the most frequent word of each cell is written out
+_APART = (
+    0.2,
+    0.1,
+)  # how far words that are written out lie from each other, of a width of 2: nobody reads two at one place
+_FAR_APART = (0.45, 0.14)  # and those that are written out on narrow screens, too
 _BINS = 40
+_FROM = 20  # words: a share of fewer is noise
 _BLOCK = 4096
 _FEWEST = 20  # rows of a histogram
 
@@ -74,11 +79,22 @@ def _tiles(coverage, counts):
     tiles = [(f"{100 * coverage.rate:.1f} %", f"of {words:,} words have a vector")]
     if counts is not None:
         tiles.append((f"{100 * coverage.weighted_rate(counts):.1f} %", f"of {sum(counts.amounts):,} tokens"))
+        if (share := _share_of_words(coverage, counts)) is not None:
+            tiles.append((f"{100 * share:.1f} %", "of the tokens that are no punctuation or number"))
     tiles.append((f"{len(coverage.derived):,}", "words by a fallback"))
     tiles.append((f"{len(coverage.missing):,}", "words missing"))
     if coverage.unused:
         tiles.append((f"{coverage.unused:,}", "unused rows: ids that belong to no word"))
     return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
+
+
+def _share_of_words(coverage, counts):
+    """The share of the tokens found among those with a letter in them; None where there are none, or no others."""
+    lettered = np.array([any(map(str.isalpha, word)) for word in counts.words], bool)
+    total = counts.numbers[lettered].sum()
+    if not total or lettered.all():
+        return None
+    return float(counts.numbers[: len(coverage.found)][lettered[: len(coverage.found)]].sum() / total)
 
 
 # ── tables ──
@@ -122,7 +138,8 @@ def _groups(coverage):
 
 def _colour(altair, groups, shown):
     """The same colour for the same thing in each picture; which one, the page says: it differs in light and dark."""
-    legend = altair.Legend(orient="bottom", columns=3, values=[how for how in _domain(groups) if how in shown])
+    names = [how for how in _domain(groups) if how in shown]
+    legend = altair.Legend(orient="bottom", columns=3, values=names) if len(names) > 1 else None
     return altair.Color("how:N", title=None, scale=altair.Scale(domain=_domain(groups)), legend=legend)
 
 
@@ -166,18 +183,18 @@ def _how(altair, coverage, counts, groups, group_of):
 
 def _rank(altair, coverage, counts):
     """Coverage of the n most frequent words, over n."""
-    curve = coverage.by_rank(counts)
-    if not curve:
+    curve = [point for point in coverage.by_rank(counts) if point[0] >= _FROM]
+    if not curve or curve[-1][0] < 3 * _FROM:
         return None
     values = [{"rank": rank, "share": share, "of": "words"} for rank, share, _ in curve]
     if counts is not None:
         values += [{"rank": rank, "share": share, "of": "tokens"} for rank, _, share in curve]
-    ticks = [10**k for k in range(9) if 10**k <= curve[-1][0]]
+    ticks = [each * 10**k for k in range(1, 9) for each in (1, 2, 5) if _FROM <= each * 10**k <= curve[-1][0]]
     rank = altair.X(
         "rank:Q",
         title="most frequent words (log scale)" if counts is not None else "words by id (log scale)",
         scale=altair.Scale(type="log", nice=False),
-        axis=altair.Axis(format="~s", values=ticks),
+        axis=altair.Axis(format="~s", values=ticks, labelOverlap="greedy"),
     )
     return (
         _chart(altair, values, 260)
@@ -185,7 +202,9 @@ def _rank(altair, coverage, counts):
         .encode(
             x=rank,
             y=altair.Y("share:Q", title="found", axis=altair.Axis(format="%"), scale=altair.Scale(zero=False)),
-            color=altair.Color("of:N", title=None, sort=None, legend=altair.Legend(orient="bottom")),
+            color=altair.Color(
+                "of:N", title=None, sort=None, legend=altair.Legend(orient="bottom", symbolType="stroke")
+            ),
             tooltip=[altair.Tooltip("rank:Q", format=","), altair.Tooltip("share:Q", format=".2%"), "of:N"],
         )
     )
@@ -199,13 +218,14 @@ def _norms(altair, em, groups, group_of):
     numbers = np.fromiter(map(number.__getitem__, group_of), np.int64, len(group_of))
     norms = {group: lengths[rows[numbers == k]] for group, k in number.items()}
     # a few rows are no distribution
-    norms = {how: of_group for how, of_group in norms.items() if how == "exact" or len(of_group) >= _FEWEST}
+    norms = {how: of_group for how, of_group in norms.items() if len(of_group) >= _FEWEST}
     if not norms:
         return None
     longest = max(float(of_group.max()) for of_group in norms.values()) or 1.0
     values = []
     for how, of_group in norms.items():
-        counted, edges = np.histogram(of_group, _BINS, (0, longest))
+        bins = int(min(_BINS, max(10, 2 * len(of_group) ** 0.5)))  # fewer rows, wider bins
+        counted, edges = np.histogram(of_group, bins, (0, longest))
         values += [
             {"how": how, "norm": round(float(edge), 4), "share": round(float(count / len(of_group)), 5)}
             for edge, count in zip((edges[:-1] + edges[1:]) / 2, counted)
@@ -242,29 +262,35 @@ def _projection(altair, em, counts, groups, group_of):
     _, axes = np.linalg.eigh(rows.T @ rows)
     points = rows @ axes[:, [-1, -2]]
     points /= np.abs(points).max() or 1.0
-    low, high = points.min(axis=0), points.max(axis=0)
-    cells = np.minimum((points - low) / np.where(high > low, high - low, 1) * _CELLS, _CELLS - 1).astype(int).tolist()
-    taken, values = set(), []
-    for (place, word, count), point, cell in zip(words, points.round(3).tolist(), map(tuple, cells)):
-        values.append(
-            {
-                "x": point[0],
-                "y": point[1],
-                "word": shown_word(word),
-                "count": count,
-                "how": group_of[place],
-            }
-        )
-        if cell not in taken:
-            taken.add(cell)
-            values[-1]["label"] = shown_word(word)
+    values = [
+        {"x": x, "y": y, "word": shown_word(word), "count": count, "how": group_of[place]}
+        for (place, word, count), (x, y) in zip(words, points.round(3).tolist())
+    ]
+    for apart, room in ((_FAR_APART, "narrow"), (_APART, "wide")):
+        _write_out(values, apart, room)
+    values.sort(key=lambda value: _domain(groups).index(value["how"]))  # what is rare is drawn last, on top
     bare = altair.Axis(labels=False, ticks=False, grid=False, domain=False)
     base = _chart(altair, values, 420).encode(
         x=altair.X("x:Q", title=None, axis=bare), y=altair.Y("y:Q", title=None, axis=bare)
     )
-    dots = base.mark_circle(size=28, opacity=0.65).encode(
+    plain = "datum.how == 'exact'"  # the others are few
+    dots = base.mark_circle().encode(
+        size=altair.condition(plain, altair.value(28), altair.value(60)),
+        opacity=altair.condition(plain, altair.value(0.55), altair.value(0.95)),
         color=_colour(altair, groups, {value["how"] for value in values}),
         tooltip=["word:N", altair.Tooltip("count:Q", format=","), "how:N"],
     )
-    labels = base.transform_filter("isValid(datum.label)").mark_text(dy=-8, fontSize=12).encode(text="label:N")
-    return (dots + labels).properties(width="container", height=420)
+    written = base.transform_filter("isValid(datum.room) && (datum.room == 'narrow' || width > 600)")
+    halo = written.mark_text(dy=-9, fontSize=13, style="halo").encode(text="word:N")
+    labels = written.mark_text(dy=-9, fontSize=13).encode(text="word:N")
+    return (dots + halo + labels).properties(width="container", height=420)
+
+
+def _write_out(values, apart, room):
+    """Have the most frequent words written out, as far as they keep apart from those that are."""
+    taken = [(value["x"], value["y"]) for value in values if "room" in value]
+    for value in values:
+        x, y = value["x"], value["y"]
+        if all(abs(x - other) >= apart[0] or abs(y - above) >= apart[1] for other, above in taken):
+            taken.append((x, y))
+            value["room"] = room

@@ -14,11 +14,13 @@ from ...readers.damage import Damages
 from ...readers.ngrams import NGrams
 from ...readers.opened import Opened
 from ...readers.scan.keys import WordSet, keys_of
+from ...readers.sidecar import IndexedFile
 from .base import BaseSource
 from .held import HeldRows
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
+    from ...readers.remote import Place
     from .base import Frequent
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
@@ -34,20 +36,21 @@ class FileSource(BaseSource):
 
     Args:
         path: a file of any format that `load_vectors` reads.
-        encoding, format, on_error, trust, progress: as for `build_matrix`.
+        encoding, format, on_error, trust, progress, index: as for `build_matrix`.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Place,
         *,
         encoding: str = "utf-8",
         format: FormatName | None = None,
         on_error: OnError = "raise",
         trust: bool = False,
         progress: Progress = None,
+        index: bool | None = False,
     ) -> None:
-        self._opened = Opened(path, format=format, encoding=encoding, on_error=on_error, trust=trust)
+        self._opened = IndexedFile(path, format, encoding, on_error, trust, index=index)
         self._as_opened = path, format, encoding
         super().__init__(path.name, self._opened.dim, self._opened.report)
         self.has_ngrams: bool = self._opened.has_ngrams

@@ -1,4 +1,4 @@
-"""The functions of `kernels.py` in Python and NumPy: for small files, where importing numba costs more, and as their oracle.
+"""The functions of `kernels.py` in Python and NumPy: for small files, and as their oracle.
 
 What both have in common stands here.
 """
