@@ -59,7 +59,11 @@ BagMode: TypeAlias = Literal["mean", "sum", "max"]
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
-HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
+NewWordInit: TypeAlias = Literal["mean", "normal", "pieces", "description"]
+TransplantName: TypeAlias = Literal["focus", "omp", "pieces"]
+HeadName: TypeAlias = Literal["masked_lm"]
+EncoderOutputs: TypeAlias = Literal["last", "all"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
 
 
@@ -82,6 +86,8 @@ class EncodeOptions(LoadOptions, total=False):
     max_length: int | None
     special_tokens: bool
     stride: int | None
+    prompt_name: str | None
+    prompt: str | None
 
 
 # Texts → vectors → labels.

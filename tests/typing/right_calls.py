@@ -24,9 +24,20 @@ from w2v_embed import (
     inspect,
     load_vectors,
     make_word_index,
+    warm_start,
 )
 from w2v_embed.comparison import Candidate, Comparison, compare, read_labelled, split_rows
-from w2v_embed.contextual import ContextualEncoder, Projection, cosine, fit_pca, fit_whitening
+from w2v_embed.contextual import (
+    ContextualEncoder,
+    Projection,
+    TokenVectors,
+    add_tokens,
+    cosine,
+    fit_pca,
+    fit_whitening,
+    transplant,
+    trim_vocabulary,
+)
 from w2v_embed.evaluation import Analogies, Similarity, analogies, word_similarity
 from w2v_embed.layers import (
     AttentionPooling,
@@ -309,6 +320,17 @@ def in_context(texts: Iterable[str]) -> None:
     whiten: Projection = fit_whitening(vectors, 16)
     print(words[0].shape, states.shape, rows.sum(), found.any(), em.shape, encoder.vector_size)
     print(cosine(whiten(vectors), fit_pca(vectors, 16)(vectors)), encoder.similarity("a", "b", whitening=whiten))
+    encoder.encode([("a", "b"), "c"], prompt_name="query", prompt="query: ")
+    tokens: list[TokenVectors] = encoder.encode_tokens(texts, special_tokens=False, stride=4)
+    model = encoder.to_keras(layers=[-1], dropout=0.1, head="masked_lm", outputs="all", dtype="mixed_bfloat16", seed=1)
+    tuned: ContextualEncoder = encoder.from_keras(model)
+    tuned.save_pretrained(Path("folder"), model)
+    more: ContextualEncoder = add_tokens(encoder, {"a": "b"}, init="description", vectors="v.vec", seed=3)
+    more = add_tokens(more, ["a"], lambda shape, rng: rng.normal(size=shape))
+    more = trim_vocabulary(
+        transplant(more, "folder", np.ones((3, 2)), method="focus", atoms=4), iter(["a"]), keep=["b"]
+    )
+    print(tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape)
 
 
 def judged(em: EmbeddingMatrix) -> None:

@@ -14,9 +14,10 @@ from w2v_embed import (
     inspect,
     load_vectors,
     make_word_index,
+    warm_start,
 )
 from w2v_embed.comparison import Candidate, compare, read_labelled
-from w2v_embed.contextual import ContextualEncoder, fit_pca
+from w2v_embed.contextual import ContextualEncoder, add_tokens, fit_pca, transplant, trim_vocabulary
 from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import (
     OpenVocabularyEmbedding,
@@ -126,6 +127,14 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode(["a"], batch_size="all")  # error: arg-type
     encoder.encode(7)  # error: arg-type
     encoder.as_source(mode="fast")  # error: arg-type
+    encoder.encode_tokens(7)  # error: arg-type
+    encoder.to_keras(head="lm")  # error: arg-type
+    encoder.to_keras(outputs="first")  # error: arg-type
+    encoder.to_keras(trainable="all")  # error: arg-type
+    add_tokens(encoder, ["a"], init="zeros")  # error: arg-type
+    transplant(encoder, "folder", method="wechsel")  # error: arg-type
+    trim_vocabulary(encoder, 7)  # error: arg-type
+    warm_start([[1.0]], ["a"], ["a"], oov="some")  # error: arg-type
     encoder.distill(weighting="idf")  # error: arg-type
     fit_pca(np.zeros((3, 2)), "two")  # error: arg-type
     compare(["a"], ["t"], ["a.vec"])  # error: list-item

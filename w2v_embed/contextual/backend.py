@@ -7,16 +7,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ..threads import cores, told
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 try:
     import keras
     from keras import ops
+    from keras.backend import standardize_dtype
 except ImportError as _error:
     raise ImportError(
         f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {_error}. Install them: "
@@ -26,6 +24,19 @@ except ImportError as _error:
 
 
 Tensor: TypeAlias = Any  # of whichever backend runs
+__all__ = [
+    "compiled",
+    "compiles_each_shape",
+    "fused_dense",
+    "fuses_gelu",
+    "keras",
+    "limit_threads",
+    "ops",
+    "overlapped",
+    "standardize_dtype",
+    "to_tensors",
+]
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -74,6 +85,8 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
 
     # It is not documented, so its absence is no error.
     product = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+    if not torch.is_inference_mode_enabled():
+        return None  # it has no gradient
     name, algorithm = _FUSED[activation]
     return product and product(x, kernel.T, bias, name, [], algorithm)
 
@@ -138,6 +151,6 @@ def _two_workers():
         torch.set_num_threads(threads)  # for threads that are made later; this one never changed
 
 
-def to_tensors(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, Tensor]:
+def to_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return a dict of float32 arrays as tensors of the backend."""
     return {name: ops.convert_to_tensor(array, "float32") for name, array in arrays.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..contextual import ContextualEncoder
 
 _READ_AT_ONCE = 1 << 20
+_MODULES, _PART = "modules.json", re.compile(r"\d+_\w+$")
 # The last model of this process, by all that it was made of. A child of a fork has another number, and loads its own.
 _last: dict[tuple[Any, ...], tuple[str, ContextualEncoder]] = {}
 
@@ -49,6 +51,10 @@ def files_of(model: str) -> list[Path]:
     files = sorted(file for file in home.iterdir() if file.is_file()) if home.is_dir() else []
     if home != folder and not any(file.name.startswith(f"{folder.name}.") for file in files):
         raise FileNotFoundError(f"{model}: no such model. Each worker must find it at this path")
+    if (home / _MODULES).is_file():  # of sentence-transformers, whose other parts have folders of their own
+        files += sorted(
+            file for part in home.iterdir() if _PART.match(part.name) for file in part.glob("*") if file.is_file()
+        )
     return [file for file in files if not file.name.startswith(".")]
 
 
