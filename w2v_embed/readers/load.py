@@ -94,7 +94,7 @@ def load_vectors(
 
 
 def first_words(
-    path: StrPath,
+    path: AnyFile,
     limit: int,
     *,
     format: FormatName | None = None,
@@ -103,7 +103,7 @@ def first_words(
     trust: bool = False,
 ) -> list[str]:
     """The first `limit` words of a file, the most frequent ones as most files are ordered; arguments as of `load_vectors`."""
-    with Opened(path, format, encoding, on_error, trust) as opened:
+    with Opened(place_of(path), format, encoding, on_error, trust) as opened:
         opened.look_for(None)
         collection = Collected(opened, None, checks.whole("limit", limit))
         opened.run(collection, None, log=False)
