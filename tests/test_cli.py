@@ -352,12 +352,12 @@ def test_ctrl_c_while_a_file_is_read(tmp_path):
     text.write_text("some words here\n" * 2_000_000)
     code = (
         f"{ATTENTIVE}import os, sys, w2v_embed.corpus as corpus\n"
-        "count, times = corpus._count, []\n"
+        "count, times = corpus._add, []\n"
         "def counted(words, counts):\n"
         "    times.append(1)\n"
         "    if len(times) == 1000: os.kill(os.getpid(), signal.SIGINT)\n"
         "    return count(words, counts)\n"
-        "corpus._count = counted\n"
+        "corpus._add = counted\n"
         "from w2v_embed.cli import main; sys.exit(main())"
     )
     code, printed, told = run("vocab", text, "-o", tmp_path / "i.json", python=["-c", code])

@@ -407,7 +407,7 @@ def test_a_broken_configuration(folder, text):
     [
         (
             {"hidden_act": "swish"},
-            r'hidden_act \(.*config\.json: hidden_act\) must be "gelu", .* or "relu", received .swish.',
+            r'hidden_act \(.*config\.json: hidden_act\) must be "gelu", .* or "tanh", received .swish.',
         ),
         (
             {"position_embedding_type": "relative_key"},

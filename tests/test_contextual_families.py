@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from w2v_embed import build_matrix
-from w2v_embed.contextual import ContextualEncoder
+from w2v_embed.contextual import ContextualEncoder, add_tokens, transplant, trim_vocabulary
 from w2v_embed.contextual.backend import ops
 from w2v_embed.contextual.families import FAMILIES, Weight, register
 from w2v_embed.contextual.families.bert import Bert
@@ -118,10 +119,10 @@ def test_a_family_joins_without_a_change_elsewhere(folder):
 def test_what_a_family_says_is_checked_like_all_others(folder, toy):
     config = json.loads((folder / "config.json").read_text())
     for settings, told in (
-        ({"activation": "tanh"}, r"hidden_act \(.*config\.json: activation\) must be .*, received 'tanh'"),
+        ({"activation": "tan"}, r"hidden_act \(.*config\.json: activation\) must be .*, received 'tan'"),
         ({"is_decoder": True}, "is_decoder must be None or False, received True"),
         ({"type_vocab_size": 0}, "type_vocab_size must be from 1"),
-        ({"model_type": "tot"}, 'model_type must be "bert", "nezha", "xlnet" or "toy", received .tot.'),
+        ({"model_type": "tot"}, 'model_type must be "bert", "nezha", "xlnet", .*"mpnet" or "toy", received .tot.'),
         ({"num_hidden_layers": 1}, r"'encoder\.layer\.1\.\S+' belongs to the encoder and has no place in it"),
     ):
         (folder / "config.json").write_text(json.dumps({**config, **settings}))
@@ -136,7 +137,7 @@ def test_what_a_family_says_is_checked_like_all_others(folder, toy):
 
 def test_a_family_that_is_taken_out_is_unknown(folder, monkeypatch):
     monkeypatch.delitem(FAMILIES, "toy")
-    with pytest.raises(ValueError, match=r'config\.json: model_type must be "bert", "nezha" or "xlnet", received'):
+    with pytest.raises(ValueError, match=r'config\.json: model_type must be "bert", .* or "mpnet", received'):
         ContextualEncoder.from_pretrained(folder)
 
 
@@ -161,3 +162,107 @@ def test_no_other_module_asks_for_a_family_by_its_name():
     for path in set(contextual.rglob("*.py")) - own:
         asked = re.findall(r"""model_type (?:==|!=|in)|["'](?:bert|nezha|xlnet)["']""", path.read_text("utf-8"))
         assert not asked, (path, asked)
+
+
+TRAINED = ["albert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_texts_are_those_of_transformers(name):
+    """Stored by tests/data/reference/make_families.py: ids of texts and of a pair, and means of states."""
+    folder = Path(__file__).parent / "data" / "reference" / f"{name}_hf"
+    encoder, stored = ContextualEncoder.from_pretrained(folder), json.loads((folder / "texts.json").read_text("utf-8"))
+    tokenizer = encoder.tokenizer
+    texts, pair = stored["texts"], tuple(stored["texts"][:2])
+    assert [[*tokenizer.head, *ids, *tokenizer.tail] for ids in tokenizer.pieces(texts)] == stored["ids"]
+    (row,) = encoder._pieces([pair])
+    types = row.types if encoder._family.takes_segments else stored["pair"][1]
+    assert [[*tokenizer.head, *row, *tokenizer.tail], types] == stored["pair"]
+    short = [text for text, ids in zip(texts, stored["ids"]) if len(ids) <= 40]
+    means = np.load(folder / "texts.npz")["means"]
+    for number, layer in enumerate((-1, -2)):
+        np.testing.assert_allclose(encoder.encode(short, layers=layer), means[:, number], atol=1e-5)
+    # offsets: the pieces of a text cover its letters, in order
+    text = "kings sat on the muddy bank"
+    (tokens,) = encoder.encode_tokens([text], special_tokens=False)
+    covered = {place for begin, end in tokens.offsets for place in range(begin, end) if text[place] != " "}
+    assert covered == {place for place, letter in enumerate(text) if letter != " "}
+    assert (np.diff(tokens.offsets[:, 0]) >= 0).all()
+
+
+SLOW = [name if name in ("albert", "mpnet") else pytest.param(name, marks=pytest.mark.slow) for name in TRAINED]
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_heads_and_training(name, tmp_path):
+    folder = Path(__file__).parent / "data" / "reference" / f"{name}_hf"
+    encoder, expected = ContextualEncoder.from_pretrained(folder), np.load(folder / "expected.npz")
+    inputs = [expected[key] for key in ("input_ids", "attention_mask", "token_type_ids")]
+    there = inputs[1] == 1
+    model = encoder.to_keras(head="masked_lm", dropout=0.0)
+    logits = ops.convert_to_numpy(model(inputs))
+    assert np.abs(logits - expected["logits"])[there].max() < 5e-5
+    model.compile("adam", "mse")
+    before = model.get_layer("layer_1").get_weights()
+    model.fit(inputs, np.zeros_like(logits), verbose=0)
+    assert any((a != b).any() for a, b in zip(before, model.get_layer("layer_1").get_weights()))
+    encoder.save_pretrained(tmp_path / "trained", model)
+    again = ContextualEncoder.from_pretrained(tmp_path / "trained").to_keras(head="masked_lm")
+    np.testing.assert_allclose(ops.convert_to_numpy(again(inputs)), ops.convert_to_numpy(model(inputs)), atol=5e-5)
+    assert len([layer for layer in model.layers if layer.name.startswith("layer_")]) == (2 if name == "albert" else 3)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_vocabularies_of_all_families(name):
+    encoder = ContextualEncoder.from_pretrained(Path(__file__).parent / "data" / "reference" / f"{name}_hf")
+    texts = ["The bank of the river is muddy.", "kings sat", "北京 x"]
+    small = trim_vocabulary(encoder, texts)
+    assert small.config.vocab_size < encoder.config.vocab_size
+    np.testing.assert_array_equal(small.encode(texts), encoder.encode(texts))
+    more = add_tokens(encoder, ["muddybank", "新冠"], init="pieces")
+    np.testing.assert_array_equal(more.encode(texts), encoder.encode(texts))
+    (tokens,) = more.encode_tokens(["kings sat muddybank x"], special_tokens=False)
+    assert "muddybank" in tokens.pieces
+    assert more.tokenizer.pieces(["muddybank"]) == [[encoder.config.vocab_size]]
+
+
+def test_what_the_new_families_refuse(tmp_path):
+    data = Path(__file__).parent / "data" / "reference"
+    for name, settings, told in (
+        (
+            "roberta",
+            {"max_position_embeddings": 2},
+            r"max_position_embeddings must be above pad_token_id \+ 1, 2, received 2",
+        ),
+        ("distilbert", {"n_heads": 5}, "dim must be a multiple of n_heads, 5, received 32"),
+        ("albert", {"num_hidden_groups": 4}, "num_hidden_groups must be at most num_hidden_layers, 3, received 4"),
+        ("albert", {"inner_group_num": 2}, "inner_group_num must be None or 1, received 2"),
+        (
+            "mpnet",
+            {"relative_attention_num_buckets": 8},
+            "relative_attention_num_buckets must be None or 32, received 8",
+        ),
+        ("electra", {"embedding_size": 32}, "must have shape"),
+    ):
+        folder = Path(shutil.copytree(data / f"{name}_hf", tmp_path / told[:9] / name))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **settings}))
+        with pytest.raises(ValueError, match=told):
+            ContextualEncoder.from_pretrained(folder)
+    roberta = ContextualEncoder.from_pretrained(data / "roberta_hf")
+    with pytest.raises(ValueError, match="the padding token's id 1, from which RoBERTa counts positions, received 0"):
+        transplant(roberta, data / "bert_hf")
+    with pytest.raises(ValueError, match="do_lower_case must be None for a tokenizer.json"):
+        ContextualEncoder.from_pretrained(data / "roberta_hf", do_lower_case=True).encode(["a"])
+    (tmp_path / "broken").mkdir()
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(data / "roberta_hf" / file, tmp_path / "broken")
+    with pytest.raises(FileNotFoundError, match=r"tokenizer\.json is missing"):
+        ContextualEncoder.from_pretrained(tmp_path / "broken").encode(["a"])
+    for text, told in (
+        ("{}", "is no tokenizer that can be used"),
+        ('{"model": 3}', "is no tokenizer that can be used"),
+    ):
+        (tmp_path / "broken" / "tokenizer.json").write_text(text)
+        with pytest.raises(ValueError, match=told):
+            ContextualEncoder.from_pretrained(tmp_path / "broken").encode(["a"])

@@ -157,7 +157,7 @@ def test_counts_out_of_a_text(em, tmp_path):
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_counting_is_streamed(tmp_path, pack, monkeypatch):
-    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 7)
+    monkeypatch.setattr("w2v_embed.readers.lines._CHUNK", 7)
     lines = ["\ufeffthe cat  sat", "", "中国 the\r", "\u3000x\u3000", "the end"]
     path = tmp_path / "t.txt"
     path.write_bytes(pack("\n".join(lines).encode()))
@@ -171,7 +171,7 @@ def test_counting_is_streamed(tmp_path, pack, monkeypatch):
 
 
 def test_a_line_without_end_is_counted_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 64)
+    monkeypatch.setattr("w2v_embed.readers.lines._CHUNK", 64)
     monkeypatch.setattr("w2v_embed.splitting._LONGEST_LINE", 100)
     path = tmp_path / "t.txt"
     path.write_text("alpha beta " * 500)
@@ -181,7 +181,7 @@ def test_a_line_without_end_is_counted_in_pieces(tmp_path, monkeypatch):
 def test_a_line_without_end_or_space_is_counted_in_a_bounded_time(tmp_path, monkeypatch):
     """One line of 64 MB was not done in a minute: with each MB all before it was split again. What is decoded and split, each
     time, stays bounded."""
-    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 1 << 10)
+    monkeypatch.setattr("w2v_embed.readers.lines._CHUNK", 1 << 10)
     monkeypatch.setattr("w2v_embed.splitting._LONGEST_LINE", 1 << 13)
     path = tmp_path / "t.txt"
     path.write_text("x" * (1 << 17))
@@ -204,7 +204,7 @@ def test_a_long_line_of_chinese_is_cut_between_words(between, tmp_path, data, mo
     text = between.join("".join(char for char in title if "\u4e00" <= char <= "\u9fd5") for title in titles)
     path = tmp_path / "t.txt"
     path.write_text(text, encoding="utf-8")
-    monkeypatch.setattr("w2v_embed.corpus._CHUNK", 1000)  # which cuts characters, too
+    monkeypatch.setattr("w2v_embed.readers.lines._CHUNK", 1000)  # which cuts characters, too
     monkeypatch.setattr("w2v_embed.splitting._LONGEST_RUN", 500)
     expected = Counter(word for word in jieba.cut(text) if not word.isspace())
     assert count_words(path, split="jieba") == expected
@@ -220,7 +220,7 @@ def test_a_long_line_of_chinese_is_cut_between_words(between, tmp_path, data, mo
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 def test_texts_in_other_encodings(encoding, chunk, tmp_path, monkeypatch):
     """Lines were cut before they were decoded, and so in the middle of a character of two bytes."""
-    monkeypatch.setattr("w2v_embed.corpus._CHUNK", chunk)
+    monkeypatch.setattr("w2v_embed.readers.lines._CHUNK", chunk)
     path = tmp_path / "t.txt"
     path.write_bytes(
         "the cat\nthe 中國 上 \r\n\u4e0a\u0a0a the".replace("\u0a0a", "" if encoding == "big5" else "\u0a0a").encode(
@@ -258,7 +258,7 @@ def test_texts_in_other_encodings(encoding, chunk, tmp_path, monkeypatch):
     ],
 )
 def test_bytes_that_are_no_text(raw, encoding, told, chunk, tmp_path, monkeypatch):
-    monkeypatch.setattr("w2v_embed.corpus._CHUNK", chunk)
+    monkeypatch.setattr("w2v_embed.readers.lines._CHUNK", chunk)
     path = tmp_path / "t.txt"
     path.write_bytes(raw)
     with pytest.raises(ValueError, match=rf"t\.txt, {told}") as caught:

@@ -1,6 +1,7 @@
 """Every layer through the one contract (layer_contract.py)."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from w2v_embed.layers import (
     EmbeddingSimilarity,
     MaskedMaxPooling,
     MaskedMeanPooling,
+    OpenVocabularyEmbedding,
     PositionEmbedding,
     PretrainedEmbedding,
     RelativePositionEmbedding,
@@ -24,6 +26,7 @@ from w2v_embed.layers import (
 )
 from w2v_embed.layers.backend import Backend, backend
 from w2v_embed.layers.bert import AddToFirst
+from w2v_embed.subwords import SubwordModel
 
 pytestmark = pytest.mark.keras
 
@@ -33,6 +36,9 @@ FEATURES[1, 2:] = 0  # what Masking takes for padding
 MASK = IDS != 0
 VECTORS = np.random.default_rng(1).normal(size=(7, 3)).astype("float32")
 VECTORS[0] = 0
+PADDED = SimpleNamespace(matrix=VECTORS, padding_row=0)
+NGRAMS = SubwordModel(np.array([3, 5, 8], np.uint64), VECTORS[1:4], VECTORS[4])
+SPELT = np.array([[1, -2, 3, -1, 1, 3, 2, 0], [-3, 6, 0, 0, 3, 2, 1, 0]], "int32")
 
 
 def masked(layer, x):
@@ -109,6 +115,14 @@ CASES = [
         IDS,
         [MASK],
         label="arguments",
+    ),
+    Case(OpenVocabularyEmbedding, {"vectors": VECTORS, "subwords": NGRAMS, "ngrams_per_text": 4}, SPELT),
+    Case(
+        OpenVocabularyEmbedding,
+        {"vectors": PADDED, "subwords": NGRAMS, "ngrams_per_text": 4},
+        SPELT,
+        [SPELT[:, :4] != 0],
+        label="mask",
     ),
     Case(MaskedMeanPooling, {}, FEATURES, wire=masked),
     Case(MaskedMaxPooling, {}, FEATURES, wire=masked),

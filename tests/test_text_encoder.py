@@ -432,6 +432,7 @@ def test_several_processes_give_the_same():
         many(texts, processes=0)
 
 
+SPELT = {"version": 2, "ngrams_per_text": 5, "subwords": {"keys": "AAAAAAAAAAA=", "min_n": 3, "max_n": 6}}
 GOOD = TextEncoder(INDEX, length=3).get_config()
 
 
@@ -439,7 +440,16 @@ GOOD = TextEncoder(INDEX, length=3).get_config()
     ("change", "message"),
     [
         ({"format": "x"}, "\"format\" must be 'w2v_embed.TextEncoder'"),
-        ({"version": 2}, '"version" of the encoder must be 1, received 2'),
+        ({"version": 3}, '"version" of the encoder must be 1 or 2, received 3'),
+        ({"version": 2}, '"subwords" of the encoder must be an object with "keys", in base64, received None'),
+        ({"version": 2, "subwords": {"keys": "no!"}}, "\"keys\" of the encoder must be base64, received 'no!'"),
+        ({"version": 2, "subwords": {"keys": "AAAA"}}, "must be ascending numbers of 8 bytes, received 3 bytes"),
+        ({"version": 2, "subwords": {"keys": ""}}, "must be ascending numbers of 8 bytes, received 0 bytes"),
+        ({"version": 2, "subwords": {"keys": "AAAAAAAAAAAAAAAAAAAAAA=="}}, "must be ascending numbers"),
+        ({**SPELT, "ngrams_per_text": 0}, "ngrams_per_text must be a whole number from 1 to 65536, received 0"),
+        ({**SPELT, "ngrams_per_text": None}, "ngrams_per_text must be a whole number from 1 to 65536, received None"),
+        ({**SPELT, "subwords": {"keys": "AAAAAAAAAAA=", "min_n": 3}}, "max_n must be a whole number from 3 to 64"),
+        ({**SPELT, "subwords": {"keys": "AAAAAAAAAAA="}}, "min_n must be a whole number from 1 to 64, received None"),
         ({"word_index": ["the"]}, "must be an object word -> id"),
         ({"word_index": {"the": -1}}, "must not be negative"),
         ({"word_index": {"the": 1.5}}, "ids must be whole numbers"),

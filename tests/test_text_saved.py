@@ -13,8 +13,9 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from tests.test_text_open_vocabulary import made_of  # noqa: E402
 from w2v_embed import build_matrix  # noqa: E402
-from w2v_embed.layers import MaskedMeanPooling, PretrainedEmbedding  # noqa: E402
+from w2v_embed.layers import MaskedMeanPooling, OpenVocabularyEmbedding, PretrainedEmbedding  # noqa: E402
 from w2v_embed.text import TextEncoder, load_model, save_model  # noqa: E402
 
 pytestmark = pytest.mark.keras
@@ -77,13 +78,24 @@ def test_other_backends_in_fresh_processes_answer_the_same(trained, tmp_path):
     em.save(tmp_path / "em.npz")
     save_model(model, tmp_path / "whole.keras", encoder=encoder, labels=["red", "blue"])
     save_model(model, tmp_path / "small.keras", encoder=encoder, labels=["red", "blue"], leave_out=em)
+    spelling = made_of(["zebra", "reddish", "b2b1"], dim=em.matrix.shape[1])
+    open_encoder = TextEncoder(em, length=5, subwords=spelling, ngrams_per_text=20)
+    inputs = keras.Input((25,), dtype="int32")
+    x = MaskedMeanPooling()(OpenVocabularyEmbedding(em, spelling, ngrams_per_text=20)(inputs))
+    open_model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    open_model.layers[-1].set_weights(model.layers[-1].get_weights())
+    save_model(open_model, tmp_path / "open.keras", encoder=open_encoder, labels=["red", "blue"])
     code = (
         "import json, sys; from w2v_embed.text import load_model; from w2v_embed import EmbeddingMatrix\n"
         "texts = json.load(sys.stdin)\n"
         "served = [load_model('whole.keras'), load_model('small.keras', vectors=EmbeddingMatrix.load('em.npz'))]\n"
+        "served.append(load_model('open.keras'))\n"
         "print(json.dumps([[one.encode(texts).tolist(), one.predict(texts)] for one in served]))"
     )
-    expected = model.predict(encoder(TEXTS), verbose=0)
+    wanted = [(encoder(TEXTS), model.predict(encoder(TEXTS), verbose=0))] * 2
+    wanted.append((open_encoder(TEXTS), open_model.predict(open_encoder(TEXTS), verbose=0)))
+    assert (wanted[2][0] < 0).any()
+    assert np.abs(wanted[2][1] - wanted[0][1]).max() > 0.01
     for backend in ("tensorflow", "jax", "torch"):
         if backend == keras.backend.backend() or not importlib.util.find_spec(backend):
             continue
@@ -96,8 +108,8 @@ def test_other_backends_in_fresh_processes_answer_the_same(trained, tmp_path):
             env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
         )
         assert done.returncode == 0, done.stderr
-        for ids, answers in json.loads(done.stdout):
-            assert ids == encoder(TEXTS).tolist()
+        for (ids, answers), (expected_ids, expected) in zip(json.loads(done.stdout), wanted):
+            assert ids == expected_ids.tolist()
             assert [label for label, _ in answers] == [["red", "blue"][place] for place in expected.argmax(1)]
             np.testing.assert_allclose([value for _, value in answers], expected.max(1), rtol=1e-5, atol=5e-6)
 

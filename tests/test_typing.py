@@ -55,7 +55,15 @@ def test_wrong_calls_are_refused_and_nothing_else(complaints):
 
 
 @pytest.mark.parametrize(
-    "package", ["w2v_embed", "w2v_embed.readers", "w2v_embed.matrix", "w2v_embed.contextual", "w2v_embed.evaluation"]
+    "package",
+    [
+        "w2v_embed",
+        "w2v_embed.readers",
+        "w2v_embed.matrix",
+        "w2v_embed.contextual",
+        "w2v_embed.evaluation",
+        "w2v_embed.scale",
+    ],
 )
 def test_stubs_say_what_the_lazy_packages_have(package):
     module = import_module(package)

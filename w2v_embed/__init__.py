@@ -11,6 +11,7 @@ _HOMES = {
     "build_matrix": ".matrix.build",
     "EmbeddingMatrix": ".matrix.embedding_matrix",
     "Coverage": ".matrix.coverage",
+    "warm_start": ".matrix.warm_start",
     "Source": "._types",
     "embedding_layer": ".layers",
     "convert": ".readers.conversion",

@@ -6,7 +6,17 @@ It is the ground floor: it imports nothing of the package, and what only type ch
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsIndex, TypeAlias, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    runtime_checkable,
+)
 
 # ── modes: checks and the command line take their names from here (`typing.get_args`) ──
 
@@ -33,6 +43,8 @@ CombineName: TypeAlias = Literal["first", "concat", "average"]  # what becomes o
 AlignName: TypeAlias = Literal["ridge", "procrustes"]  # the map from one source's space into another's
 SplitName: TypeAlias = Literal["whitespace", "jieba", "characters"]  # how a text is split
 TruncateName: TypeAlias = Literal["end", "begin"]  # where a long one loses words
+EngineName: TypeAlias = Literal["processes", "ray", "dask"]  # who does work on many workers
+ShardFormat: TypeAlias = Literal["safetensors", "parquet"]
 
 # The layers: which rows are trained, how rows get into a layer, what is done with positions.
 TrainRows: TypeAlias = Literal["all", "oov"]
@@ -47,8 +59,36 @@ BagMode: TypeAlias = Literal["mean", "sum", "max"]
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
-HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu"]
+HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
+NewWordInit: TypeAlias = Literal["mean", "normal", "pieces", "description"]
+TransplantName: TypeAlias = Literal["focus", "omp", "pieces"]
+HeadName: TypeAlias = Literal["masked_lm"]
+EncoderOutputs: TypeAlias = Literal["last", "all"]
 AttentionType: TypeAlias = Literal["bi", "uni"]
+
+
+class LoadOptions(TypedDict, total=False):
+    """What `ContextualEncoder.from_pretrained` takes beside the folder."""
+
+    attention_type: AttentionType | None
+    hidden_act: HiddenAct | None
+    max_relative_position: int | None
+    do_lower_case: bool | None
+
+
+class EncodeOptions(LoadOptions, total=False):
+    """That, and what `ContextualEncoder.encode` takes beside the texts, for workers."""
+
+    layers: int | list[int]
+    merge: MergeName | list[float]
+    pooling: Literal["mean", "max", "mean_max", "cls"]
+    batch_size: int
+    max_length: int | None
+    special_tokens: bool
+    stride: int | None
+    prompt_name: str | None
+    prompt: str | None
+
 
 # Texts → vectors → labels.
 TextPoolingName: TypeAlias = Literal["mean", "idf", "sif"]
@@ -63,12 +103,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from .readers.remote.places import Place
+
     Floats: TypeAlias = npt.NDArray[np.floating[Any]]  # rows (n, dim), float16, float32 or float64
     Ids: TypeAlias = npt.NDArray[np.integer[Any]]
     Bools: TypeAlias = npt.NDArray[np.bool_]
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Dtype: TypeAlias = "DtypeName | np.dtype[np.floating[Any]] | type[np.floating[Any]]"
     StrPath: TypeAlias = "str | os.PathLike[str]"
+
+    class BinaryFile(Protocol):
+        """An open file that gives bytes."""
+
+        def read(self, n: int, /) -> bytes: ...
+
+    # A path; or a URL, "-" for standard input, "archive.zip#member"; or an open binary file.
+    AnyFile: TypeAlias = "StrPath | BinaryFile | Place"
 
     Align: TypeAlias = "AlignName | bool | None"
 
@@ -90,6 +140,18 @@ if TYPE_CHECKING:
     # be unknown, of an encoder.
     Progress: TypeAlias = "bool | Callable[[int, int], object] | None"
     TextProgress: TypeAlias = "bool | Callable[[int, int | None], object] | None"
+
+    _Result_co = TypeVar("_Result_co", covariant=True)
+
+    class Pending(Protocol[_Result_co]):
+        """A result that will be there."""
+
+        def result(self) -> _Result_co: ...
+
+    class Executor(Protocol):
+        """Who runs functions elsewhere: an executor of concurrent.futures, a Dask client, `w2v_embed.scale.RayExecutor`."""
+
+        def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Pending[Any]: ...
 
     class Tallies(Protocol):
         """Counts that turn into a dict, as a pandas Series."""
@@ -147,7 +209,7 @@ if TYPE_CHECKING:
         def vectors_for(self, words: Sequence[str], /) -> tuple[npt.ArrayLike, npt.ArrayLike]: ...
 
     # What has word vectors: a file, a `Source`, gensim's KeyedVectors, an encoder …; or several, of which an earlier one wins.
-    OneSource: TypeAlias = "StrPath | Source | _HasVectorsFor | _HasKeyToIndex"
+    OneSource: TypeAlias = "AnyFile | Source | _HasVectorsFor | _HasKeyToIndex"
     Vectors: TypeAlias = "OneSource | Sequence[OneSource]"
 
     # What has a vocabulary: word → id, words whose places are their ids, a tokenizer, a vectorizer, word vectors, or a file.

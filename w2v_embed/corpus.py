@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import codecs
-import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .checks import checked_count, whole
+from .engines import checked_executor, run_all
 from .progress import reporter
 from .readers.compression import Source
+from .readers.lines import Piece, listed, pieces, stretches_of_text
 from .shown import plain_errors, quoted
 from .splitting import real_words, stretches
-from .texts import checked_encoding, mark_of, read_json
+from .texts import checked_encoding, read_json
 from .vocabulary import is_padding
 
 if TYPE_CHECKING:
-    from ._types import Progress, Split, StrPath
-
-_CHUNK = 1 << 20
+    from ._types import AnyFile, Executor, Progress, Split, StrPath
 
 
 @plain_errors
 def count_words(
-    paths: StrPath | Iterable[StrPath],
+    paths: AnyFile | Iterable[AnyFile],
     *,
+    executor: Executor | None = None,
     split: Split = "whitespace",
     encoding: str = "utf-8",
     progress: Progress = None,
@@ -40,7 +39,12 @@ def count_words(
     space, or for a callable, is cut in the middle.
 
     Args:
-        paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file).
+        paths: path or list of paths of texts, one text a line, each plain or as .gz, .bz2, .xz, .zst or .zip (of one file);
+            or what else `load_vectors` takes: URLs, "-", members of archives, open files.
+        executor: what has `submit(function, *arguments)`: an executor of `concurrent.futures`, a Dask client, a
+            `w2v_embed.scale.RayExecutor`. Files are cut at lines, and the pieces counted by its workers, which must find the
+            files at the same paths; a packed file is one piece, and so is one in UTF-16. Counts, and the order of the words,
+            are those of one process. What a worker had that died is counted again.
         split: "whitespace"; "jieba", for Chinese; "characters"; a callable line → words; or a tokenizer, `jieba.Tokenizer` or
             `tokenizers.Tokenizer`.
         encoding: of the texts.
@@ -51,6 +55,7 @@ def count_words(
 
     Raises:
         FileNotFoundError, ValueError, ImportError: no such file, not in this encoding, or jieba is not installed.
+        TypeError: `executor` is none, or its workers are processes and `split` cannot be sent to them.
 
     Example:
         >>> count_words("data/titles.tsv", split="jieba")["中国"]
@@ -58,28 +63,67 @@ def count_words(
     """
     words_of = stretches(split)
     checked_encoding(encoding)
+    checked_executor(executor)
     counts: Counter[str] = Counter()
-    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
-        with Source(path) as source:
-            tell = reporter(progress, source.size)
-            total, rest = 0, ""
-            for text in _texts(source, encoding):
-                *lines, tail = text.split("\n")
-                for line in lines:
-                    words, _ = words_of((rest + line).removeprefix("\ufeff"), False)
-                    total += _count(words, counts)
-                    rest = ""
-                words, rest = words_of((rest + tail).removeprefix("\ufeff"), True)
-                total += _count(words, counts)
-                tell(source.position(), total)
-            total += _count(words_of(rest, False)[0], counts)
-            tell(source.position(), total, last=True)
-            if source.damage:
-                raise ValueError(f"{path}: {source.damage}. Download it again.")
+    each = listed(paths)
+    if executor is None:
+        for path in each:
+            with Source(path) as source:
+                _count(source, words_of, encoding, counts, reporter(progress, source.size))
+        return counts
+    planned = deque[Piece]()
+
+    def work() -> Iterator[tuple[AnyFile, int, int | None, Split, str]]:
+        for piece in (piece for path in each for piece in pieces(path, encoding)):
+            planned.append(piece)
+            yield piece.path, piece.begin, piece.end, split, encoding
+
+    tell, of = reporter(None, 0), None
+    for found in run_all(executor, _count_piece, work()):
+        piece = planned.popleft()
+        if piece.begin == 0:
+            tell, of = reporter(progress, piece.size), 0
+        counts.update(found)
+        of = (of or 0) + sum(found.values())
+        tell(piece.size if piece.end is None else piece.end, of, last=piece.end in (None, piece.size))
     return counts
 
 
-def _count(words, counts):
+def _count_piece(path, begin, end, split, encoding):
+    """The words of a piece of a text; what a worker does."""
+    counts = Counter()
+    with Source(path) as source:
+        _count(source, stretches(split), encoding, counts, reporter(None, 0), begin, end)
+    return counts
+
+
+def _count(source, words_of, encoding, counts, tell, begin=0, end=None):
+    """Count the words of a source, or of the lines that begin from byte `begin` on and before `end`."""
+    total, rest, at_begin = 0, "", True
+
+    def split(text, more):
+        """The rest of a line, or some more of it."""
+        nonlocal total, rest, at_begin
+        if at_begin:
+            text = text.removeprefix("\ufeff")
+        words, left = words_of(rest + text, more)
+        rest = left if more else ""
+        at_begin = not more or (at_begin and not text)
+        total += _add(words, counts)
+
+    for text in stretches_of_text(source, encoding, begin, end):
+        *lines, tail = text.split("\n")
+        for line in lines:
+            split(line, False)
+        split(tail, True)
+        tell(source.position(), total)
+    split("", False)
+    tell(source.position(), total, last=True)
+    if source.damage:
+        raise ValueError(f"{source.path}: {source.damage}. Download it again.")
+
+
+def _add(words, counts):
     words = real_words(words)
     counts.update(words)
     return len(words)
@@ -140,46 +184,56 @@ def read_counts(path: StrPath, *, split: Split = "whitespace", encoding: str = "
         raise ValueError(f"{path}: {error}") from None
 
 
-# ── stretches of text ──
+@plain_errors
+def merge_counts(
+    paths: Iterable[StrPath],
+    *,
+    min_count: int = 1,
+    parts: int = 1,
+    executor: Executor | None = None,
+    encoding: str = "utf-8",
+) -> Counter[str]:
+    """Add up the counts of several files, as hosts have written them who counted a share of the texts each.
+
+    Args:
+        paths: .json files of word → count.
+        min_count: words that are rarer in all files together are left out.
+        parts: how many times the files are gone through: each time for those words whose hash says so. Nobody then holds more
+            than such a share of the words, one file, and what `min_count` has left.
+        executor: as for `count_words`; its workers merge a part each.
+        encoding: of the files.
+
+    Returns:
+        A `Counter`; the words of a part in the order in which they came.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or no counts.
+
+    Example:
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     files = [Path(folder, "a.json"), Path(folder, "b.json")]
+        ...     for file, counts in zip(files, [{"the": 7, "cat": 1}, {"the": 5, "dog": 1}]):
+        ...         _ = file.write_text(json.dumps(counts))
+        ...     merge_counts(files, min_count=2)
+        Counter({'the': 12})
+    """
+    files, least, parts = [str(path) for path in paths], whole("min_count", min_count, 0), whole("parts", parts)
+    for path in files:
+        if Path(path).suffix.lower() != ".json":
+            raise ValueError(f"{path}: expected a .json file of word -> count, which w2v-embed vocab writes (--counts)")
+    merged: Counter[str] = Counter()
+    work = ((files, part, parts, least, encoding) for part in range(parts))
+    for share in run_all(checked_executor(executor), _merge_part, work):
+        merged.update(share)
+    return merged
 
 
-def _texts(source, encoding):
-    """The text of a `Source`, some at a time."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    buffer = bytearray(max(_CHUNK, 4))  # a byte order mark at least
-    lines, begin, last = 1, 0, False
-    head = b""
-    while not last:
-        got = source.readinto(memoryview(buffer))
-        last = got < len(buffer)
-        raw, before = bytes(buffer[:got]), decoder.getstate()
-        head = head or raw[:4]
-        try:
-            text = decoder.decode(raw, last and source.damage is None)
-        except UnicodeError as error:
-            byte, what = begin, f"{raw[:20]!r} ({error})"
-            if isinstance(error, UnicodeDecodeError):
-                waiting = len(error.object) - got  # bytes of a character that the stretch before ended in
-                byte += error.start - waiting
-                what = f"{error.object[error.start : error.start + 20]!r} ({error.reason})"
-                with suppress(UnicodeError):  # there is no mark
-                    decoder.setstate(before)
-                    lines += decoder.decode(raw[: max(error.start - waiting, 0)]).count("\n")
-            raise _no_text(source.path, lines, byte, encoding, what, head) from error
-        if "\0" in text:  # also what Latin words in UTF-16 look like when they are read as something else
-            lines += text.count("\n", 0, text.index("\0"))
-            raise _no_text(source.path, lines, begin + raw.find(0), encoding, "a NUL byte", head)
-        lines += text.count("\n")
-        begin += got
-        yield text
-
-
-def _no_text(path, line, byte, encoding, what, head):
-    mark = mark_of(head)
-    guess = f" It looks like {mark}." if mark and codecs.lookup(mark).name != codecs.lookup(encoding).name else ""
-    if not mark and codecs.lookup(encoding).name in ("utf-16", "utf-32"):
-        guess = f' Without a byte order mark it is "{encoding}-le" or "{encoding}-be".'
-    return ValueError(
-        f"{path}, line {line} (byte {byte}): expected {encoding}, got {what}.{guess} Pass the right encoding=, or download the "
-        "file again."
-    )
+def _merge_part(files, part, parts, least, encoding):
+    share: Counter[str] = Counter()
+    for path in files:
+        for word, count in read_counts(path, encoding=encoding).items():
+            if parts == 1 or zlib.crc32(word.encode("utf-8", "surrogatepass")) % parts == part:
+                share[word] += count  # type: ignore[assignment]
+    return Counter({word: count for word, count in share.items() if count >= least})

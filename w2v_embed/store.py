@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
     from .parts import Step
+    from .readers.remote import Place
     from .readers.tables import Rows
 
 _Made = TypeVar("_Made")
@@ -196,7 +197,7 @@ def _map_npy(file):
     return mapped(file.fileno(), file.tell(), shape, dtype)
 
 
-def read_vectors(path: Path, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
+def read_vectors(path: Path | Place, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`).
 
     Args:
@@ -264,7 +265,7 @@ def _load_npz(file):
     return matrix, metadata, matrix.dtype, tensors
 
 
-def _open_safetensors(file):
+def open_safetensors(file: io.FileIO) -> tuple[Any, dict[str, str], np.dtype[Any], dict[str, npt.NDArray[Any]]]:
     """As `_load_npz`, but the rows are read when they are asked for."""
 
     def read(offset, length):
@@ -281,11 +282,11 @@ def _open_safetensors(file):
     place, tensors = places.pop(name), {}
     if place.dtype not in map(_NAMES.get, map(np.dtype, _FLOATS)) or len(place.shape) != 2:
         raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
-    for name, (dtype, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
+    for name, (kind, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
         if begin != start:
             raise ValueError(f"its tensor {name} begins at the byte {begin}, expected {start}")
         check_size(name, end - begin)
-        tensors[name] = np.frombuffer(read(begin, end - begin), DTYPES[dtype]).reshape(shape)
+        tensors[name] = np.frombuffer(read(begin, end - begin), DTYPES[kind]).reshape(shape)
         start = end
     if (place.begin, place.end) != (start, size):
         raise ValueError(
@@ -297,7 +298,7 @@ def _open_safetensors(file):
 
 
 # name of a format → how it is read
-_READERS = {"npz": _load_npz, "safetensors": _open_safetensors}
+_READERS = {"npz": _load_npz, "safetensors": open_safetensors}
 
 
 def _fill(file, view):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,27 @@ from w2v_embed import (
     inspect,
     load_vectors,
     make_word_index,
+    warm_start,
 )
 from w2v_embed.comparison import Candidate, Comparison, compare, read_labelled, split_rows
-from w2v_embed.contextual import ContextualEncoder, Projection, cosine, fit_pca, fit_whitening
+from w2v_embed.contextual import (
+    ContextualEncoder,
+    Projection,
+    TokenVectors,
+    add_tokens,
+    cosine,
+    fit_pca,
+    fit_whitening,
+    transplant,
+    trim_vocabulary,
+)
 from w2v_embed.evaluation import Analogies, Similarity, analogies, word_similarity
 from w2v_embed.layers import (
     AttentionPooling,
     EmbeddingSimilarity,
     MaskedMaxPooling,
     MaskedMeanPooling,
+    OpenVocabularyEmbedding,
     PositionEmbedding,
     PretrainedEmbedding,
     RelativePositionEmbedding,
@@ -46,6 +60,7 @@ from w2v_embed.layers import (
 from w2v_embed.matrix import build_matrix as same_build
 from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, normalize, pca, whiten
 from w2v_embed.readers import load_vectors as same_load
+from w2v_embed.scale import EncodeBatches, ProcessPool, RayExecutor, encode_shards, merge_counts
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.text import TextCoverage, TextEncoder, TextModel, export_model, load_model, save_model
 from w2v_embed.training import Trained, compare_embeddings, fit_encoder, label_sets, train
@@ -147,6 +162,28 @@ def reading() -> None:
 def counting() -> dict[str, int]:
     counts: Counter[str] = count_words(["a.txt", Path("b.gz")], split="jieba", encoding="utf-8", progress=note)
     counts += count_words("a.txt", split=str.split)
+    with ThreadPoolExecutor() as threads, ProcessPool(2) as processes:
+        counts += count_words(["a.txt", "s3://bucket/b.txt"], executor=threads)
+        counts += merge_counts(["a.json"], parts=4, executor=processes)
+        made: dict[str, Any] = encode_shards(
+            "bert", ["a.txt"], "out", 1024, executor=RayExecutor(num_cpus=1), dtype="float16"
+        )
+        encode_shards(
+            "bert",
+            "a.txt",
+            "out",
+            format="parquet",
+            pooling="cls",
+            layers=[-1, -2],
+            progress=lambda done, total: print(made),
+        )
+    columns: dict[str, Any] = EncodeBatches("bert", column="title", dtype="float16", max_length=64)({"title": ["a"]})
+    print(columns)
+    with open("v.txt", "rb") as file:
+        load_vectors(file)
+    build_matrix(["https://host/v.zip#v.txt", io.BytesIO()], ["the"])
+    inspect("-")
+    convert("hf://owner/repo/v.txt@main", "v.bin")
     return make_word_index(counts, min_count=2, num_words=1000, special_tokens=["<pad>"])
 
 
@@ -203,6 +240,8 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
     layer = embedding_layer(np.zeros((3, 2)))
     table = PretrainedEmbedding(em, trainable=True, train_rows="oov", mask_zero=True, padding_row=0)
     print(layer.get_config(), table.oov_rows, table.train_rows)
+    spelling = OpenVocabularyEmbedding(em, fit_subwords(em), trainable=True, ngrams_per_text=64, dtype="float16")
+    print(spelling.summary(), OpenVocabularyEmbedding(table, Path("s.safetensors")).words.trainable)
     reload_vectors(model, em)
     PositionEmbedding(10, 4, mode="concat")
     SinusoidalPositionEmbedding(mode="add")
@@ -224,11 +263,21 @@ def in_keras(em: EmbeddingMatrix, model: Any) -> None:
 
 def from_texts(em: EmbeddingMatrix, model: Any, texts: Iterable[str]) -> None:
     encoder = TextEncoder(em, split="jieba", length=32, truncate="begin", lower=True, num_words=9, unknown="<unk>")
-    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False)
+    encoder = TextEncoder({"the": 1}, split=str.split, unknown=False, subwords=fit_subwords(em), ngrams_per_text=64)
+    encoder = TextEncoder.fit(["the"], subwords="s.safetensors", ngrams_per_text=64)
+    print(encoder.ngrams_per_text + 1, encoder.keys_sha256)
     encoder = TextEncoder.fit(Path("t.txt"), num_words=9, min_count=2, special_tokens=["<pad>"], split="characters")
     ids: npt.NDArray[np.int32] = TextEncoder.from_json(encoder.to_json())(texts, processes=2)
     told: TextCoverage = TextEncoder.from_config(encoder.get_config()).coverage(["the"])
-    print(ids, told.rate, told.summary(3), told.unknown.most_common(), encoder.unknown["a"], encoder.unknown_id)
+    print(
+        ids,
+        told.rate,
+        told.summary(3),
+        told.unknown.most_common(),
+        told.spelt,
+        encoder.unknown["a"],
+        encoder.unknown_id,
+    )
     save_model(model, Path("m.keras"), encoder=encoder, labels=["no", "yes"], leave_out=em)
     served: TextModel = load_model("m.keras", vectors=em)
     label, probability = served.predict(texts, batch_size=9)[0]
@@ -271,6 +320,17 @@ def in_context(texts: Iterable[str]) -> None:
     whiten: Projection = fit_whitening(vectors, 16)
     print(words[0].shape, states.shape, rows.sum(), found.any(), em.shape, encoder.vector_size)
     print(cosine(whiten(vectors), fit_pca(vectors, 16)(vectors)), encoder.similarity("a", "b", whitening=whiten))
+    encoder.encode([("a", "b"), "c"], prompt_name="query", prompt="query: ")
+    tokens: list[TokenVectors] = encoder.encode_tokens(texts, special_tokens=False, stride=4)
+    model = encoder.to_keras(layers=[-1], dropout=0.1, head="masked_lm", outputs="all", dtype="mixed_bfloat16", seed=1)
+    tuned: ContextualEncoder = encoder.from_keras(model)
+    tuned.save_pretrained(Path("folder"), model)
+    more: ContextualEncoder = add_tokens(encoder, {"a": "b"}, init="description", vectors="v.vec", seed=3)
+    more = add_tokens(more, ["a"], lambda shape, rng: rng.normal(size=shape))
+    more = trim_vocabulary(
+        transplant(more, "folder", np.ones((3, 2)), method="focus", atoms=4), iter(["a"]), keep=["b"]
+    )
+    print(tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape)
 
 
 def judged(em: EmbeddingMatrix) -> None:

@@ -14,12 +14,20 @@ from w2v_embed import (
     inspect,
     load_vectors,
     make_word_index,
+    warm_start,
 )
 from w2v_embed.comparison import Candidate, compare, read_labelled
-from w2v_embed.contextual import ContextualEncoder, fit_pca
+from w2v_embed.contextual import ContextualEncoder, add_tokens, fit_pca, transplant, trim_vocabulary
 from w2v_embed.evaluation import analogies, word_similarity
-from w2v_embed.layers import PositionEmbedding, PretrainedEmbedding, UnfreezeEmbedding, WeightedMeanPooling
+from w2v_embed.layers import (
+    OpenVocabularyEmbedding,
+    PositionEmbedding,
+    PretrainedEmbedding,
+    UnfreezeEmbedding,
+    WeightedMeanPooling,
+)
 from w2v_embed.postprocess import center, frequency_weight, pca
+from w2v_embed.scale import EncodeBatches, ProcessPool, encode_shards, merge_counts
 from w2v_embed.subwords import fit_subwords
 from w2v_embed.text import TextEncoder, export_model, load_model, save_model
 from w2v_embed.training import fit_encoder, train
@@ -52,6 +60,16 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     convert("v")  # error: call-arg
     convert("v", 7)  # error: arg-type
     count_words("t", split="spaces")  # error: arg-type
+    count_words("t", executor="ray")  # error: arg-type
+    merge_counts(["a.json"], parts="four")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", dtype="float64")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", format="npy")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", rows="many")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", pooling="idf")  # error: arg-type
+    encode_shards("bert", "a.txt", "out", poling="cls")  # error: call-arg
+    EncodeBatches("bert", dtype="int8")  # error: arg-type
+    EncodeBatches(3)  # error: arg-type
+    ProcessPool("two")  # error: arg-type
     make_word_index(["a", "b"])  # error: arg-type
     make_word_index({"a": 1}, num_words="ten")  # error: arg-type
     build_matrix(3.5, {"a": 1})  # error: arg-type
@@ -99,6 +117,8 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     embedding_layer(em, trainable="yes")  # error: arg-type
     embedding_layer("matrix.npz")  # error: arg-type
     PretrainedEmbedding(em, train_rows="some")  # error: arg-type
+    OpenVocabularyEmbedding(em, 7)  # error: arg-type
+    OpenVocabularyEmbedding(em, "s", ngrams_per_text="all")  # error: arg-type
     PositionEmbedding(10, 4, mode="sum")  # error: arg-type
     WeightedMeanPooling(input_dim="ten")  # error: arg-type
     UnfreezeEmbedding("two")  # error: arg-type
@@ -107,6 +127,14 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode(["a"], batch_size="all")  # error: arg-type
     encoder.encode(7)  # error: arg-type
     encoder.as_source(mode="fast")  # error: arg-type
+    encoder.encode_tokens(7)  # error: arg-type
+    encoder.to_keras(head="lm")  # error: arg-type
+    encoder.to_keras(outputs="first")  # error: arg-type
+    encoder.to_keras(trainable="all")  # error: arg-type
+    add_tokens(encoder, ["a"], init="zeros")  # error: arg-type
+    transplant(encoder, "folder", method="wechsel")  # error: arg-type
+    trim_vocabulary(encoder, 7)  # error: arg-type
+    warm_start([[1.0]], ["a"], ["a"], oov="some")  # error: arg-type
     encoder.distill(weighting="idf")  # error: arg-type
     fit_pca(np.zeros((3, 2)), "two")  # error: arg-type
     compare(["a"], ["t"], ["a.vec"])  # error: list-item
@@ -125,6 +153,8 @@ def wrong_texts(text_encoder: TextEncoder) -> None:
     TextEncoder({"the": 1}, truncate="middle")  # error: arg-type
     TextEncoder({"the": 1}, length="all")  # error: arg-type
     TextEncoder({"the": 1}, unknown=True)  # error: arg-type
+    TextEncoder({"the": 1}, subwords=7)  # error: arg-type
+    TextEncoder({"the": 1}, ngrams_per_text="all")  # error: arg-type
     TextEncoder.fit(7)  # error: arg-type
     text_encoder(7)  # error: arg-type
     save_model(None, "m.keras", encoder={"the": 1})  # error: arg-type

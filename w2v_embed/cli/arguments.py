@@ -8,13 +8,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
-from .._types import AlignName, FormatName, OnError
+from .._types import AlignName, EngineName, FormatName, OnError
 from ..shown import quoted, shown
 from ..texts import checked_encoding
 from .console import UsageError, encoding_of, on_terminal
 
 if TYPE_CHECKING:
-    from .._types import Align
+    from contextlib import ExitStack
+
+    from .._types import Align, Executor
 
 
 class _Help(argparse.HelpFormatter):
@@ -191,6 +193,31 @@ def add_examples(command: Parser, *lines: str) -> None:
 def several(command: Parser, flag: str, legal: Sequence[str], told: str) -> None:
     """Add an option that takes one of some modes, and can be given again."""
     command.add_argument(flag, action="append", default=[], type=one_of(*legal), metavar="NAME", help=told)
+
+
+def add_engine(command: Parser) -> None:
+    """Add --engine, who does the work, and what it asks for."""
+    names = get_args(EngineName)
+    told = f"do it on several workers: {', '.join(names)} (this process alone)"
+    command.add_argument("--engine", type=one_of(*names), metavar="NAME", help=told)
+    command.add_argument("--workers", type=whole(1), metavar="N", help="processes of --engine (all processors)")
+    command.add_argument(
+        "--address", metavar="ADDRESS", help="of a cluster of --engine ray or dask (one of this machine)"
+    )
+
+
+def engine(args: Args, stack: ExitStack) -> Executor | None:
+    """What `add_engine` took, as an executor that ends with `stack`."""
+    if args.engine is None:
+        for name in ("workers", "address"):
+            if getattr(args, name) is not None:
+                raise UsageError(f"--{name} is of --engine; pass --engine, too")
+        return None
+    if args.engine == "processes" and args.address is not None:
+        raise UsageError("--address is of --engine ray and dask; processes are of this machine")
+    from ..engines import engine
+
+    return stack.enter_context(engine(args.engine, args.workers, args.address))
 
 
 def add_quiet(command: Parser) -> None:

@@ -85,8 +85,11 @@ def run(args: Args) -> None:
         from ..reports.page import check_report
 
         check_report(args.html)
+    from ..readers.remote import place_of
+
     for path in args.vectors:
-        os.stat(path)  # before minutes with those that are there
+        if isinstance(place_of(path), Path):
+            os.stat(path)  # before minutes with those that are there
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from ..comparison import compare, read_labelled
 

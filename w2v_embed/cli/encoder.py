@@ -28,13 +28,15 @@ def add_options(command: Parser) -> None:
     """Add how vectors are made."""
     merges = get_args(MergeName)
     command.add_argument(
-        "--layers", type=int, nargs="+", default=[-2], metavar="N", help="0 embeddings, 1 first, -1 last layer (-2)"
+        "--layers",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="0 embeddings, 1 first, -1 last layer (modules.json, else -2)",
     )
+    command.add_argument("--merge", type=one_of(*merges), help=f"of layers: {', '.join(merges)} (sum)")
     command.add_argument(
-        "--merge", type=one_of(*merges), default="sum", help=f"of layers: {', '.join(merges)} (%(default)s)"
-    )
-    command.add_argument(
-        "--pooling", type=one_of(*_POOLINGS), default="mean", help=f"of tokens: {', '.join(_POOLINGS)} (%(default)s)"
+        "--pooling", type=one_of(*_POOLINGS), help=f"of tokens: {', '.join(_POOLINGS)} (modules.json, else mean)"
     )
     command.add_argument("--no-special-tokens", action="store_true", help="leave [CLS] and [SEP] out of the pooling")
     command.add_argument("--batch-size", type=whole(1), default=32, metavar="N", help="(%(default)s)")
@@ -53,7 +55,7 @@ def options(args: Args) -> dict[str, Any]:
         "layers": args.layers,
         "merge": args.merge,
         "pooling": args.pooling,
-        "special_tokens": not args.no_special_tokens,
+        "special_tokens": False if args.no_special_tokens else None,
         "batch_size": args.batch_size,
         "max_length": args.max_length,
         "stride": args.stride,

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from .._types import SplitName
-from .arguments import Args, Commands, add_encoding, add_examples, add_quiet, choice, progress, whole
-from .console import Named, say
+from .arguments import (
+    Args,
+    Commands,
+    add_encoding,
+    add_engine,
+    add_examples,
+    add_quiet,
+    choice,
+    engine,
+    progress,
+    whole,
+)
+from .console import Named, UsageError, say
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 
 def add(commands: Commands) -> None:
@@ -15,7 +31,8 @@ def add(commands: Commands) -> None:
     command = commands.add_parser(
         "vocab", help="make a word index out of texts", description="Make a word index out of texts."
     )
-    command.add_argument("corpus", nargs="+", metavar="CORPUS", help="texts, plain or compressed, one a line")
+    told = "texts, plain or compressed, one a line; with --merge counts that were written before"
+    command.add_argument("corpus", nargs="+", metavar="CORPUS", help=told)
     command.add_argument("-o", "--output", required=True, help="word index to write: .json")
     choice(command, "--split", get_args(SplitName), "(%(default)s)")
     command.add_argument("--labelled", action="store_true", help="lines label<TAB>text: the labels are no words")
@@ -26,6 +43,11 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--special", action="append", default=[], metavar="TOKEN", help="words to come first; repeat it"
     )
+    told = "add up the counts of several files, .json, in place of counting"
+    command.add_argument("--merge", action="store_true", help=told)
+    told = "of --merge: go through the files so often, each time for a share of the words: less memory (%(default)s)"
+    command.add_argument("--parts", type=whole(1), default=1, metavar="N", help=told)
+    add_engine(command)
     command.add_argument("--counts", metavar="FILE", help="counts to write (the output's name with .counts.json)")
     add_encoding(command, "texts")
     add_quiet(command)
@@ -44,16 +66,15 @@ def files(args: Args) -> tuple[Named, Named]:
 
 
 def run(args: Args) -> None:
-    """Count, number, write both, and say how much of the texts the words are."""
-    from ..corpus import count_words, make_word_index
-    from ..splitting import splitter
+    """Count, or add up, number, write both, and say how much of the texts the words are."""
+    from ..corpus import make_word_index
     from ..store import check_json, write_json
 
     check_json(args.output)
     check_json(args.counts)
-    words_of = splitter(args.split)
-    split = (lambda line: words_of(line.partition("\t")[2])) if args.labelled else args.split
-    counts = count_words(args.corpus, split=split, encoding=args.encoding, progress=progress(args))
+    if args.merge and args.labelled:
+        raise UsageError("--labelled is of texts; --merge reads counts")
+    counts = _counts(args)
     word_index = make_word_index(
         counts, min_count=args.min_count, num_words=args.num_words, special_tokens=args.special
     )
@@ -66,5 +87,39 @@ def run(args: Args) -> None:
     if not args.quiet:
         tokens = sum(counts.values())
         share = sum(counts[word] for word in word_index) / max(tokens, 1)
-        say(f"{tokens:,} tokens, {len(counts):,} words; {len(word_index):,} kept: {share:.1%} of the tokens")
+        if args.merge and args.min_count > 1:  # rarer words were dropped on the way
+            say(f"{len(word_index):,} words kept")
+        else:
+            say(f"{tokens:,} tokens, {len(counts):,} words; {len(word_index):,} kept: {share:.1%} of the tokens")
         say(f"{args.output}: word → id; {args.counts}: word → count")
+
+
+def _counts(args: Args) -> Counter[str]:
+    from ..corpus import count_words, merge_counts
+
+    with ExitStack() as stack:
+        executor = engine(args, stack)
+        if args.merge:
+            return merge_counts(
+                args.corpus, min_count=args.min_count, parts=args.parts, executor=executor, encoding=args.encoding
+            )
+        split = _Text(args.split) if args.labelled else args.split
+        return count_words(args.corpus, executor=executor, split=split, encoding=args.encoding, progress=progress(args))
+
+
+class _Text:
+    """Splits the text of a line label<TAB>text, in whatever process."""
+
+    def __init__(self, split: SplitName) -> None:
+        self._split = split
+        self._words_of: Callable[[str], list[str]] | None = None
+
+    def __call__(self, line: str) -> list[str]:
+        if self._words_of is None:
+            from ..splitting import splitter
+
+            self._words_of = splitter(self._split)
+        return self._words_of(line.partition("\t")[2])
+
+    def __reduce__(self) -> tuple[type[_Text], tuple[SplitName]]:
+        return _Text, (self._split,)

@@ -1,4 +1,4 @@
-"""Vectors in context: trained BERT, NEZHA and XLNet models in, word and sentence vectors out."""
+"""Vectors in context: trained encoders in, vectors, or models that train, out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from .._lazy import lazily
 _HOMES = {
     "ContextualEncoder": ".encoder",
     "Projection": ".pooling",
+    "TokenVectors": ".tokens",
+    "add_tokens": ".new_words",
+    "transplant": ".transplanting",
+    "trim_vocabulary": ".trimming",
     "keras_bert_layers": ".pooling",
     "cosine": ".pooling",
     "fit_pca": ".pooling",

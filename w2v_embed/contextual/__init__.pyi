@@ -1,6 +1,10 @@
 from .encoder import ContextualEncoder as ContextualEncoder
+from .new_words import add_tokens as add_tokens
 from .pooling import Projection as Projection
 from .pooling import cosine as cosine
 from .pooling import fit_pca as fit_pca
 from .pooling import fit_whitening as fit_whitening
 from .pooling import keras_bert_layers as keras_bert_layers
+from .tokens import TokenVectors as TokenVectors
+from .transplanting import transplant as transplant
+from .trimming import trim_vocabulary as trim_vocabulary

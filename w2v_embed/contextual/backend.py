@@ -3,19 +3,18 @@ how many batches are computed at once."""
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from ..threads import cores, told
 
 try:
     import keras
     from keras import ops
+    from keras.backend import standardize_dtype
 except ImportError as _error:
     raise ImportError(
         f"the encoders need Keras 3 and one of its backends, and importing Keras failed: {_error}. Install them: "
@@ -25,6 +24,19 @@ except ImportError as _error:
 
 
 Tensor: TypeAlias = Any  # of whichever backend runs
+__all__ = [
+    "compiled",
+    "compiles_each_shape",
+    "fused_dense",
+    "fuses_gelu",
+    "keras",
+    "limit_threads",
+    "ops",
+    "overlapped",
+    "standardize_dtype",
+    "to_tensors",
+]
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -73,6 +85,8 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
 
     # It is not documented, so its absence is no error.
     product = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+    if not torch.is_inference_mode_enabled():
+        return None  # it has no gradient
     name, algorithm = _FUSED[activation]
     return product and product(x, kernel.T, bias, name, [], algorithm)
 
@@ -81,13 +95,30 @@ def _on_processor(weight):
     return "cpu" in str(weight.device).lower()
 
 
+def limit_threads() -> None:
+    """Let the backend have as many threads as W2V_EMBED_THREADS says, where it can be told: JAX looks at affinity alone."""
+    threads = told()
+    if threads is None:
+        return
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with suppress(RuntimeError):  # it computes already
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor) -> Iterator[_R]:
     """Yield `function(item)` for each item in turn; two are computed at any time where `weight` lies on a CPU.
 
     What one batch leaves idle, between its products of matrices and where a library uses one core, serves the other.
     No more than three results exist at once.
     """
-    if not _on_processor(weight) or os.cpu_count() == 1:
+    if not _on_processor(weight) or cores() == 1:
         yield from map(function, items)
         return
     with _two_workers() as pool:
@@ -120,6 +151,6 @@ def _two_workers():
         torch.set_num_threads(threads)  # for threads that are made later; this one never changed
 
 
-def to_tensors(arrays: Mapping[str, npt.ArrayLike]) -> dict[str, Tensor]:
+def to_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return a dict of float32 arrays as tensors of the backend."""
     return {name: ops.convert_to_tensor(array, "float32") for name, array in arrays.items()}

@@ -33,14 +33,56 @@ class Window(NamedTuple):
     last: bool
 
 
+class Pair(list[int]):
+    """The ids of two texts that a model sees together, special tokens between them.
+
+    Args:
+        first, second: their ids.
+        tokenizer: says what stands between them, and of which segments all are.
+
+    Attributes:
+        first, second: how many ids they have.
+    """
+
+    first: int
+    second: int
+
+    def __init__(self, first: list[int], second: list[int], tokenizer: Tokenizer) -> None:
+        super().__init__([*first, *tokenizer.middle, *second])
+        self.first, self.second, self._tokenizer = len(first), len(second), tokenizer
+
+    def cut(self, room: int | None) -> Pair:
+        """As much as there is room for, taken from the end of whichever text is longer."""
+        middle = len(self._tokenizer.middle)
+        if room is None or len(self) <= room:
+            return self
+        room = max(room - middle, 0)
+        short = min(self.first, self.second, room // 2)
+        first, second = (short, room - short) if self.first <= self.second else (room - short, short)
+        begin = self.first + middle
+        return Pair(self[:first], self[begin : begin + second], self._tokenizer)
+
+    @property
+    def types(self) -> list[int]:
+        """Segments, special tokens before and behind included."""
+        before = len(self._tokenizer.head) + self.first + len(self._tokenizer.middle)
+        return [*[0] * before, *[self._tokenizer.second_type] * self.second, *self._tokenizer.pair_tail_types]
+
+    @property
+    def between(self) -> slice:
+        """Where the special tokens between the texts are."""
+        return slice(self.first, self.first + len(self._tokenizer.middle))
+
+
 class Batch(NamedTuple):
-    """Rows for the model `(B, T)`, and for each row its window and the column of its first id."""
+    """Rows for the model `(B, T)`, and for each its window, the column of its first id, and its ids if they are a `Pair`."""
 
     input_ids: npt.NDArray[np.int32]
     attention_mask: npt.NDArray[np.int32]
     token_type_ids: npt.NDArray[np.int32]
     windows: list[Window]
     columns: npt.NDArray[np.int64]
+    pairs: list[Pair | None]
 
 
 def checked_room(
@@ -112,8 +154,11 @@ def _batch(ids, rows, tokenizer, batch_size, longest):
         mask[row, begin:end] = 1
         types[row, begin:end] = 0
         types[row, end - len(tail) : end] = tokenizer.tail_types
+        if isinstance(ids[window.text], Pair):
+            types[row, begin:end] = ids[window.text].types
         columns[row] = begin + len(head)
-    return Batch(input_ids, mask, types, rows, columns)
+    pairs = [held if isinstance(held := ids[window.text], Pair) else None for window in rows]
+    return Batch(input_ids, mask, types, rows, columns, pairs)
 
 
 def padded_shape(rows: int, length: int, batch_size: int, longest: int | None) -> tuple[int, int]:

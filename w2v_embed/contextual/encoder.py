@@ -1,11 +1,10 @@
-"""`ContextualEncoder`: a trained BERT, NEZHA or XLNet that turns ids, texts and words into vectors."""
+"""`ContextualEncoder`: a trained encoder, BERT or RoBERTa say, that turns ids, texts and words into vectors."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
@@ -17,9 +16,11 @@ from ..shown import quoted
 from .backend import ops
 from .inputs import chunks, iterable_of_texts, list_of_words
 from .pooling import POOLINGS, LayerMerge, Pooler, checked_idf, cosine
+from .sentences import prepared
 from .source import EncoderSource
 from .states import PretrainedModel
-from .stream import NpyWriter
+from .stream import NpyWriter, streamed
+from .tokens import TokenVectors, tokens_of, words_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class ContextualEncoder(PretrainedModel):
-    """A trained BERT, NEZHA or XLNet. Made by `ContextualEncoder.from_pretrained`; it computes, and does not train.
+    """A trained encoder. Made by `ContextualEncoder.from_pretrained`; it computes, and `to_keras` makes a model that trains.
 
     Layers are numbered as in `hidden_states`: 0 is the output of the embeddings, 1 that of the first layer, -1 that of
     the last, -2 that of the last but one.
@@ -53,39 +54,47 @@ class ContextualEncoder(PretrainedModel):
 
     def encode(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | tuple[str, str]],
         *,
-        layers: int | Iterable[int] = -2,
-        merge: MergeName | Sequence[float] = "sum",
-        pooling: PoolingName = "mean",
+        layers: int | Iterable[int] | None = None,
+        merge: MergeName | Sequence[float] | None = None,
+        pooling: PoolingName | None = None,
         batch_size: int = 32,
         max_length: int | None = None,
         progress: TextProgress = None,
-        special_tokens: bool = True,
+        special_tokens: bool | None = None,
         stride: int | None = None,
         idf: npt.ArrayLike | None = None,
         output: StrPath | None = None,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
     ) -> Vectors:
         """Turn texts into one vector each.
 
+        A folder of sentence-transformers says in `modules.json` how: then, and if `layers`, `merge`, `pooling`,
+        `special_tokens` and `idf` are all None, the vectors are those of `SentenceTransformer(folder).encode(texts)`.
+
         Args:
-            texts: an iterable of strings; it is read once, so it may be a file or a generator.
-            layers: a layer or a list of layers. (`keras_bert_layers` translates keras-bert's numbers.)
-            merge: how several layers become one: "sum", "mean", "concat" (as many times wider), "last" (of the list),
+            texts: an iterable of strings, or of pairs of strings (tuples) that the model sees together, special tokens between
+                them; it is read once, so it may be a file or a generator.
+            layers: a layer or a list of layers; None = -2. (`keras_bert_layers` translates keras-bert's numbers.)
+            merge: how several layers become one: "sum" (None), "mean", "concat" (as many times wider), "last" (of the list),
                 "first_last" (the mean of the first and the last of the list), or a list of weights, one a layer, that
                 were learned elsewhere.
-            pooling: how the tokens of a text become one: "mean", "max", "mean_max" (both, side by side), "cls" (the
+            pooling: how the tokens of a text become one: "mean" (None), "max", "mean_max" (both, side by side), "cls" (the
                 class token), "idf" (the mean weighted by `idf`).
             batch_size: texts that are computed together, of like length.
             max_length: in tokens, special ones among them; None = max_position_embeddings, XLNet: no bound. Longer
                 texts are cut and keep their special tokens.
             progress: True shows a bar; or a callable (done, total) of texts, the total None where it is unknown.
-            special_tokens: whether [CLS], [SEP] and their like count in the pooling.
+            special_tokens: whether [CLS], [SEP] and their like count in the pooling; None: they do.
             stride: do not cut longer texts but encode them in windows of `max_length` that begin `stride` tokens
                 after each other. Each token counts once, from the window in which it is farther from an edge.
             idf: a weight for each id of the vocabulary, for pooling "idf"; `encoder.idf(texts)` makes it.
             output: path of an .npy file to which the vectors are written as they come. A run that was killed goes on
                 where it was if it is called again with the same texts.
+            prompt_name: the name of a prompt of the folder that is put before each text; None = its default, if it has one.
+            prompt: what is put before each text instead.
 
         Returns:
             float32 `(texts, dim)`, in the order of the texts; with `output`, the file as a memory map.
@@ -98,56 +107,64 @@ class ContextualEncoder(PretrainedModel):
         >>> encoder.encode(["river bank", "money bank"], layers=[-1, -2], merge="concat").shape
         (2, 64)
         """
-        texts = iterable_of_texts(texts)
-        merged = LayerMerge.checked(layers, merge, self.config.num_layers)
-        one_of("pooling", pooling, POOLINGS)
-        weights = checked_idf(idf, pooling, self.config.vocab_size)
+        choices = (layers, merge, pooling, special_tokens, idf)
+        sentences = self._sentences if all(choice is None for choice in choices) else None
+        texts = self._prepared(iterable_of_texts(texts), prompt_name, prompt)
+        default = -1 if sentences else -2
+        merged = LayerMerge.checked(
+            default if layers is None else layers, "sum" if merge is None else merge, self.config.num_layers
+        )
+        poolings = sentences.poolings if sentences else (one_of("pooling", pooling or "mean", POOLINGS),)
+        weights = checked_idf(idf, poolings[0], self.config.vocab_size)
+        if sentences and max_length is None:
+            max_length = sentences.max_length and min(
+                sentences.max_length, self._family.longest(self.config) or 1 << 24
+            )
         room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
-        width = self.vector_size * merged.parts
+        width, special = self.vector_size * merged.parts, special_tokens is None or bool(special_tokens)
 
-        def vectors_of(chunk: list[str]) -> Vectors:
-            pooler = Pooler(len(chunk), width, pooling, self.tokenizer, special_tokens=special_tokens, idf=weights)
-            for batch, x in self._forward(self.tokenizer.pieces(chunk), merged, room, stride, batch_size):
-                pooler.add(batch, x)
-            return pooler.vectors()
+        def vectors_of(chunk: list[str | tuple[str, str]]) -> Vectors:
+            poolers = [
+                Pooler(len(chunk), width, each, self.tokenizer, special_tokens=special, idf=weights)
+                for each in poolings
+            ]
+            for batch, x in self._forward(self._pieces(chunk), merged, room, stride, batch_size):
+                for pooler in poolers:
+                    pooler.add(batch, x)
+            pooled = np.concatenate([pooler.vectors() for pooler in poolers], axis=1)
+            return sentences.finished(pooled) if sentences else pooled
 
-        dim = width * (2 if pooling == "mean_max" else 1)
         if output is None:
-            report, parts = text_reporter(progress, texts), [np.zeros((0, dim), np.float32)]
+            report, parts = text_reporter(progress, texts), []
             for chunk in chunks(texts, batch_size):
                 parts.append(vectors_of(chunk))
                 report(len(chunk))
-            return np.concatenate(parts)
+            return np.concatenate(parts) if parts else vectors_of([])
         settings = {
             "model": self._checksum,
             "config": asdict(self.config),
             "tokenizer": self.tokenizer.fingerprint,
             "layers": merged.indices,
             "merge": merged.merge,
-            "pooling": pooling,
-            "special_tokens": special_tokens,
+            "pooling": poolings[0] if len(poolings) == 1 else poolings,
+            "special_tokens": special,
             "max_length": max_length,
             "stride": stride,
             "idf": None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=16).hexdigest(),
+            **({"sentences": sentences.fingerprint} if sentences else {}),
         }
-        return self._stream(texts, vectors_of, NpyWriter(output, dim, settings), batch_size, progress)
+        writer = NpyWriter(output, vectors_of([]).shape[1], settings)
+        return streamed(texts, vectors_of, writer, batch_size, progress)
 
-    def _stream(
-        self,
-        texts: Iterable[str],
-        vectors_of: Callable[[list[str]], Vectors],
-        writer: NpyWriter,
-        batch_size: int,
-        progress: TextProgress,
-    ) -> Vectors:
-        remaining, report = iter(texts), text_reporter(progress, texts)
-        with writer:
-            writer.skip(islice(remaining, writer.rows))
-            report(writer.rows)
-            for chunk in chunks(remaining, batch_size):
-                writer.write(chunk, vectors_of(chunk))
-                report(len(chunk))
-            return np.load(writer.finish(), mmap_mode="r")
+    def _prepared(self, texts: Iterable[Any], name: str | None, prompt: str | None) -> Iterable[Any]:
+        """Texts behind their prompt."""
+        if self._sentences is None:
+            if name is not None:
+                raise ValueError(
+                    f"prompt_name must be None, since the model's folder has no prompts, received {quoted(name)}."
+                )
+            return prepared(texts, prompt or "", False)
+        return prepared(texts, self._sentences.prompt_of(name) if prompt is None else prompt, self._sentences.lower)
 
     def encode_words(
         self,
@@ -187,26 +204,45 @@ class ContextualEncoder(PretrainedModel):
         stride = (room + 1) // 2 if stride is None and room is not None else stride
         report, result = text_reporter(progress, lists), []
         for chunk in chunks(lists, batch_size):
-            result += self._words_of([list_of_words(words) for words in chunk], merged, room, stride, batch_size)
+            result += words_of(self, [list_of_words(words) for words in chunk], merged, room, stride, batch_size)
             report(len(chunk))
         return result
 
-    def _words_of(
-        self, chunk: list[list[str]], merge: LayerMerge, room: int | None, stride: int | None, batch_size: int
-    ) -> list[Vectors]:
-        vocabulary = list(dict.fromkeys(word for words in chunk for word in words))
-        pieces = dict(zip(vocabulary, self.tokenizer.pieces(vocabulary)))
-        ids = [[id_ for word in words for id_ in pieces[word]] for words in chunk]
-        # word_of[t][n] is the word of text t to which its nth id belongs
-        counts = [[len(pieces[word]) for word in words] for words in chunk]
-        word_of = [np.repeat(np.arange(len(count)), count) for count in counts]
-        sums = [np.zeros((len(words), self.vector_size * merge.parts), np.float32) for words in chunk]
-        for batch, x in self._forward(ids, merge, room, stride, batch_size):
-            for row, (window, column) in enumerate(zip(batch.windows, batch.columns)):
-                begin, kept = column - window.start, slice(window.keep_from, window.keep_to)
-                vectors = x[row, begin + window.keep_from : begin + window.keep_to]
-                np.add.at(sums[window.text], word_of[window.text][kept], vectors)
-        return [total / np.maximum(count, 1).astype(np.float32)[:, None] for total, count in zip(sums, counts)]
+    def encode_tokens(
+        self,
+        texts: Iterable[str],
+        *,
+        layers: int | Iterable[int] = -2,
+        merge: MergeName | Sequence[float] = "sum",
+        batch_size: int = 32,
+        max_length: int | None = None,
+        progress: TextProgress = None,
+        special_tokens: bool = True,
+        stride: int | None = None,
+    ) -> list[TokenVectors]:
+        """Turn texts into one vector a token.
+
+        Args:
+            texts: an iterable of strings.
+            special_tokens: whether [CLS], [SEP] and their like have vectors, too.
+            layers, merge, batch_size, max_length, progress, stride: as in `encode`.
+
+        Returns:
+            a list of `TokenVectors`: arrays `(tokens, dim)`, which know the pieces and where these stand in the text.
+
+        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
+        >>> tokens, = encoder.encode_tokens(["Kings of the river"], special_tokens=False)
+        >>> tokens.shape, tokens.pieces, tokens.offsets.tolist()
+        ((4, 32), ['kings', 'of', 'the', 'river'], [[0, 5], [6, 8], [9, 12], [13, 18]])
+        """
+        texts = iterable_of_texts(texts)
+        merged = LayerMerge.checked(layers, merge, self.config.num_layers)
+        room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
+        report, result = text_reporter(progress, texts), []
+        for chunk in chunks(texts, batch_size):
+            result += tokens_of(self, chunk, merged, room, stride, batch_size, special_tokens)
+            report(len(chunk))
+        return result
 
     def vectors_for(
         self,

@@ -21,13 +21,26 @@ _T = TypeVar("_T")
 _BATCHES_AT_ONCE = 64
 
 
-def iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
+def iterable_of_texts(texts: Iterable[_T]) -> Iterable[_T]:
     """`texts`, if it is no single one."""
     if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
         raise TypeError(
             f"texts must be an iterable of strings, received {quoted(texts)}. Put a single text into a list."
         )
     return texts
+
+
+def flattened(texts: Iterable[str | tuple[str, str]]) -> list[str]:
+    """Texts and the texts of pairs, one after another; each is checked."""
+    flat: list[str] = []
+    for number, text in enumerate(texts):
+        if isinstance(text, str):
+            flat.append(text)
+            continue
+        if not isinstance(text, tuple | list) or len(text) != 2 or not all(isinstance(part, str) for part in text):
+            raise TypeError(f"text {number} must be a string, received {quoted(text)}; or a pair of strings.")
+        flat += text
+    return flat
 
 
 def list_of_words(words: Iterable[str]) -> list[str]:

@@ -39,7 +39,7 @@ class LayerMerge:
     def checked(cls, layers: int | Iterable[int], merge: str | Sequence[float], num_layers: int) -> LayerMerge:
         """Check `layers` and `merge` as `ContextualEncoder.encode` takes them."""
         indices = tuple(
-            layer % (num_layers + 1) for layer in _whole_numbers("layers", layers, -num_layers - 1, num_layers)
+            layer % (num_layers + 1) for layer in whole_numbers("layers", layers, -num_layers - 1, num_layers)
         )
         if isinstance(merge, str):
             return cls(indices, one_of("merge", merge, MERGES, or_else="a weight for each layer"))
@@ -80,10 +80,11 @@ def keras_bert_layers(numbers: int | Iterable[int]) -> list[int]:
     >>> keras_bert_layers([12, 13])
     [11, 12]
     """
-    return [number - 1 for number in _whole_numbers("numbers", numbers, 1, None)]
+    return [number - 1 for number in whole_numbers("numbers", numbers, 1, None)]
 
 
-def _whole_numbers(name: str, numbers: int | Iterable[int], least: int, most: int | None) -> list[int]:
+def whole_numbers(name: str, numbers: int | Iterable[int], least: int, most: int | None) -> list[int]:
+    """A number or several, each from `least` to `most`, as a list that is not empty."""
     several = list(numbers) if isinstance(numbers, Iterable) else [numbers]
     if not several:
         raise ValueError(f"{name} must be a number or a list of numbers, received an empty list.")
@@ -151,6 +152,8 @@ class Pooler:
             if self._special:
                 counted[row, column - before : column] = window.first
                 counted[row, end : end + after] = window.last
+            elif batch.pairs[row] is not None:
+                counted[row, column:end][batch.pairs[row].between] = False
         return counted
 
     def vectors(self) -> npt.NDArray[np.float32]:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from ..checks import whole
-from .backend import ops, overlapped
-from .batching import Batch, batches, checked_room, padded_shape, windows
+from ..shown import logger, quoted
+from .backend import limit_threads, ops, overlapped
+from .batching import Batch, Pair, batches, checked_room, padded_shape, windows
+from .checkpoint import Checkpoint
 from .checkpoints import read_checkpoint
-from .families import FAMILIES, EncoderConfig, Family
-from .families.config import read_config
+from .families import EncoderConfig
+from .families.config import configured, read_settings
 from .families.models import Model
 from .families.weights import load_weights
-from .inputs import checked_inputs
+from .inputs import checked_inputs, flattened
+from .sentences import Sentences, read_sentences
 from .tokenizers import Tokenizer, read_tokenizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .._types import AttentionType, HiddenAct, StrPath
+    from .._types import AttentionType, EncoderOutputs, HeadName, HiddenAct, StrPath
     from .pooling import LayerMerge
 
     Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -37,28 +40,47 @@ class PretrainedModel:
     Attributes:
         config: an `EncoderConfig` with the sizes of the model.
         vector_size: the width of a hidden state.
+        steps: what was done to it since it was loaded, dicts of JSON values: see `add_tokens`, `transplant`, `trim_vocabulary`.
     """
 
     config: EncoderConfig
     vector_size: int
+    steps: list[dict[str, Any]]
 
     def __init__(
         self,
-        config: EncoderConfig,
-        family: Family,
-        model: Model,
+        checkpoint: Checkpoint,
         folder: StrPath,
         *,
-        checksum: int,
         do_lower_case: bool | None = None,
+        tokenizer: Tokenizer | None = None,
+        steps: Sequence[Mapping[str, Any]] = (),
+        sentences: Sentences | None = None,
     ) -> None:
-        self.config = config
-        self._family = family
+        config = self.config = checkpoint.config
+        self._checkpoint = checkpoint
+        self._family = checkpoint.family
         self.vector_size = config.hidden_size
-        self._model = model
+        embedding, layers, self._checksum = load_weights(config, checkpoint.layout, checkpoint.file, checkpoint.tensors)
+        self._model = Model(self._family, config, embedding, layers)
         self._folder = Path(folder)
-        self._checksum = checksum
         self._do_lower_case = do_lower_case
+        self._sentences = sentences
+        self.steps = [dict(step) for step in steps]
+        if tokenizer is not None:
+            self.__dict__["tokenizer"] = tokenizer
+
+    def _with(
+        self: _Model,
+        checkpoint: Checkpoint,
+        tokenizer: Tokenizer | None = None,
+        step: Mapping[str, Any] | None = None,
+    ) -> _Model:
+        """An encoder like this one, with other tensors, maybe with another tokenizer."""
+        steps = self.steps if step is None else [*self.steps, step]
+        tokenizer = self.__dict__.get("tokenizer") if tokenizer is None else tokenizer
+        options: dict[str, Any] = {"do_lower_case": self._do_lower_case, "tokenizer": tokenizer, "steps": steps}
+        return type(self)(checkpoint, self._folder, sentences=self._sentences, **options)
 
     @classmethod
     def from_pretrained(
@@ -73,12 +95,12 @@ class PretrainedModel:
         """Load a trained model; neither TensorFlow nor torch nor pickled code is needed to read it.
 
         Args:
-            folder: with `config.json` and `model.safetensors` or `pytorch_model.bin` (also in several files), or with
-                `bert_config.json` or `xlnet_config.json` and a TensorFlow checkpoint; or the prefix of a checkpoint,
-                `folder/bert_model.ckpt`.
+            folder: of sentence-transformers, with `modules.json`; or with `config.json` and `model.safetensors` or
+                `pytorch_model.bin` (also in several files), or with `bert_config.json` or `xlnet_config.json` and a
+                TensorFlow checkpoint; or the prefix of a checkpoint, `folder/bert_model.ckpt`.
             attention_type: "bi" or "uni", for XLNet; None = what the configuration says, else "bi".
-            hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (approximated), "relu"; None = what the
-                configuration says, where "gelu" beside a TensorFlow checkpoint is the approximated one, as in its code.
+            hidden_act: "gelu" (exact), "gelu_new" or "gelu_pytorch_tanh" (approximated), "relu", "silu", "tanh"; None = what
+                the configuration says, where "gelu" beside a TensorFlow checkpoint is the approximated one, as in its code.
             max_relative_position: the distance at which NEZHA's relative positions are clipped; None = what the
                 configuration says, else 64.
             do_lower_case: whether texts are lower-cased; None = what tokenizer_config.json says, else True for BERT
@@ -97,22 +119,24 @@ class PretrainedModel:
         >>> encoder.encode(["The bank of the river.", "He put money in a bank."]).shape
         (2, 32)
         """
+        limit_threads()
         path = Path(folder)
         if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
             raise FileNotFoundError(f"{path} is neither a folder nor the prefix of a TensorFlow checkpoint.")
+        sentences = read_sentences(path) if path.is_dir() else None
+        path = path if sentences is None else sentences.home
         layout, file, tensors = read_checkpoint(path)
         home = path if path.is_dir() else path.parent
-        config = read_config(
-            home,
+        settings = read_settings(home)
+        config = configured(
+            settings,
             layout,
             attention_type=attention_type,
             hidden_act=hidden_act,
             max_relative_position=max_relative_position,
         )
-        embedding, layers, checksum = load_weights(config, layout, file, tensors)
-        family = FAMILIES[config.model_type]
-        model = Model(family, config, embedding, layers)
-        return cls(config, family, model, home, checksum=checksum, do_lower_case=do_lower_case)
+        checkpoint = Checkpoint(config, settings.values, layout, file, tensors)
+        return cls(checkpoint, home, do_lower_case=do_lower_case, sentences=sentences)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -168,6 +192,104 @@ class PretrainedModel:
         seen = states[:-1] if mems is None else np.concatenate([mems, states[:-1]], axis=2)
         return seen[:, :, -mem_len:]
 
+    def to_keras(
+        self,
+        *,
+        trainable: bool = True,
+        layers: int | Iterable[int] | None = None,
+        dropout: float | None = None,
+        head: HeadName | None = None,
+        outputs: EncoderOutputs = "last",
+        dtype: Any = None,
+        seed: int = 0,
+    ) -> Any:
+        """Make a `keras.Model` of the encoder, to fine-tune it on whichever backend runs.
+
+        Its inputs are the ids, the mask and the segments, int32 `(B, T)` each, called as in `hidden_states`; its layers are
+        called "embeddings", "layer_1", …, "layer_N" and "head", and are frozen as Keras has it:
+        `model.get_layer("layer_1").trainable = False`. It owns its weights: this encoder stays as it is.
+        `keras.models.load_model` loads a saved one without the folder, in a process that has imported
+        `w2v_embed.contextual.trainable`.
+
+        Args:
+            trainable: whether its weights train.
+            layers: the numbers of the layers that train, 0 the embeddings, -1 the last; None = all.
+            dropout: the share of states and of attention that is dropped while it trains; None = what the configuration
+                says, else 0.1.
+            head: "masked_lm": the output is the logit of each word of the vocabulary `(B, T, V)`, by the checkpoint's head,
+                whose last matrix is the table of words. A checkpoint without a head gets one without a transformation.
+            outputs: "last": the last states `(B, T, H)`; "all": a list of those of the embeddings and of each layer (and the
+                logits behind them).
+            dtype: a policy of Keras such as "mixed_bfloat16"; None = the global one.
+            seed: of what is dropped.
+
+        Returns:
+            a `keras.Model`.
+
+        >>> encoder = PretrainedModel.from_pretrained("tests/data/reference/bert_hf")
+        >>> model = encoder.to_keras(layers=[-1, -2])
+        >>> [layer.name for layer in model.layers if layer.trainable_weights]
+        ['layer_2', 'layer_3']
+        """
+        from .keras_model import to_keras
+
+        return to_keras(
+            self._checkpoint,
+            trainable=trainable,
+            layers=layers,
+            dropout=dropout,
+            head=head,
+            outputs=outputs,
+            dtype=dtype,
+            seed=seed,
+        )
+
+    def from_keras(self: _Model, model: Any) -> _Model:
+        """Return an encoder like this one, with the weights of a model that was made by `to_keras` and trained.
+
+        Args:
+            model: what `to_keras` made, or a model that has its layers somewhere within.
+
+        Raises:
+            ValueError: if it has not all of them, or those of another encoder.
+
+        >>> encoder = PretrainedModel.from_pretrained("tests/data/reference/bert_hf")
+        >>> again = encoder.from_keras(encoder.to_keras())
+        >>> bool((again.hidden_states([[2, 5, 3]]) == encoder.hidden_states([[2, 5, 3]])).all())
+        True
+        """
+        from .keras_model import from_keras
+
+        return self._with(from_keras(self._checkpoint, model))
+
+    def save_pretrained(self, folder: StrPath, model: Any = None) -> None:
+        """Write a folder that this package and Hugging Face's transformers load: configuration, weights, tokenizer.
+
+        Everything that the encoder was loaded from goes along, heads too, in float32. The folder appears whole or not at all.
+
+        Args:
+            folder: a new one, an empty one, or one that was written before.
+            model: what `to_keras` made, trained: its weights are written. None = the encoder's own.
+
+        >>> import tempfile
+        >>> encoder = PretrainedModel.from_pretrained("tests/data/reference/bert_google")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     encoder.save_pretrained(folder)
+        ...     again = PretrainedModel.from_pretrained(folder)
+        >>> again.config == encoder.config
+        True
+        """
+        from .keras_model import from_keras
+        from .saving import save_pretrained
+
+        checkpoint = self._checkpoint if model is None else from_keras(self._checkpoint, model)
+        try:
+            tokenizer: Tokenizer | None = self.tokenizer
+        except FileNotFoundError as error:
+            logger.warning("%s is written without a tokenizer: %s", folder, error)
+            tokenizer = None
+        save_pretrained(checkpoint, tokenizer, folder)
+
     def _forward(
         self, ids: Sequence[list[int]], merge: LayerMerge, room: int | None, stride: int | None, batch_size: int
     ) -> Iterator[tuple[Batch, Vectors]]:
@@ -177,9 +299,20 @@ class PretrainedModel:
             states = self._model.states(*batch[:3], last=max(merge.indices))
             return batch, merge({i: ops.convert_to_numpy(x) for i, x in enumerate(states) if i in merge.indices})
 
+        if stride is not None and any(isinstance(row, Pair) for row in ids):
+            raise ValueError(
+                f"stride must be None for pairs of texts, which have no windows, received {quoted(stride)}."
+            )
+        ids = [row.cut(room) if isinstance(row, Pair) else row for row in ids]
         rows = [window for text, row in enumerate(ids) for window in windows(text, len(row), room, stride)]
         made = batches(ids, rows, self.tokenizer, batch_size, self._family.longest(self.config))
         return overlapped(states_of, made, self._model.embedding["words"])
+
+    def _pieces(self, texts: Sequence[str | tuple[str, str]]) -> list[list[int]]:
+        """The ids of texts, and of pairs of texts."""
+        flat, tokenizer = flattened(texts), self.tokenizer
+        pieces = iter(tokenizer.pieces(flat))
+        return [next(pieces) if isinstance(t, str) else Pair(next(pieces), next(pieces), tokenizer) for t in texts]
 
     def _known(self, ids):
         return bool(ids) and self.tokenizer.unknown_id not in ids
@@ -187,7 +320,8 @@ class PretrainedModel:
     def _room(self, max_length: int | None, stride: int | None) -> int | None:
         """Return how many ids a text may have beside its special tokens, None if any."""
         special = len(self.tokenizer.head) + len(self.tokenizer.tail)
-        usual, longest = self.config.max_position_embeddings, self._family.longest(self.config)
+        longest = self._family.longest(self.config)
+        usual = self.config.max_position_embeddings if longest is None else longest
         return checked_room(max_length, stride, special, usual, longest)
 
 

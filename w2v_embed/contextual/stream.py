@@ -13,19 +13,22 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..output import BusyError, check_writable, fcntl, lock
+from ..progress import text_reporter
 from ..shown import logger
+from .inputs import chunks
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .._types import StrPath
+    from .._types import StrPath, TextProgress
 
 _LARGEST_STATE = 1 << 20
 _READ_AT_ONCE = 1 << 20
@@ -214,3 +217,22 @@ def _header(rows, width):
     """The 128 bytes before the values of a float32 `.npy` file of format 1.0, of one length for any number of rows."""
     text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}"
     return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
+
+
+def streamed(
+    texts: Iterable[Any],
+    vectors_of: Callable[[list[Any]], npt.NDArray[np.float32]],
+    writer: NpyWriter,
+    batch_size: int,
+    progress: TextProgress,
+) -> npt.NDArray[np.float32]:
+    """Write the vectors of texts as they come; returns the whole file as a memory map."""
+    remaining, report = iter(texts), text_reporter(progress, texts)
+    with writer:
+        writer.skip(islice(remaining, writer.rows))
+        report(writer.rows)
+        for chunk in chunks(remaining, batch_size):
+            writer.write(chunk, vectors_of(chunk))
+            report(len(chunk))
+        result: npt.NDArray[np.float32] = np.load(writer.finish(), mmap_mode="r")
+        return result

@@ -13,6 +13,7 @@ except ImportError as _error:
 
 from .bert import bert_embedding
 from .embedding import embedding_layer
+from .open_vocabulary import OpenVocabularyEmbedding
 from .optimizers import RowSparseAdam
 from .pooling import AttentionPooling, MaskedMaxPooling, MaskedMeanPooling
 from .position import PositionEmbedding, SinusoidalPositionEmbedding
@@ -29,6 +30,7 @@ __all__ = [
     "EmbeddingSimilarity",
     "MaskedMaxPooling",
     "MaskedMeanPooling",
+    "OpenVocabularyEmbedding",
     "PositionEmbedding",
     "PretrainedEmbedding",
     "RelativePositionEmbedding",

@@ -25,6 +25,7 @@ import numpy as np
 
 from .. import __version__
 from ..contents import bytes_of, words_to_bytes
+from ..readers.remote import Place
 from ..readers.static_models import files_of, is_static_model
 from ..shown import logger
 from ..store import load, save
@@ -57,11 +58,14 @@ def cached(
     Raises:
         TypeError: something has no identity that could be compared: vectors in memory, a callable.
     """
-    files: list[Path] = []
+    files: list[Path | Place] = []
     for one in given:
         path = path_of(one)
         if path is None:
             raise TypeError(f"cache_dir works for vector files, received a {type(one).__name__}; leave cache_dir out")
+        if isinstance(path, Place):
+            files.append(path)
+            continue
         files += files_of(path) if is_static_model(path) else [path]
         files += _beside(path) if options["trust"] else ()
     if callable(options["oov"]) or not plan.cacheable or None in options["postprocess"]:
@@ -157,6 +161,12 @@ def digest_of_words(word_index: Mapping[str, int]) -> list[Any]:
 
 
 def _identity(path):
+    if isinstance(path, Place):
+        if (found := path.identity()) is None:
+            raise TypeError(
+                f"cache_dir cannot tell whether {path} has changed: no times or sums are told. Leave cache_dir out, or save it"
+            )
+        return found
     status = os.stat(path)
     return [
         str(path.resolve()),
@@ -169,7 +179,9 @@ def _identity(path):
 
 
 def _is_young(path):
-    """Whether the file was changed so lately that one more write need not move the clock."""
+    """Whether the file was changed so lately that one more write need not move the clock. (Others' clocks are not known.)"""
+    if isinstance(path, Place):
+        return False
     status = os.stat(path)
     return time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import lzma
 import os
@@ -13,8 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .remote import Place, Stream, place_of
+from .remote.places import Fetched
+from .remote.streams import DroppedError
+
 if TYPE_CHECKING:
-    from .._types import StrPath
+    from .._types import AnyFile
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -31,6 +36,7 @@ _USUAL_RATIO = 3
 # An .xz file says how much memory unpacking it takes: up to 4 GB. `xz -9` makes files that take 65 MB.
 _MOST_XZ_MEMORY = 1 << 28
 _PIECE = 1 << 16
+_UNKNOWN = 1 << 30  # for the size of what says none
 # The first bytes to unpack at a time, then twice as many, up to a piece: what comes out together with an error is lost.
 _FIRST_PIECE = 1 << 9
 _ZIP_ENTRY = struct.Struct("<4s5H3I2H")  # before each file in an archive
@@ -59,13 +65,16 @@ class Source:
     """A file as a stream of unpacked bytes.
 
     Args:
-        path: the file.
+        path: the file, or what else `place_of` knows.
         threads: how many threads may unpack it.
         file: the number of the file where it is open already.
+        keeps: whether it may be `fetched` later; until `settle`.
+        members: whether a zip archive is left as it is, whatever is in it.
 
     Attributes:
+        path: a `Path`, or a `Place`.
         compression: its name, or None.
-        size: bytes on disk.
+        size: bytes, packed as they are; 0 where nobody says.
         damage: what is wrong with the compressed stream, once a read has met it; else None.
         reached: where the file is read at any place, the byte up to which it has been; else None.
 
@@ -75,40 +84,72 @@ class Source:
 
     reached: int | None = None
 
-    def __init__(self, path: StrPath, threads: int = 1, file: int | None = None) -> None:
-        self.path: Path = Path(path)
-        if self.path.is_dir():
-            raise IsADirectoryError(f"{self.path} is a folder{_about_folder(self.path)}")
-        if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
-            raise ValueError(
-                f"{self.path} is a pipe or a device; expected a file, which can be looked at first. Write one."
-            )
-        self._file = open(self.path if file is None else os.dup(file), "rb", buffering=0)  # noqa: SIM115 (closed by close)
+    def __init__(
+        self,
+        path: AnyFile,
+        threads: int = 1,
+        file: int | None = None,
+        *,
+        keeps: bool = False,
+        members: bool = False,
+    ) -> None:
+        self.path: Path | Place = place_of(path)
+        self._threads = threads
+        self._file = _opened(self.path, file)
         try:
-            self.size: int = os.fstat(self._file.fileno()).st_size
+            self.size: int = self._size()
             self.damage: str | None = None
             self._most = _FIRST_PIECE
             self._file.seek(0)
-            self.compression: str | None = compression_of(self._file.read(8))
+            self.compression: str | None = compression_of(_beginning(self._file, 8))
             self._file.seek(0)
-            self._stream = self._open(threads)
+            self._stream = self._file if members and self.compression == "zip" else self._open(threads)
+            if not keeps:
+                self.settle()
         except BaseException:
             self._file.close()
             raise
+
+    def _size(self):
+        if isinstance(self._file, Stream):
+            return self._file.size or 0
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a file of the system, which can be read at any place."""
+        return isinstance(self._file, io.FileIO)
 
     def fileno(self) -> int:
         """The number of the open file."""
         return self._file.fileno()
 
     @property
-    def file(self) -> io.FileIO:
-        """The open file, as it lies on disk."""
+    def file(self) -> Any:
+        """The open file, packed as it is: an `io.FileIO` where it is `local`, else a `Stream`."""
         return self._file
+
+    def settle(self) -> None:
+        """Nobody will ask for it to be `fetched`: what was read is not kept any longer."""
+        if isinstance(self._file, Stream):
+            self._file.forget()
+
+    def fetched(self, *, members: bool = False) -> Source:
+        """The same from its beginning on, out of a temporary file, which goes when that is closed; this one is closed."""
+        with self:
+            return Source(self._fetched_place(), self._threads, members=members)
+
+    def _fetched_place(self):
+        self._file.seek(0)
+        self.settle()
+        return Fetched(self.path, self._file)
 
     def _open(self, threads):
         # Each library is imported by the files that need it: together they would cost more than NumPy.
         if self.compression is None:
             return self._file
+        if self.compression == "bzip2" and not self.local:
+            return _Streams(self._file, bz2.BZ2Decompressor)
         if self.compression == "bzip2":
             from .bzip2 import Bzip2File
 
@@ -126,9 +167,13 @@ class Source:
         return self._open_zip()
 
     def _open_zip(self):
+        if not self._file.seekable():  # its list of files stands at its end
+            self.path = self._fetched_place()
+            self._file = self.path.open()
         try:
-            archive = zipfile.ZipFile(self._file)
+            archive = zipfile.ZipFile(self._file if self.local else Buffered(self._file))
         except Exception as error:  # zipfile lets seek, struct and decoding errors through
+            refuse_dropped(self._file)
             first = self._open_cut_zip()
             if first:
                 return first
@@ -147,9 +192,9 @@ class Source:
                 what = "a PyTorch file. Export its vectors as word2vec text"
             else:
                 inside = f": {', '.join(names[:5])}" if names else ""
-                what = (
-                    f"a zip archive of {len(members)} files; expected one file of word vectors. Unpack the one{inside}"
-                )
+                named = f", or name it, as {self.path}#{names[0]}" if names else ""
+                many = f"a zip archive of {len(members)} files; expected one file of word vectors"
+                what = f"{many}. Unpack the one{inside}{named}"
             raise ValueError(f"{self.path} is {what}.")
         if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             # zipfile unpacks the rarer methods 4 kB at a time, whatever these turn into: gigabytes, if somebody wants it so.
@@ -194,7 +239,7 @@ class Source:
             return self._file.readinto(view)
         try:
             got = self._stream.readinto(view[: self._most])
-        except MemoryError:
+        except (MemoryError, DroppedError):  # which is no damage: it may be there the next time
             raise
         except Exception as error:  # each library has its own ways to say so
             self.damage = f"the {self.compression} stream is cut or damaged ({error})"
@@ -204,12 +249,23 @@ class Source:
 
     def position(self) -> int:
         """Bytes of the file, as it lies on disk, that have been read: what a progress bar should show."""
-        if self.compression == "bzip2":
+        if self.compression == "bzip2" and self.local:
             return self._stream.position
         return self._file.tell() if self.reached is None else self.reached
 
+    @property
+    def at_any_place(self) -> bool:
+        """Whether it can be read from any byte on: it is not packed, nor something that flows by."""
+        return self.compression is None and self._file.seekable()
+
+    def go_to(self, byte: int) -> None:
+        """Read on from a byte of a file that can be read at any place."""
+        self._file.seek(byte)
+
     def usual_unpacked_size(self) -> int:
         """A guess at the unpacked size, in bytes; exact where nothing is packed."""
+        if not self.size and not self.local:
+            return _UNKNOWN
         return self.size if self.compression is None else self.size * _USUAL_RATIO
 
     def close(self) -> None:
@@ -225,6 +281,36 @@ class Source:
         self.close()
 
 
+def _opened(path, file):
+    """The file at a place, or the one that is open already, without a buffer."""
+    if file is not None:
+        return open(os.dup(file), "rb", buffering=0)
+    if isinstance(path, Place):
+        return path.open()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder{_about_folder(path)}")
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(
+            f"{path} is a pipe or a device; expected a file, which can be looked at first. Write one, or pass - and pipe into "
+            "this program."
+        )
+    return open(path, "rb", buffering=0)
+
+
+def refuse_dropped(file: io.RawIOBase) -> None:
+    """Raise what a stream raised before, where a library took that for another error."""
+    if isinstance(file, Stream) and file.failed:
+        raise file.failed from None
+
+
+def _beginning(file, n):
+    """The first bytes of a file: a pipe gives them as they come."""
+    head = b""
+    while len(head) < n and (data := file.read(n - len(head))):
+        head += data
+    return head
+
+
 def _about_folder(path):
     """What lies in a folder, and what to do."""
     names = sorted(entry.name for entry in path.iterdir())
@@ -237,6 +323,33 @@ def _about_folder(path):
         return " with a model, not word vectors. Load it with w2v_embed.contextual.ContextualEncoder.from_pretrained"
     inside = f"It holds {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else "It is empty"
     return f"; expected a file of word vectors. {inside}. Name the file inside it."
+
+
+class Buffered(io.BufferedReader):
+    """A stream, read in larger pieces by who jumps about in it; it stays open."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        super().__init__(file, 4 * _PIECE)
+
+    def close(self) -> None:
+        pass
+
+
+class OneWay:
+    """A source that is read as it flows by, whatever it is: not at any place."""
+
+    def __init__(self, source: Source) -> None:
+        self.path: Path | Place = source.path
+        self._source = source
+
+    @property
+    def damage(self) -> str | None:
+        """As that of `Source`."""
+        return self._source.damage
+
+    def readinto(self, view: memoryview) -> int:
+        """As that of `Source`."""
+        return self._source.readinto(view)
 
 
 class _Streams(io.RawIOBase):

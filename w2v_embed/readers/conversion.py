@@ -23,9 +23,10 @@ from .compression import zstd_module
 from .damage import Damage, Damages
 from .formats import TABLE
 from .opened import Opened
+from .remote import place_of
 
 if TYPE_CHECKING:
-    from .._types import FormatName, OnError, Progress, StrPath
+    from .._types import AnyFile, FormatName, OnError, Progress, StrPath
     from .damage import DamageReport
     from .formats import Format
 
@@ -34,7 +35,7 @@ _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 @plain_errors
 def convert(
-    source: StrPath,
+    source: AnyFile,
     target: StrPath,
     *,
     format: FormatName | None = None,
@@ -64,12 +65,12 @@ def convert(
         ...     convert("data/vectors.txt.bz2", f"{folder}/vectors.bin")[:2]
         (11000, 100)
     """
-    kind, packing = check_target(target)
+    kind, packing, source = *check_target(target), place_of(source)
     with ExitStack() as stack:
 
         def read(sink, file=None):
             """Both times the same file, though its name may belong to another one meanwhile."""
-            with Opened(source, format, encoding, on_error, trust, file) as opened:
+            with Opened(source, format, encoding, on_error, trust, file, here=True) as opened:
                 if file is None:
                     stack.callback(os.close, file := os.dup(opened.source.fileno()))
                 opened.look_for(None)
@@ -83,7 +84,7 @@ def convert(
 
         def write(out):
             with _packed(out, packing, Path(target)) as stream:
-                stream.write(kind.header(words.kept, words.dim, source=Path(source).name, crc=words.crc))
+                stream.write(kind.header(words.kept, words.dim, source=source.name, crc=words.crc))
                 copy = _Copy(kind, words.kept, stream)
                 read(copy, file)
             if (copy.count, copy.dim, copy.crc) != (words.count, words.dim, words.crc):

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .compression import Source
+    from .remote import Place
 
     class Stream(Protocol):
         """Unpacked bytes, one after another: a `Source`, or what is read through one."""
 
-        path: Path
+        @property
+        def path(self) -> Path | Place: ...
 
         @property
         def damage(self) -> str | None: ...
@@ -58,14 +60,14 @@ def reads_as(word: bytes, encoding: str) -> bool:
     return True
 
 
-def refuse_utf8(head: bytes, encoding: str, path: Path) -> None:
+def refuse_utf8(head: bytes, encoding: str, path: Path | Place) -> None:
     """Raise where a text that is said to be in `encoding` is in UTF-8, which reads as Chinese gibberish in GB18030."""
     special = [word for word in head[:1024].split() if not word.isascii()][:-1]
     if len(special) > 1 and all(reads_as(word, "utf-8") for word in special):
         raise ValueError(f"{path} is text in UTF-8, not in {encoding}: leave encoding={encoding!r} out.")
 
 
-def not_in(encoding: str, words: Sequence[bytes], path: Path) -> str | None:
+def not_in(encoding: str, words: Sequence[bytes], path: Path | Place) -> str | None:
     """What is wrong where a file is not in `encoding` as a whole, as its first words show; None where they are in it.
 
     Raises:
@@ -94,7 +96,7 @@ class Transcoded:
     """
 
     def __init__(self, source: Source, encoding: str, head: bytes = b"") -> None:
-        self.path: Path = source.path
+        self.path: Path | Place = source.path
         self._source, self._encoding, self._head = source, encoding, head
         self._decode = codecs.getincrementaldecoder(encoding)("w2v_embed.mark").decode
         self._ready = b""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from .._types import Ids
     from .compression import Source
+    from .remote import Place
 
 _SEEKING = threading.Lock()
 
@@ -32,7 +33,7 @@ class Excerpt:
     damage: str | None = None  # as that of `Source`
 
     def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
-        self.path: Path = source.path
+        self.path: Path | Place = source.path
         self._source, self._begins, self._sizes = source, begins, sizes
         self._bounds = np.cumsum(np.concatenate([[0], sizes + 1]))  # of the stretches, in the stream
         self.size: int = int(self._bounds[-1])

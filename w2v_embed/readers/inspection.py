@@ -10,9 +10,10 @@ import numpy as np
 from ..shown import plain_errors
 from .blocks import first_of_equal
 from .opened import Opened
+from .remote import place_of
 
 if TYPE_CHECKING:
-    from .._types import FormatName, OnError, Progress, StrPath
+    from .._types import AnyFile, FormatName, OnError, Progress
 
 _FIRST_WORDS = 10
 _ENOUGH = 1 << 20  # bytes of rows
@@ -24,7 +25,7 @@ _EXAMPLES = 5
 
 @plain_errors
 def inspect(
-    path: StrPath,
+    path: AnyFile,
     *,
     format: FormatName | None = None,
     encoding: str = "utf-8",
@@ -54,7 +55,7 @@ def inspect(
         >>> facts["format"], facts["dim"], facts["compression"], facts["damage"]
         ('binary', 100, None, {})
     """
-    start = time.perf_counter()
+    start, path = time.perf_counter(), place_of(path)
     with Opened(path, format, encoding, on_error=on_error, trust=trust) as opened:
         opened.look_for(None)
         census = _Census()

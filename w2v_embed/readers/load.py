@@ -14,13 +14,14 @@ from .damage import Damages
 from .gensims import gensim_models
 from .ngrams import NGrams, clean_ngrams
 from .opened import Opened
+from .remote import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from gensim.models import KeyedVectors
 
-    from .._types import Floats, FormatName, OnError, Progress, StrPath
+    from .._types import AnyFile, Floats, FormatName, OnError, Progress
     from .blocks import Block
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
@@ -28,7 +29,7 @@ _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how 
 
 @plain_errors
 def load_vectors(
-    path: StrPath,
+    path: AnyFile,
     *,
     words: Collection[str] | None = None,
     limit: int | None = None,
@@ -44,7 +45,8 @@ def load_vectors(
 
     Args:
         path: word2vec text or binary, GloVe text, fastText .vec or .bin, each plain or as .gz, .bz2, .xz, .zst or .zip (of one
-            file). Format and compression are found from the content.
+            file). Format and compression are found from the content. A URL, "-" for standard input, `archive.zip#member` and an
+            open binary file are read, too: see docs/files.md.
         words: read only these (a collection of str); of fastText .bin those that are in the file.
         limit: read only the first so many.
         format: "text", "binary", "fasttext", "gensim", "npz" or "safetensors", where it should not be found from the content.
@@ -67,6 +69,7 @@ def load_vectors(
         >>> kv.vectors.shape, kv.vectors.dtype
         ((100, 100), dtype('float32'))
     """
+    path = place_of(path)
     wanted = _checked_words(words, path)
     if limit is not None:
         limit = checks.whole("limit", limit, or_none=True)
@@ -91,7 +94,7 @@ def load_vectors(
 
 
 def first_words(
-    path: StrPath,
+    path: AnyFile,
     limit: int,
     *,
     format: FormatName | None = None,
@@ -100,7 +103,7 @@ def first_words(
     trust: bool = False,
 ) -> list[str]:
     """The first `limit` words of a file, the most frequent ones as most files are ordered; arguments as of `load_vectors`."""
-    with Opened(path, format, encoding, on_error, trust) as opened:
+    with Opened(place_of(path), format, encoding, on_error, trust) as opened:
         opened.look_for(None)
         collection = Collected(opened, None, checks.whole("limit", limit))
         opened.run(collection, None, log=False)

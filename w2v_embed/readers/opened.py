@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..progress import reporter
-from .compression import Source
+from .compression import OneWay, Source
 from .damage import DamageReport, place
 from .encodings import Transcoded, not_in, refuse_utf8, usual_name
 from .excerpt import Excerpt, read_at
 from .formats import Beginning, Format, Layout, detect
 from .relay import relay
+from .remote import place_of
 from .scan.hot import cores, hot_loops, threads_for
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
@@ -20,7 +21,7 @@ from .scan.plain import LENGTH_BITS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from .._types import FormatName, Ids, OnError, Progress, StrPath
+    from .._types import AnyFile, FormatName, Ids, OnError, Progress
     from .blocks import Block, BlockReader
     from .damage import Damages
     from .encodings import Stream
@@ -53,6 +54,7 @@ class Opened:
         path: the file.
         format, encoding, on_error, trust: as for `load_vectors`.
         file: the number of the file where it is open already.
+        here: whether what is no local file is fetched into a temporary one.
 
     Attributes:
         source: the `Source`.
@@ -66,22 +68,27 @@ class Opened:
 
     def __init__(
         self,
-        path: StrPath,
+        path: AnyFile,
         format: FormatName | None = None,
         encoding: str = "utf-8",
         on_error: OnError = "raise",
         trust: bool = False,
         file: int | None = None,
+        here: bool = False,
     ) -> None:
-        self.report: DamageReport = DamageReport(str(path), on_error)
+        place = place_of(path)
+        self.report: DamageReport = DamageReport(str(place), on_error)
         self._told_encoding = usual_name(encoding)
         self.records: int = 0
         self.side: list[str] = []
         self.goes_back: bool = False
         self._blocks: list[tuple[int, int]] = []  # the byte and the record that each begins at
-        self.source: Source = Source(path, cores(), file)
+        self.source: Source = Source(place, cores(), file, keeps=True)
         try:
+            if here and not self.source.local:
+                self.source = self.source.fetched()
             self._recognise(format, trust)
+            self.source.settle()
         except BaseException:
             self.source.close()
             raise
@@ -99,7 +106,10 @@ class Opened:
     def _recognise(self, name: FormatName | None, trust: bool) -> None:
         self._head = self._read_head(self.source)
         self.format: Format = detect(self._head, self.source.path, name)
-        self._stream: Stream = self.source
+        if self.format.reader is None and not self.source.local:  # it is read at many places, or more than once
+            self.source = self.source.fetched()
+            self._head = self._read_head(self.source)
+        self._stream: Stream = self.source if self.source.local else OneWay(self.source)
         self._encoding = self._told_encoding
         if self.format.is_text and self._encoding != "utf-8":
             refuse_utf8(self._head, self._encoding, self.source.path)

@@ -34,11 +34,12 @@ from .excerpt import read_at, read_into
 from .fetching import Fetching, fetch
 from .index_file import Index, read_index, write_index
 from .opened import Opened
+from .remote import Place
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
 
 if TYPE_CHECKING:
-    from .._types import FormatName, OnError, Progress, StrPath
+    from .._types import AnyFile, FormatName, OnError, Progress, StrPath
     from .blocks import Block
     from .opened import Sink
 
@@ -61,6 +62,8 @@ def why_no_index(opened: Opened) -> str | None:
     """Why a file can have no index; None where it can."""
     if opened.layout.table:
         return f"it is {opened.format.name}, whose rows are found by its own list of words"
+    if isinstance(opened.source.path, Place):
+        return "it is no file of this disk. Download it"
     if opened.source.compression is not None:
         return (
             f"it is packed with {opened.source.compression}: rows can be fetched only where the bytes before them are "
@@ -132,7 +135,7 @@ class IndexedFile(Opened):
 
     def __init__(
         self,
-        path: StrPath,
+        path: AnyFile,
         format: FormatName | None = None,
         encoding: str = "utf-8",
         on_error: OnError = "raise",
@@ -152,12 +155,12 @@ class IndexedFile(Opened):
 
     def _find(self, make, format):
         """The index, if there is one, it is whole, and of this file as it is now."""
-        path, why = index_path(self.source.path), why_no_index(self)
-        if why:
+        home, why = self.source.path, why_no_index(self)
+        if why or isinstance(home, Place):
             if make and not self.layout.table:
-                logger.warning("%s has no index, for %s", self.source.path, why)
+                logger.warning("%s has no index, for %s", home, why)
             return None
-        index = None
+        path, index = index_path(home), None
         try:
             if path.is_file():
                 index = _read_true(self, path)
@@ -170,7 +173,7 @@ class IndexedFile(Opened):
                 return None
         if index is None:
             try:
-                make_index(self.source.path, format=format)
+                make_index(home, format=format)
                 index = _read_true(self, path)
             except (ValueError, OSError) as error:
                 logger.warning("no index of %s could be made: %s", self.source.path, error)

@@ -11,6 +11,7 @@ They lie in this order in a .safetensors file, whose metadata have `format`, and
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from ..output import write_atomically
 from ..safetensors import DTYPES, CutError, head_of, read_head
 from ..shown import plain_errors, quoted
 from ..texts import json_object
-from .ngrams import LONGEST, ngrams_of
+from .ngrams import LONGEST, known_ngrams
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -98,11 +99,7 @@ class SubwordModel:
         made = np.zeros((len(words), self.vector_size), np.float32)
         found = np.zeros(len(words), np.bool_)
         for begin in range(0, len(words), _AT_ONCE):
-            numbers, keys = ngrams_of(words[begin : begin + _AT_ONCE], self.min_n, self.max_n)
-            places = np.searchsorted(self.keys, keys)
-            known = places < len(self.keys)
-            known[known] = self.keys[places[known]] == keys[known]
-            numbers, places = numbers[known], places[known]
+            numbers, places = known_ngrams(words[begin : begin + _AT_ONCE], self.keys, self.min_n, self.max_n)
             some, first, counts = np.unique(numbers, return_index=True, return_counts=True)
             found[begin + some] = True
             for k, start, count in zip(some.tolist(), first.tolist(), counts.tolist()):
@@ -165,6 +162,20 @@ class SubwordModel:
     def __repr__(self) -> str:
         cosine = "unknown" if self.cosine is None else f"{self.cosine:.3f}"
         return f"SubwordModel({len(self.keys):,} n-grams × {self.vector_size}, {self.words:,} words, held-out cosine {cosine})"
+
+
+def subword_model(subwords: object) -> SubwordModel:
+    """A `SubwordModel`, given as such or as the path of its file."""
+    if isinstance(subwords, (str, os.PathLike)):
+        return SubwordModel.load(subwords)
+    if not isinstance(subwords, SubwordModel):
+        raise TypeError(f"subwords must be a SubwordModel, or the path of one, received {quoted(subwords)}")
+    return subwords
+
+
+def keys_sha256(keys: Keys) -> str:
+    """SHA-256 of the hashes of n-grams, by which those who number them know that they number the same."""
+    return hashlib.sha256(np.ascontiguousarray(keys, "<u8").tobytes()).hexdigest()
 
 
 def is_subword_model(path: Path) -> bool:

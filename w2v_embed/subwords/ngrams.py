@@ -50,6 +50,16 @@ def ngrams_of(words: Sequence[str], min_n: int, max_n: int) -> tuple[Ids, Keys]:
     return of[new], hashes[new]
 
 
+def known_ngrams(words: Sequence[str], keys: Keys, min_n: int, max_n: int) -> tuple[Ids, Ids]:
+    """(int64: numbers of the words, ascending; int64: places of their n-grams in `keys`, ascending for each word), of those
+    n-grams that are among the ascending `keys`."""
+    numbers, found = ngrams_of(words, min_n, max_n)
+    places = np.searchsorted(keys, found)
+    known = places < len(keys)
+    known[known] = keys[places[known]] == found[known]
+    return numbers[known], places[known]
+
+
 def _keys_of(codes: Keys, min_n: int, max_n: int) -> Iterator[tuple[Bools, Keys]]:
     """For each place and length of an n-gram: (which of the words `(n, characters)` have it, its keys)."""
     dense = np.logical_or.reduce([(codes >= first) & (codes <= last) for first, last in _DENSE])

@@ -12,6 +12,7 @@ from ..shown import quoted
 from ..splitting import kind_of, without_panic
 from ..vocabulary import read_vocabulary
 from .dictionary import differences, own_copy, restored
+from .spelling import Spelling
 
 if TYPE_CHECKING:
     from .._types import Split
@@ -52,9 +53,9 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """All but the splitting, checked: what `TextEncoder` has as attributes."""
     if not isinstance(config, Mapping) or config.get("format") != "w2v_embed.TextEncoder":
         raise ValueError(f"an encoder's \"format\" must be 'w2v_embed.TextEncoder', received {quoted(config)}")
-    if config.get("version") != 1:
+    if config.get("version") not in (1, 2):
         raise ValueError(
-            f'"version" of the encoder must be 1, received {quoted(config.get("version"))}. A newer w2v_embed reads it.'
+            f'"version" of the encoder must be 1 or 2, received {quoted(config.get("version"))}. A newer w2v_embed reads it.'
         )
     words = config.get("word_index")
     if not isinstance(words, dict):
@@ -72,7 +73,15 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("padding_id", "unknown_id")
     }
     kept = {name: config.get(name) for name in ("length", "truncate", "lower")}
-    return {"word_index": vocabulary.word_index, "rows": rows, **special, **kept}
+    spelling = None
+    if config["version"] == 2:
+        spelling = Spelling.from_config(config.get("subwords"), config.get("ngrams_per_text"))
+    return {"word_index": vocabulary.word_index, "rows": rows, "spelling": spelling, **special, **kept}
+
+
+def spelling_config(spelling: Spelling | None) -> dict[str, Any]:
+    """What JSON says of n-grams, where there are any."""
+    return {} if spelling is None else {"ngrams_per_text": spelling.most, "subwords": spelling.get_config()}
 
 
 def _told(tokenizer):

@@ -16,7 +16,8 @@ class TextCoverage:
         texts, words: how many there are.
         known: how many of the words have an id.
         unknown: the others, word → how often.
-        empty: how many texts have no word with an id, so that a model sees nothing of them.
+        empty: how many texts have no word with an id, and none of n-grams, so that a model sees nothing of them.
+        spelt: how many of the unknown words get a row out of their n-grams, as long as the text has room for them.
     """
 
     texts: int
@@ -24,6 +25,7 @@ class TextCoverage:
     known: int
     unknown: Counter[str]
     empty: int
+    spelt: int = 0
 
     @property
     def rate(self) -> float:
@@ -38,7 +40,8 @@ class TextCoverage:
         """
         told = ", ".join(quoted(word) for word, _ in self.unknown.most_common(examples))
         more = ", …" if len(self.unknown) > examples else ""
+        spelt = f". {self.spelt:,} of {self.unknown.total():,} unknown ones have n-grams" if self.spelt else ""
         return (
             f"{self.known:,} of {self.words:,} words ({self.rate:.1%}) have an id; {len(self.unknown):,} unknown"
-            f"{': ' if told else ''}{told}{more}. {self.empty:,} of {self.texts:,} texts have no known word"
+            f"{': ' if told else ''}{told}{more}{spelt}. {self.empty:,} of {self.texts:,} texts have no known word"
         )

@@ -18,19 +18,21 @@ from ..shown import json_text, logger, plain_errors, quoted
 from ..splitting import batches, kind_of, real_words
 from ..texts import json_object
 from ..vocabulary import read_vocabulary
-from .config import checked_config, own_split, split_config, split_of
+from .config import checked_config, own_split, spelling_config, split_config, split_of
 from .coverage import TextCoverage
 from .given import text_batches
 from .numbering import in_turn, numbering, unmarked
+from .padding import joined, padded, padded_with_ngrams
 from .special import padding_id_of, unknown_word_of
+from .spelling import Spelling
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import Progress, Split, StrPath, WordIndex
+    from ..subwords.model import SubwordModel
 
 _LONGEST = 1 << 20  # words of a text
-_MOST_IDS = 1 << 30  # of an answer whose length nobody has told
 _MOST_UNKNOWN, _LONGEST_UNKNOWN = 100_000, 200  # words that are remembered, and characters of one
 
 
@@ -50,6 +52,9 @@ class TextEncoder:
         num_words: ids stay below it.
         unknown: the word whose id unknown ones get; None: the one that `word_index` names as such, or "<unk>" or the like;
             False: they are left out.
+        subwords: a `SubwordModel`, or the path of one, for a model with an `OpenVocabularyEmbedding`: unknown words get its
+            n-grams, and only those that have none are left out, or get the id above.
+        ngrams_per_text: room for n-grams in each text.
 
     Attributes:
         word_index: dict word → id.
@@ -90,6 +95,8 @@ class TextEncoder:
         lower: bool = False,
         num_words: int | None = None,
         unknown: str | Literal[False] | None = None,
+        subwords: SubwordModel | StrPath | None = None,
+        ngrams_per_text: int = 128,
     ) -> None:
         vocabulary = read_vocabulary(word_index, num_words)
         padding = 0 if vocabulary.padding_row == 0 else padding_id_of(vocabulary.word_index)
@@ -109,9 +116,10 @@ class TextEncoder:
             length=length,
             truncate=truncate,
             lower=lower,
+            spelling=None if subwords is None else Spelling.of(subwords, ngrams_per_text),
         )
 
-    def _set(self, word_index, *, rows, padding_id, unknown_id, split, length, truncate, lower):
+    def _set(self, word_index, *, rows, padding_id, unknown_id, split, length, truncate, lower, spelling=None):
         """What both ways of making one have in common."""
         self.word_index = word_index
         self.rows = rows
@@ -132,14 +140,25 @@ class TextEncoder:
                 "lower must be False where split is a tokenizers.Tokenizer, received True. Give that one a Lowercase "
                 "normalizer."
             )
+        self._spelling = spelling
         self._prepare()
+
+    @property
+    def ngrams_per_text(self) -> int:
+        """Columns of n-grams behind the words; 0: there are none."""
+        return 0 if self._spelling is None else self._spelling.most
+
+    @property
+    def keys_sha256(self) -> str | None:
+        """SHA-256 of the n-grams' hashes, by which an `OpenVocabularyEmbedding` knows them; None: there are none."""
+        return None if self._spelling is None else self._spelling.sha256
 
     def _prepare(self):
         special = (self.padding_id, self.unknown_id)
         ids = {
             word: self.word_index[word] for word in real_words(self.word_index) if self.word_index[word] not in special
         }
-        self._numbering = numbering(ids, self.split, self.lower, self.unknown_id)
+        self._numbering = numbering(ids, self.split, self.lower, self.unknown_id, self._spelling)
         self._unknown = Counter()
         self._lock = threading.Lock()
         lost = [word for word in ids if word != word.lower()] if self.lower else ()
@@ -164,6 +183,8 @@ class TextEncoder:
         lower: bool = False,
         length: int | None = None,
         truncate: TruncateName = "end",
+        subwords: SubwordModel | StrPath | None = None,
+        ngrams_per_text: int = 128,
         encoding: str = "utf-8",
         progress: Progress = None,
     ) -> TextEncoder:
@@ -173,7 +194,7 @@ class TextEncoder:
             texts: an iterable of texts, which is gone through once; or the path of a file, one text a line, plain or packed.
             num_words, min_count, special_tokens: as for `make_word_index`. With special_tokens=["<pad>", "<unk>"] unknown words
                 get an id.
-            split, lower, length, truncate: as for `TextEncoder`.
+            split, lower, length, truncate, subwords, ngrams_per_text: as for `TextEncoder`.
             encoding, progress: of a file.
 
         Raises:
@@ -199,7 +220,15 @@ class TextEncoder:
         word_index = make_word_index(counts, min_count=min_count, num_words=num_words, special_tokens=special_tokens)
         if not any(word in counts for word in word_index):
             raise ValueError(f"no word of the texts occurs {min_count} times or more, so the word index would be empty")
-        return cls(word_index, split=split, lower=lower, length=length, truncate=truncate)
+        return cls(
+            word_index,
+            split=split,
+            lower=lower,
+            length=length,
+            truncate=truncate,
+            subwords=subwords,
+            ngrams_per_text=ngrams_per_text,
+        )
 
     # ── texts → ids ──
 
@@ -216,31 +245,34 @@ class TextEncoder:
                 script needs `if __name__ == "__main__":`.
 
         Returns:
-            int32 `(n, length)`.
+            int32 `(n, length)`; with n-grams `(n, length + ngrams_per_text)`, what `OpenVocabularyEmbedding` takes.
 
         Raises:
             TypeError, ValueError: something else than a text; one that is too long for `length=None`.
         """
-        ids, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
-        for part, sizes, strange in self._encoded(texts, whole("processes", processes, 1, 1024)):
-            ids.append(part)
-            lengths.append(sizes)
-            self._remember(strange)
-        return self._padded(np.concatenate(ids), np.concatenate(lengths))
+        parts = []
+        for part in self._encoded(texts, whole("processes", processes, 1, 1024)):
+            self._remember(part.strange)
+            parts.append(part._replace(strange=[]))
+        how = joined(parts), self.padding_id, self.length, self.truncate
+        if self._spelling is None:
+            return padded(*how)
+        return padded_with_ngrams(*how, most=self._spelling.most, unknown_id=self.unknown_id)
 
     def coverage(self, texts: Iterable[str] | npt.NDArray[Any]) -> TextCoverage:
         """How much of texts has ids. They are not counted in `unknown`."""
-        number = words = empty = 0
+        number = words = empty = spelt = 0
         unknown: Counter[str] = Counter()
         for batch in text_batches(texts):
-            ids, sizes, strange = self._numbering.batch(batch)
+            ids, sizes, strange, _ = self._numbering.batch(batch)
             number += len(batch)
-            missed = 0 if self.unknown_id is None else len(strange)
-            words += len(ids) - missed + len(strange)
-            known = np.repeat(np.arange(len(batch)), sizes)[ids != (-1 if self.unknown_id is None else self.unknown_id)]
-            empty += len(batch) - len(np.unique(known))
+            seen = np.full(len(ids), True) if self.unknown_id is None else ids != self.unknown_id
+            made = int((ids < 0).sum())
+            words += int(seen.sum()) - made + len(strange)
+            empty += len(batch) - len(np.unique(np.repeat(np.arange(len(batch)), sizes)[seen]))
+            spelt += made
             unknown.update(strange)
-        return TextCoverage(number, words, words - unknown.total(), unknown, empty)
+        return TextCoverage(number, words, words - unknown.total(), unknown, empty, spelt)
 
     @property
     def unknown(self) -> Counter[str]:
@@ -276,24 +308,6 @@ class TextEncoder:
         with ProcessPoolExecutor(processes, context, initializer=_keep, initargs=(self,)) as pool:
             yield from pool.map(_encode_elsewhere, text_batches(texts))
 
-    def _padded(self, ids, sizes):
-        length = self.length
-        if length is None:
-            length = int(sizes.max(initial=0))
-            if length * len(sizes) > _MOST_IDS:
-                raise ValueError(
-                    f"length must be told where texts differ so much, received None for {len(sizes):,} texts, the longest of "
-                    f"{length:,} words"
-                )
-        padded = np.full((len(sizes), length), self.padding_id, np.int32)
-        if sizes.max(initial=0) > length:
-            place = np.arange(len(ids)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-            if self.truncate == "begin":
-                place -= np.repeat(np.maximum(sizes - length, 0), sizes)
-            ids = ids[(place >= 0) & (place < length)]
-        padded[np.arange(length) < sizes[:, None]] = ids
-        return padded
-
     # ── to take along ──
 
     def get_config(self) -> dict[str, Any]:
@@ -304,7 +318,7 @@ class TextEncoder:
         """
         return {
             "format": "w2v_embed.TextEncoder",
-            "version": 1,
+            "version": 1 if self._spelling is None else 2,
             **split_config(self.split),
             "lower": self.lower,
             "length": self.length,
@@ -313,6 +327,7 @@ class TextEncoder:
             "unknown_id": self.unknown_id,
             "rows": self.rows,
             "word_index": dict(self.word_index),
+            **spelling_config(self._spelling),
         }
 
     @classmethod
@@ -348,16 +363,20 @@ class TextEncoder:
         return {
             "split": self.split if kind_of(self.split) == "callable" else split_config(self.split),
             "fields": {name: getattr(self, name) for name in _FIELDS},
+            "spelling": self._spelling,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         split = state["split"]
-        self._set(split=split_of(split) if isinstance(split, dict) else split, **state["fields"])
+        self._set(
+            split=split_of(split) if isinstance(split, dict) else split, spelling=state["spelling"], **state["fields"]
+        )
 
     def __repr__(self) -> str:
+        ngrams = "" if self._spelling is None else f", {len(self._spelling.keys):,} n-grams"
         return (
             f"<TextEncoder: {len(self.word_index):,} words, split={kind_of(self.split)!r}, length={self.length}, "
-            f"padding_id={self.padding_id}, unknown_id={self.unknown_id}>"
+            f"padding_id={self.padding_id}, unknown_id={self.unknown_id}{ngrams}>"
         )
 
 

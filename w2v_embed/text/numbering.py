@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, compress, islice, repeat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,12 +14,39 @@ from ..readers.scan.hot import hot_loops
 from ..splitting import batches, kind_of, real_words
 
 if TYPE_CHECKING:
-    from .._types import Ids, Split
+    from .._types import Bools, Ids, Split
+    from .spelling import Spelling
 
 _Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 _WORTH_THREADS = 1 << 22  # bytes
 _MARK = "\ufeff"
+_NOTHING = np.zeros(0, np.int32)
+
+
+class Numbered(NamedTuple):
+    """Texts as numbers.
+
+    Attributes:
+        ids: int32, of all texts in one array; `-c` is a word of `c` n-grams.
+        sizes: int64, how many ids each text has.
+        strange: the words without an id, those that have n-grams, too.
+        ngrams: int32, the n-grams of all of these, word by word.
+    """
+
+    ids: Ids
+    sizes: Ids
+    strange: list[str]
+    ngrams: Ids
+
+
+def kept_of(numbered: Numbered, kept: Bools) -> Numbered:
+    """Without the ids that are not `kept`. (Their n-grams stay.)"""
+    if kept.all():
+        return numbered
+    of = np.repeat(np.arange(len(numbered.sizes)), numbered.sizes)
+    sizes = np.bincount(of[kept], minlength=len(numbered.sizes))
+    return numbered._replace(ids=numbered.ids[kept], sizes=sizes)
 
 
 class Numbering:
@@ -30,30 +57,53 @@ class Numbering:
         split: as for `TextEncoder`.
         lower: whether the words are lower-cased.
         unknown_id: id of other words; None: they are left out.
+        spelling: n-grams of other words; None: they have none.
     """
 
     threads: int = 1  # how many run `batch` at the same time
 
-    def __init__(self, ids: Mapping[str, int], split: Split, lower: bool, unknown_id: int | None) -> None:
+    def __init__(
+        self,
+        ids: Mapping[str, int],
+        split: Split,
+        lower: bool,
+        unknown_id: int | None,
+        spelling: Spelling | None = None,
+    ) -> None:
         self._ids = ids
         self._split_all = batches(split)
         self._lower = lower
         self._unknown_id = unknown_id
+        self._spelling = spelling
 
-    def batch(self, texts: Sequence[str]) -> tuple[Ids, Ids, list[str]]:
-        """The ids of all texts in one array, int32; how many each text has, int64; the words without an id."""
+    def batch(self, texts: Sequence[str]) -> Numbered:
+        """What is known of texts, in their order."""
         ids, sizes, strange = self._numbered(texts)
         if not strange:
-            return ids, sizes, strange
+            return Numbered(ids, sizes, strange, _NOTHING)
         real = set(real_words(set(strange)))
         is_real = [word in real for word in strange]
-        if self._unknown_id is not None:
-            ids[np.flatnonzero(ids < 0)[is_real]] = self._unknown_id
         kept = ids >= 0
-        if not kept.all():
-            sizes = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[kept], minlength=len(sizes))
-            ids = ids[kept]
-        return ids, sizes, list(compress(strange, is_real))
+        places, strange = np.flatnonzero(~kept)[is_real], list(compress(strange, is_real))
+        if self._unknown_id is not None:
+            ids[places] = self._unknown_id
+            kept[places] = True
+        ngrams = _NOTHING
+        if self._spelling is not None:
+            counts, ngrams = self._spelt(self._spelling, strange)
+            made = counts > 0
+            ids[places[made]] = -counts[made]
+            kept[places[made]] = True
+        return kept_of(Numbered(ids, sizes, strange, ngrams), kept)
+
+    def _spelt(self, spelling, strange):
+        """(how many n-grams each of the strange words has; these, word by word)"""
+        number = {word: place for place, word in enumerate(dict.fromkeys(strange))}
+        counts, ngrams = spelling.ngrams(list(number))
+        of = np.fromiter(map(number.__getitem__, strange), np.int64, len(strange))
+        # from each one's begin among `ngrams` as many as it has
+        sizes, begins = counts[of], (np.cumsum(counts) - counts)[of]
+        return sizes, ngrams[np.repeat(begins - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())]
 
     def _numbered(self, texts):
         """(ids, -1 for what has none; words of each text; those that have none)"""
@@ -69,8 +119,8 @@ class Numbering:
 class AtSpace(Numbering):
     """The same at white space, in a compiled loop."""
 
-    def __init__(self, ids: Mapping[str, int], lower: bool, unknown_id: int | None) -> None:
-        super().__init__(ids, "whitespace", lower, unknown_id)
+    def __init__(self, ids: Mapping[str, int], lower: bool, *others: Any) -> None:
+        super().__init__(ids, "whitespace", lower, *others)
         self._hot, threads = hot_loops(_WORTH_THREADS)
         self.threads: int = threads
         self._table = self._hot.make_table([word.encode("utf-8", "surrogatepass") for word in ids])
@@ -93,11 +143,11 @@ def unmarked(texts: Sequence[str]) -> list[str]:
     return list(map(str.removeprefix, texts, repeat(_MARK)))
 
 
-def numbering(ids: Mapping[str, int], split: Split, lower: bool, unknown_id: int | None) -> Numbering:
-    """What numbers the words that `split` finds."""
+def numbering(ids: Mapping[str, int], split: Split, lower: bool, *others: Any) -> Numbering:
+    """What numbers the words that `split` finds; the arguments are those of `Numbering`."""
     if kind_of(split) == "whitespace":
-        return AtSpace(ids, lower, unknown_id)
-    return Numbering(ids, split, lower, unknown_id)
+        return AtSpace(ids, lower, *others)
+    return Numbering(ids, split, lower, *others)
 
 
 def in_turn(call: Callable[[_Given], _Result], items: Iterator[_Given], threads: int) -> Iterator[_Result]:

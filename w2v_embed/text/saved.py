@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from ..checks import whole
-from ..layers import reload_vectors
+from ..layers import OpenVocabularyEmbedding, reload_vectors
 from ..layers._table_files import table_sha256
 from ..layers.pretrained import pretrained_layers
 from ..layers.table import read_table
@@ -52,9 +52,11 @@ class TextModel:
         self.multi_label: bool = multi_label
 
     def encode(self, texts: Iterable[str]) -> npt.NDArray[np.int32]:
-        """The ids of texts, `(n, length)`: what the model gets."""
+        """The ids of texts, and n-grams where there are any: what the model gets."""
         ids = self.encoder(texts)
-        return ids if ids.shape[1] else np.full((len(ids), 1), self.encoder.padding_id, np.int32)
+        if ids.shape[1] > self.encoder.ngrams_per_text:
+            return ids
+        return np.concatenate([np.full((len(ids), 1), self.encoder.padding_id, np.int32), ids], axis=1)
 
     def coverage(self, texts: Iterable[str]) -> TextCoverage:
         """How much of texts the encoder has ids for."""
@@ -189,12 +191,21 @@ def load_model(path: StrPath, *, vectors: Table | None = None) -> TextModel:
 
 
 def _check_fit(model, encoder, labels, multi_label):
+    spelling = [layer for layer in model._flatten_layers() if isinstance(layer, OpenVocabularyEmbedding)]
+    _check_ngrams(spelling, encoder)
     shape = getattr(model, "input_shape", None)
-    if isinstance(shape, tuple) and len(shape) == 2 and shape[1] is not None and shape[1] != encoder.length:
+    length = shape[1] if isinstance(shape, tuple) and len(shape) == 2 else None
+    if length is not None and length - encoder.ngrams_per_text != encoder.length:
         raise ValueError(
-            f"length of the encoder must be {shape[1]}, as the model takes so many ids a text, received {encoder.length}"
+            f"length of the encoder must be {length - encoder.ngrams_per_text}, as the model takes so many ids a text, "
+            f"received {encoder.length}"
         )
-    rows = [layer.input_dim for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
+    ngrams = [layer.ngrams for layer in spelling]
+    rows = [
+        layer.input_dim
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.Embedding) and not any(layer is table for table in ngrams)
+    ]
     if rows and max(rows) < encoder.rows:
         raise ValueError(
             f"the model must have an embedding of {encoder.rows:,} rows, as the encoder gives ids below that, received one of "
@@ -203,6 +214,24 @@ def _check_fit(model, encoder, labels, multi_label):
     classes = getattr(model, "output_shape", None)
     if isinstance(classes, tuple) and len(classes) == 2 and classes[1] is not None:
         _check_classes(labels, max(classes[1], 1 if multi_label else 2))
+
+
+def _check_ngrams(layers, encoder):
+    """That the n-grams which the encoder writes are those that the layers read."""
+    if not layers:
+        if encoder.ngrams_per_text:
+            raise ValueError(
+                "the model must have an OpenVocabularyEmbedding, as the encoder gives n-grams, received one without"
+            )
+        return
+    for layer in layers:
+        for name in ("keys_sha256", "ngrams_per_text"):
+            own, other = getattr(layer, name), getattr(encoder, name)
+            if own != other:
+                raise ValueError(
+                    f"{name} of the encoder must be that of the layer {layer.name!r}, {own!r}, received {other!r}. Give both "
+                    "the same subwords and ngrams_per_text."
+                )
 
 
 def _check_classes(labels, classes):

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from .albert import Albert
 from .bert import Bert
+from .distilbert import DistilBert
+from .electra import Electra
 from .family import EncoderConfig, Family, Weight
+from .mpnet import MPNet
 from .nezha import Nezha
+from .roberta import Roberta
+from .xlm_roberta import XLMRoberta
 from .xlnet import XLNet
 
 __all__ = ["FAMILIES", "UNNAMED", "EncoderConfig", "Family", "Weight", "register"]
 
 # Google's first configurations say nothing of what they are.
 UNNAMED: Final = Bert()
-FAMILIES: Final[dict[str, Family]] = {family.name: family for family in (UNNAMED, Nezha(), XLNet())}
+_ALL = (UNNAMED, Nezha(), XLNet(), Roberta(), XLMRoberta(), DistilBert(), Electra(), Albert(), MPNet())
+FAMILIES: Final[dict[str, Family]] = {family.name: family for family in _ALL}
 
 
 def register(family: Family) -> Family:

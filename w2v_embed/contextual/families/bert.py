@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from ..backend import ops
 from ..tokenizers import Tokenizer, WordPieceTokenizer
-from .blocks import BLOCKED, after_attention, dense, norm, scores, split_heads, unheads, weights_of
+from .blocks import after_attention, blocking, dense, norm, scores, split_heads, unheads, weights_of
 from .family import EncoderConfig, Family, Weight
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..backend import Tensor
     from .config import Settings
 
@@ -53,7 +49,31 @@ _WEIGHTS = (
     Weight("gamma2", "encoder/layer_{i}/output/LayerNorm/gamma", "encoder.layer.{i}.output.LayerNorm.weight", (_H,)),
     Weight("beta2", "encoder/layer_{i}/output/LayerNorm/beta", "encoder.layer.{i}.output.LayerNorm.bias", (_H,)),
 )
+# Beside the encoder, so without its prefix.
+_HEAD = (
+    Weight("dense", "/cls/predictions/transform/dense/kernel", "/cls.predictions.transform.dense.weight",
+           (_H, _H), "huggingface"),
+    Weight("dense_bias", "/cls/predictions/transform/dense/bias", "/cls.predictions.transform.dense.bias", (_H,)),
+    Weight("gamma", "/cls/predictions/transform/LayerNorm/gamma", "/cls.predictions.transform.LayerNorm.weight", (_H,)),
+    Weight("beta", "/cls/predictions/transform/LayerNorm/beta", "/cls.predictions.transform.LayerNorm.bias", (_H,)),
+    Weight("bias", "/cls/predictions/output_bias", "/cls.predictions.bias", ("vocab_size",)),
+)
+_POOLER = (
+    Weight("pooler", "pooler/dense/kernel", "pooler.dense.weight", (_H, _H), "huggingface"),
+    Weight("pooler_bias", "pooler/dense/bias", "pooler.dense.bias", (_H,)),
+)
 # fmt: on
+
+
+def renamed(rows: Sequence[Weight], *names: tuple[str, str]) -> list[Weight]:
+    """Rows of a table by other names: parts of Hugging Face's are replaced; Google has no files of such a family."""
+    result = []
+    for row in rows:
+        name = row.huggingface
+        for old, new in names:
+            name = name.replace(old, new)
+        result.append(row._replace(huggingface=name, google=name.replace(".", "/")))
+    return result
 
 
 class Bert(Family):
@@ -65,6 +85,8 @@ class Bert(Family):
     prefix = "bert/"
     roots = r"(embeddings|encoder)[./]"
     tokenizer: ClassVar[type[Tokenizer]] = WordPieceTokenizer
+    head: ClassVar[Sequence[Weight]] = _HEAD
+    beside: ClassVar[Sequence[Weight]] = _POOLER
 
     def configure(self, settings: Settings, options: Mapping[str, Any], **common: Any) -> EncoderConfig:
         return EncoderConfig(**common, **self.sizes(settings))
@@ -97,12 +119,10 @@ class Bert(Family):
         x = ops.take(w["words"], input_ids, axis=0) + ops.take(w["types"], token_type_ids, axis=0)
         if "positions" in w:
             x = x + w["positions"][: ops.shape(input_ids)[1]]
-        return norm(x, w["gamma"], w["beta"], config.layer_norm_eps)
+        return config.drop(norm(x, w["gamma"], w["beta"], config.layer_norm_eps), "hidden")
 
-    def context(
-        self, config: Any, attention_mask: npt.NDArray[np.int32], token_type_ids: npt.NDArray[np.int32], memory: int
-    ) -> Mapping[str, npt.NDArray[Any]]:
-        return {"bias": np.where(attention_mask, 0, BLOCKED)[:, None, None, :]}
+    def context(self, config: Any, attention_mask: Tensor, token_type_ids: Tensor, memory: int) -> Mapping[str, Tensor]:
+        return {"bias": blocking(attention_mask)[:, None, None, :]}
 
     def layer(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:
         return after_attention(config, w, x, unheads(self.attended(config, w, x, context)))

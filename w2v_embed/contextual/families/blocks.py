@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import numpy as np
 
 from ..._types import HiddenAct
-from ..backend import fused_dense, ops
+from ..backend import fused_dense, ops, standardize_dtype
 
 if TYPE_CHECKING:
     from ..backend import Tensor
@@ -27,6 +27,8 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "gelu_new": partial(ops.gelu, approximate=True),
     "gelu_pytorch_tanh": partial(ops.gelu, approximate=True),
     "relu": ops.relu,
+    "silu": ops.silu,
+    "tanh": ops.tanh,
     "gelu_folded": lambda x: x + x * ops.erf(x),
 }
 
@@ -66,20 +68,34 @@ def scores(q: Tensor, k: Tensor) -> Tensor:
 
 def weights_of(config: EncoderConfig, scores: Tensor) -> Tensor:
     """Attention weights of scores; what they are divided by is mostly in the queries already."""
-    return ops.softmax(scores if config.score_scale == 1 else scores * config.score_scale, axis=-1)
+    scores = scores if config.score_scale == 1 else scores * config.score_scale
+    return config.drop(_in_float32(partial(ops.softmax, axis=-1), scores), "attention")
 
 
 def after_attention(config: EncoderConfig, w: Mapping[str, Tensor], x: Tensor, attended: Tensor) -> Tensor:
     """The second half of a layer: output, norm, feed forward, norm."""
     eps = config.layer_norm_eps
-    x = norm(x + dense(attended, w["out"], w.get("out_bias")), w["gamma1"], w["beta1"], eps)
+    x = norm(x + config.drop(dense(attended, w["out"], w.get("out_bias")), "hidden"), w["gamma1"], w["beta1"], eps)
     inner = dense(x, w["ff1"], w["ff1_bias"], config.hidden_act)
-    return norm(x + dense(inner, w["ff2"], w["ff2_bias"]), w["gamma2"], w["beta2"], eps)
+    return norm(x + config.drop(dense(inner, w["ff2"], w["ff2_bias"]), "hidden"), w["gamma2"], w["beta2"], eps)
 
 
 def norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     """Layer normalisation of the last axis."""
-    return ops.layer_normalization(x, gamma, beta, axis=-1, epsilon=eps)
+    return _in_float32(partial(ops.layer_normalization, axis=-1, epsilon=eps), x, gamma, beta)
+
+
+def blocking(mask: Tensor) -> Tensor:
+    """What is added to the scores of keys: 0 where `mask` is not 0, else what makes their weight 0."""
+    return ops.where(ops.equal(mask, 0), BLOCKED, np.float32(0))
+
+
+def _in_float32(function, *tensors):
+    """What sums over many values does so in float32, also where a model computes in 16 bits."""
+    dtype = tensors[0].dtype
+    if standardize_dtype(dtype) == "float32":
+        return function(*tensors)
+    return ops.cast(function(*(ops.cast(tensor, "float32") for tensor in tensors)), dtype)
 
 
 def shift(x: Tensor, keys: int | Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -33,13 +34,23 @@ def read_config(folder: StrPath, layout: str, *, hidden_act: str | None = None, 
         FileNotFoundError: if there is no configuration.
         ValueError: if it is no JSON, lacks a size, or asks for what is not computed here.
     """
+    return configured(read_settings(folder), layout, hidden_act=hidden_act, **options)
+
+
+def read_settings(folder: StrPath) -> Settings:
+    """Read the configuration in a folder, whatever it is called."""
     folder = Path(folder)
     names = dict.fromkeys(["config.json", *(family.config_file for family in FAMILIES.values())])
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         first, *others = names
         raise FileNotFoundError(f"{folder / first} is missing; {' or '.join(others)} would do too.")
-    settings = Settings(path)
+    return Settings(path, read_json(path))
+
+
+def configured(settings: Settings, layout: str, *, hidden_act: str | None = None, **options: object) -> EncoderConfig:
+    """Make a configuration of settings; arguments and errors as of `read_config`."""
+    path = settings.path
     family = _family(settings)
     for key, neutral in family.neutral.items():
         value = settings.get(key)
@@ -83,8 +94,8 @@ class Settings:
     path: Path
     values: dict[str, Any]
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.values = path, read_json(path)
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        self.path, self.values = path, dict(values)
 
     def get(self, key: str, default: object = None) -> Any:
         """Return a value; a key that is null counts as absent."""

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from ..backend import Tensor
     from ..tokenizers import Tokenizer
     from .config import Settings
@@ -44,6 +41,10 @@ class EncoderConfig:
     max_position_embeddings: int | None = None
     mem_len: int | None = None
 
+    def drop(self, x: Any, of: Literal["hidden", "attention"]) -> Any:
+        """Where values are left out at random while a model trains; here, none are. (See `trainable`.)"""
+        return x
+
     @property
     def query_scale(self) -> float:
         """The part of 1 / sqrt(head_size) that the queries' weights take: a power of two, which rounds none of them."""
@@ -64,7 +65,7 @@ class Weight(NamedTuple):
             GELU is slow, its factors move into them.
         google: its name in Google's files, behind the prefix; with `{i}` it is one of each layer's, `name[{i}]` is row i of a
             tensor that all layers share.
-        huggingface: its name in Hugging Face's files.
+        huggingface: its name in Hugging Face's files. A name that begins with "/" stands without a prefix: a head's.
         shape: names of sizes of the configuration, and numbers. The axes of heads and of their numbers become one.
         transposed: whether the file's matrix is the transpose of the one that is multiplied by: "huggingface" (Google's is not)
             or "always". The shape is Google's.
@@ -87,19 +88,29 @@ class Family(ABC):
         title: what people call it.
         config_file: a configuration of this name is the family's, too, beside config.json.
         prefix: of its names in Google's files, if a file has none that tells.
+        hf_prefix: of its names in Hugging Face's files, where a head stands beside it.
         roots: a pattern of the beginnings of its names, behind the prefix: what begins so and has no place is refused.
         not_used: a pattern of the names, behind the prefix, that an encoder can do without.
         act_key: what its configuration calls the activation.
         neutral: settings that would change what is computed, and the values that leave it as it is computed here.
         options: arguments of `from_pretrained` that are for this family.
+        takes_segments: whether transformers' model takes segments.
         has_memory: whether a segment's states can be handed to the next (`mems`).
         tokenizer: the class of its tokenizer.
+        config: the class of its settings.
+        head: the head that guesses words, of which the table of words is the last matrix: roles "dense", "dense_bias", "gamma",
+            "beta", "bias". A checkpoint may lack it.
+        head_act: its activation; None = that of the layers.
+        beside: what a checkpoint may have that is neither computed here nor its head.
+        shared: roles of the embeddings that each layer gets as well.
+        dropout_keys: what its configuration calls the shares that are dropped: of states, of attention.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     config_file: ClassVar[str] = "config.json"
     prefix: ClassVar[str] = ""
+    hf_prefix: ClassVar[str] = "bert."
     roots: ClassVar[str]
     not_used: ClassVar[str] = r"pooler[./].*"
     act_key: ClassVar[str] = "hidden_act"
@@ -109,8 +120,15 @@ class Family(ABC):
         "add_cross_attention": (None, False),
     }
     options: ClassVar[tuple[str, ...]] = ()
+    takes_segments: ClassVar[bool] = True
     has_memory: ClassVar[bool] = False
     tokenizer: ClassVar[type[Tokenizer]]
+    config: ClassVar[type[EncoderConfig]] = EncoderConfig
+    head: ClassVar[Sequence[Weight]] = ()
+    head_act: ClassVar[str | None] = None
+    beside: ClassVar[Sequence[Weight]] = ()
+    shared: ClassVar[tuple[str, ...]] = ()
+    dropout_keys: ClassVar[tuple[str, str]] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
     def recognises(self, settings: Settings) -> bool:
         """Whether a configuration without a `model_type` is one of this family's."""
@@ -130,6 +148,18 @@ class Family(ABC):
     def weights(self, config: Any) -> Sequence[Weight]:
         """The table of the tensors, in the order in which they are read."""
 
+    def groups(self, config: Any) -> int:
+        """How many layers have weights of their own."""
+        return int(config.num_layers)
+
+    def group(self, config: Any, layer: int) -> int:
+        """The number by which the weights of a layer are called, `{i}` in their names."""
+        return layer
+
+    def settings(self, config: Any) -> dict[str, Any]:
+        """What config.json says, in Hugging Face's words, of that in which a configuration may differ from its file."""
+        return {"model_type": self.name, self.act_key: config.hidden_act, "vocab_size": config.vocab_size}
+
     def longest(self, config: Any) -> int | None:
         """How many tokens the model can see at once; None = any number."""
         return None
@@ -143,10 +173,8 @@ class Family(ABC):
         """The output of the embeddings, `(B, T, H)`, of ids `(B, T)`."""
 
     @abstractmethod
-    def context(
-        self, config: Any, attention_mask: npt.NDArray[np.int32], token_type_ids: npt.NDArray[np.int32], memory: int
-    ) -> Mapping[str, npt.NDArray[Any]]:
-        """What all layers share, made in NumPy out of mask and segments `(B, T)` and the M tokens of `memory`."""
+    def context(self, config: Any, attention_mask: Tensor, token_type_ids: Tensor, memory: int) -> Mapping[str, Tensor]:
+        """What all layers share, made by `ops` out of mask and segments `(B, T)` and the M tokens of `memory`."""
 
     @abstractmethod
     def layer(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:

@@ -42,9 +42,11 @@ class Model:
         layers: Sequence[Mapping[str, npt.NDArray[Any]]],
     ) -> None:
         if config.hidden_act == "gelu" and not fuses_gelu() and all({"ff1", "ff2"} <= layer.keys() for layer in layers):
-            config, layers = replace(config, hidden_act="gelu_folded"), [_fold_gelu(layer) for layer in layers]
+            config, layers = replace(config, hidden_act="gelu_folded"), _fold_gelu(layers)
         self.embedding = to_tensors(embedding)
-        self.layers = [to_tensors(layer) for layer in layers]
+        shared = {role: self.embedding[role] for role in family.shared}
+        made = {id(layer): {**to_tensors(layer), **shared} for layer in layers}  # layers may have the same weights
+        self.layers = [made[id(layer)] for layer in layers]
         self._context = partial(family.context, config)
         self._embed = compiled(partial(family.embed, config))
         self._layer = compiled(partial(family.layer, config))
@@ -66,8 +68,11 @@ class Model:
         """
         last = len(self.layers) if last is None else last
         memory = 0 if mems is None else mems.shape[2]
-        context = to_tensors(self._context(attention_mask, token_type_ids, memory))
-        x = self._embed(self.embedding, *(ops.convert_to_tensor(ids, "int32") for ids in (input_ids, token_type_ids)))
+        ids, mask, types = (
+            ops.convert_to_tensor(array, "int32") for array in (input_ids, attention_mask, token_type_ids)
+        )
+        context = to_tensors(self._context(mask, types, memory))
+        x = self._embed(self.embedding, ids, types)
         yield x
         for i, weights in enumerate(self.layers[:last]):
             if mems is not None and memory:
@@ -77,7 +82,11 @@ class Model:
             yield x
 
 
-def _fold_gelu(layer: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _fold_gelu(layers: Sequence[Mapping[str, npt.NDArray[Any]]]) -> list[dict[str, npt.NDArray[Any]]]:
     """Move the factors of the exact GELU, x / 2 · (1 + erf(x / √2)), into the kernels before and after it."""
     half = np.float32(0.5**0.5)
-    return {**layer, **{name: layer[name] * half for name in ("ff1", "ff1_bias", "ff2") if name in layer}}
+    folded = {
+        id(layer): {**layer, **{name: layer[name] * half for name in ("ff1", "ff1_bias", "ff2") if name in layer}}
+        for layer in layers
+    }
+    return [folded[id(layer)] for layer in layers]

@@ -15,8 +15,6 @@ from .blocks import dense, scores, shift, split_heads, unshift, weights_of
 from .family import EncoderConfig, Weight
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..backend import Tensor
     from .config import Settings
 
@@ -37,7 +35,9 @@ class Nezha(Bert):
 
     name = "nezha"
     title = "NEZHA"
+    hf_prefix = "nezha."
     options: ClassVar[tuple[str, ...]] = ("max_relative_position",)
+    config: ClassVar[type[EncoderConfig]] = NezhaConfig
 
     def recognises(self, settings: Settings) -> bool:
         return settings.typed("use_relative_position", bool, False)
@@ -53,15 +53,17 @@ class Nezha(Bert):
     def weights(self, config: Any) -> Sequence[Weight]:
         return [row for row in super().weights(config) if row.role != "positions"]
 
+    def settings(self, config: Any) -> dict[str, Any]:
+        return {**super().settings(config), "max_relative_position": config.max_relative_position}
+
     def longest(self, config: Any) -> int | None:
         return None
 
-    def context(
-        self, config: Any, attention_mask: npt.NDArray[np.int32], token_type_ids: npt.NDArray[np.int32], memory: int
-    ) -> Mapping[str, npt.NDArray[Any]]:
+    def context(self, config: Any, attention_mask: Tensor, token_type_ids: Tensor, memory: int) -> Mapping[str, Tensor]:
         """`distances` is the row of the sinusoid for each distance key - query from -T to T - 1, clipped: `(2T, D)`."""
-        length, clip = attention_mask.shape[1], config.max_relative_position
-        distances = sinusoid_table(np.clip(np.arange(-length, length), -clip, clip) + clip, config.head_size)
+        length, clip = ops.shape(attention_mask)[1], config.max_relative_position
+        table = ops.convert_to_tensor(sinusoid_table(np.arange(2 * clip + 1), config.head_size), "float32")
+        distances = ops.take(table, ops.clip(ops.arange(-length, length), -clip, clip) + clip, axis=0)
         return {**super().context(config, attention_mask, token_type_ids, memory), "distances": distances}
 
     def attended(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:

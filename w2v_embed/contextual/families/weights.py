@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -50,25 +50,85 @@ def load_weights(
             has no place in it, or holds NaN or infinity.
     """
     family = FAMILIES[config.model_type]
-    reader = _Reader(family, config, layout, file, tensors)
-    rows = family.weights(config)
+    reader = WeightReader(family, config, layout, file, tensors)
 
     def read(layer: int | None) -> Arrays:
-        parts: dict[str, list[npt.NDArray[np.float32]]] = {}
-        for row in rows:
-            if ("{i}" in row.huggingface) == (layer is not None):
-                parts.setdefault(row.role, []).append(reader(row, layer))
-        return {role: part[0] if len(part) == 1 else np.concatenate(part, axis=-1) for role, part in parts.items()}
+        rows = rows_of(family, config, layer is not None)
+        return assembled(config, ((row, reader(row, layer)) for row in rows), np.concatenate)
 
-    embedding, layers = read(None), [read(layer) for layer in range(config.num_layers)]
+    embedding, groups = read(None), [read(group) for group in range(family.groups(config))]
     reader.refuse_leftovers()
+    layers = [groups[family.group(config, layer)] for layer in range(config.num_layers)]
     return embedding, layers, reader.checksum
 
 
-class _Reader:
-    """Takes tensors by their name without the prefix (`bert.`, `model/transformer/`) and remembers which it took."""
+def rows_of(family: Family, config: EncoderConfig, of_a_layer: bool) -> list[Weight]:
+    """The rows of a family's table: those of each layer, or those of the embeddings."""
+    return [row for row in family.weights(config) if ("{i}" in row.huggingface) == of_a_layer]
 
-    def __init__(self, family: Family, config: EncoderConfig, layout: str, file, tensors):
+
+def assembled(
+    config: EncoderConfig, parts: Iterable[tuple[Weight, Any]], concatenate: Callable[..., Any]
+) -> dict[str, Any]:
+    """What `embed` and `layer` take, by role: arrays or tensors of the rows of a table, scaled and put side by side.
+
+    Args:
+        parts: rows, each with its weight in the shape of `working_shape`.
+        concatenate: of NumPy or of the backend.
+    """
+    roles: dict[str, list[Any]] = {}
+    for row, weight in parts:
+        roles.setdefault(row.role, []).append(weight * config.query_scale if row.scaled else weight)
+    return {role: held[0] if len(held) == 1 else concatenate(held, axis=-1) for role, held in roles.items()}
+
+
+def sizes_of(row: Weight, config: EncoderConfig) -> tuple[int, ...]:
+    """The shape of a row in Google's files."""
+    return tuple(size if isinstance(size, int) else getattr(config, size) for size in row.shape)
+
+
+def working_shape(row: Weight, config: EncoderConfig) -> tuple[int, ...]:
+    """The shape of a row as it is computed with: heads and their numbers are one axis, and matrices stand to the right."""
+    shape = sizes_of(row, config)
+    if _has_heads(row):
+        shape = (*shape[:-2], shape[-2] * shape[-1])
+    return shape[::-1] if row.transposed == "always" else shape
+
+
+def as_stored(row: Weight, config: EncoderConfig, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A weight of `working_shape` as Hugging Face's files have it."""
+    if row.transposed == "always":
+        values = values.T
+    values = values.reshape(sizes_of(row, config))
+    return np.ascontiguousarray(values.T if row.transposed == "huggingface" else values)
+
+
+def _has_heads(row):
+    return row.shape[-2:] == ("num_heads", "head_size")
+
+
+class WeightReader:
+    """Takes tensors by their name without the prefix (`bert.`, `model/transformer/`) and remembers which it took.
+
+    Args:
+        family, config, layout, file, tensors: as in `load_weights`.
+
+    Attributes:
+        prefix: of the encoder's names.
+        checksum: of what was read.
+    """
+
+    prefix: str
+    checksum: int
+
+    def __init__(
+        self,
+        family: Family,
+        config: EncoderConfig,
+        layout: str,
+        file: StrPath,
+        tensors: Mapping[str, StoredTensor],
+    ) -> None:
         self.family, self.config, self.google = family, config, layout == "google"
         self.file, self.tensors = file, tensors
         self.checksum = 0
@@ -85,10 +145,10 @@ class _Reader:
                 counts[match[1]] = counts.get(match[1], 0) + 1
         return max(counts, key=counts.get, default=default)
 
-    def __call__(self, row: Weight, layer: int | None):
-        """The array of a row of the table."""
+    def __call__(self, row: Weight, layer: int | None) -> npt.NDArray[np.float32]:
+        """The array of a row of the table, in the shape of `working_shape`."""
         name = row.google if self.google else row.huggingface
-        shape = tuple(size if isinstance(size, int) else getattr(self.config, size) for size in row.shape)
+        shape = sizes_of(row, self.config)
         turned = row.transposed == "huggingface" and not self.google
         stored = shape[::-1] if turned else shape
         if name.endswith(_OF_THE_LAYER):
@@ -97,10 +157,15 @@ class _Reader:
             values = self._tensor(name.format(i=layer), stored)
         else:
             values = self._once(name, stored)
-        if row.shape[-2:] == ("num_heads", "head_size"):
+        if _has_heads(row):
             values = values.reshape(*shape[:-2], -1)
-        values = values.T if turned or row.transposed == "always" else values
-        return values * np.float32(self.config.query_scale) if row.scaled else values
+        return values.T if turned or row.transposed == "always" else values
+
+    def name_of(self, row: Weight, layer: int | None = None) -> str | None:
+        """The name of a row's tensor in the file; None: it has none."""
+        name = row.google if self.google else row.huggingface
+        names = self._names(name.removesuffix(_OF_THE_LAYER).format(i=layer))
+        return next((full for full in names if full in self.tensors), None)
 
     def _once(self, name, shape):
         """A tensor that several layers may ask for."""
@@ -108,10 +173,15 @@ class _Reader:
             self.shared[name] = self._tensor(name, shape)
         return self.shared[name]
 
-    def _tensor(self, name, shape):
-        names = [self.prefix + name]
+    def _names(self, name):
+        """What a tensor may be called: a head's stands beside the encoder, without its prefix."""
+        names = [name[1:] if name.startswith("/") else self.prefix + name]
         if not self.google and (ending := _NORM.search(name)):
             names.append(f"{names[0].removesuffix(ending[1])}{_BEFORE[ending[1]]}")
+        return names
+
+    def _tensor(self, name, shape):
+        names = self._names(name)
         full = next((n for n in names if n in self.tensors), None)
         if full is None:
             raise ValueError(
@@ -132,13 +202,16 @@ class _Reader:
         self.checksum = zlib.crc32(values, self.checksum)
         return values
 
+    def owns(self, name: str) -> bool:
+        """Whether a tensor is the encoder's: behind a prefix all is; without one, heads stand beside it."""
+        own = name[len(self.prefix) :]
+        return name.startswith(self.prefix) and bool(self.prefix or re.match(self.family.roots, own))
+
     def refuse_leftovers(self) -> None:
         for name in sorted(self.tensors.keys() - self.taken):
-            if not name.startswith(self.prefix) or _SLOTS.fullmatch(name):
+            if not self.owns(name) or _SLOTS.fullmatch(name):
                 continue
-            own = name[len(self.prefix) :]
-            # Behind a prefix all is the encoder's; without one, heads stand beside it.
-            if (self.prefix or re.match(self.family.roots, own)) and not re.fullmatch(self.family.not_used, own):
+            if not re.fullmatch(self.family.not_used, name[len(self.prefix) :]):
                 raise ValueError(
                     f"{self.file}: tensor {quoted(name)} belongs to the encoder and has no place in it by the "
                     "configuration: the model would compute something else without it."

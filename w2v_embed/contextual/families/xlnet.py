@@ -10,15 +10,12 @@ import numpy as np
 
 from ..._types import AttentionType
 from ...checks import one_of
-from ...sinusoid import sinusoid_table
 from ..backend import ops
 from ..tokenizers import SentencePieceTokenizer, Tokenizer
-from .blocks import BLOCKED, after_attention, dense, heads, scores, shift, split_heads, unheads, weights_of
+from .blocks import after_attention, blocking, dense, heads, scores, shift, split_heads, unheads, weights_of
 from .family import EncoderConfig, Family, Weight
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from ..backend import Tensor
     from .config import Settings
 
@@ -45,6 +42,7 @@ _WEIGHTS = (
     Weight("beta2", "layer_{i}/ff/LayerNorm/beta", "layer.{i}.ff.layer_norm.bias", (_H,)),
 )
 # fmt: on
+_HEAD = (Weight("bias", "/model/lm_loss/bias", "/lm_loss.bias", ("vocab_size",)),)
 _BIASES = ("u", "v", "s")
 
 
@@ -70,6 +68,7 @@ class XLNet(Family):
     title = "XLNet"
     config_file = "xlnet_config.json"
     prefix = "model/transformer/"
+    hf_prefix = "transformer."
     roots = r"(word_embedding|layer|mask_emb|seg_embed|r_[wrs]_bias|layer_\d+)([./]|$)"
     not_used = r"(pooler|mask_emb)[./].*|mask_emb"
     act_key = "ff_activation"
@@ -80,6 +79,9 @@ class XLNet(Family):
         "reuse_len": (None, 0, -1),
     }
     options: ClassVar[tuple[str, ...]] = ("attention_type",)
+    config: ClassVar[type[EncoderConfig]] = XLNetConfig
+    head: ClassVar[Sequence[Weight]] = _HEAD
+    dropout_keys: ClassVar[tuple[str, str]] = ("dropout", "dropout")
     has_memory = True
     tokenizer: ClassVar[type[Tokenizer]] = SentencePieceTokenizer
 
@@ -116,35 +118,32 @@ class XLNet(Family):
             row._replace(google=row.google.removesuffix("[{i}]")) if row.role in _BIASES else row for row in _WEIGHTS
         ]
 
+    def settings(self, config: Any) -> dict[str, Any]:
+        return {**super().settings(config), "attn_type": config.attention_type}
+
     def segments(self, config: Any) -> int:
         """It only asks whether two segments are the same, so any number names one."""
         return 1 << 31
 
     def embed(self, config: Any, w: Mapping[str, Tensor], input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
-        return ops.take(w["words"], input_ids, axis=0)
+        return config.drop(ops.take(w["words"], input_ids, axis=0), "hidden")
 
-    def context(
-        self, config: Any, attention_mask: npt.NDArray[np.int32], token_type_ids: npt.NDArray[np.int32], memory: int
-    ) -> Mapping[str, npt.NDArray[Any]]:
+    def context(self, config: Any, attention_mask: Tensor, token_type_ids: Tensor, memory: int) -> Mapping[str, Tensor]:
         """Distances as sinusoids `(T + K, H)`, blocked keys `(B, 1, T, K)` and keys of another segment `(B, 1, T, K)`."""
-        batch, length = attention_mask.shape
+        batch, length = ops.shape(attention_mask)
         keys = memory + length
-        positions = np.arange(keys, -length, -1.0)
-        if config.clamp_len > 0:
-            positions = np.clip(positions, -config.clamp_len, config.clamp_len)
-        table = sinusoid_table(positions, config.hidden_size)
-
-        nothing = np.zeros((batch, memory), attention_mask.dtype)
-        own = np.arange(length)[:, None] + memory  # the key of each query's own position
-        blocked = np.concatenate([nothing, 1 - attention_mask], axis=1)[:, None, :] != 0
+        own = ops.arange(length)[:, None] + memory  # the key of each query's own position
+        nothing = ops.zeros((batch, memory), "int32")
+        seen = ops.concatenate([nothing + 1, ops.cast(attention_mask, "int32")], axis=1)[:, None, :]
         if config.attention_type == "uni":
-            blocked = blocked | (np.arange(keys) > own)
-        blocked = blocked & (np.arange(keys) != own)
-        other = np.concatenate([nothing, token_type_ids], axis=1)[:, None, :] != token_type_ids[:, :, None]
+            seen = seen * ops.cast(ops.arange(keys) <= own, "int32")
+        seen = ops.maximum(seen, ops.cast(ops.equal(ops.arange(keys), own), "int32"))
+        types = ops.cast(token_type_ids, "int32")
+        other = ops.not_equal(ops.concatenate([nothing, types], axis=1)[:, None, :], types[:, :, None])
         return {
-            "positions": np.concatenate([table[:, ::2], table[:, 1::2]], axis=1),  # all sines before all cosines
-            "bias": np.where(blocked, BLOCKED, np.float32(0))[:, None],
-            "other": other[:, None],
+            "positions": _sinusoids(keys, length, config),
+            "bias": blocking(seen)[:, None],
+            "other": ops.cast(other, "float32")[:, None],
         }
 
     def layer(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:
@@ -161,3 +160,16 @@ class XLNet(Family):
         difference = ops.sum(heads(q + w["s"], number) * other_less_same, axis=-1, keepdims=True)
         total = total + difference * context["other"] + context["bias"]
         return after_attention(config, w, x, unheads(ops.matmul(weights_of(config, total), v)))
+
+
+def _sinusoids(keys, length, config):
+    """All sines before all cosines, of the distances from `keys` down to `1 - length`.
+
+    The angles need float64: NumPy has it everywhere, and TensorFlow, whose lengths may be open while a graph is built, as well.
+    """
+    xp: Any = np if isinstance(length, int) else ops
+    positions = xp.arange(keys, -length, -1, dtype="float64")
+    if config.clamp_len > 0:
+        positions = xp.clip(positions, -config.clamp_len, config.clamp_len)
+    angles = positions[:, None] * 10000.0 ** (-np.arange(0, config.hidden_size, 2) / config.hidden_size)
+    return ops.cast(xp.concatenate([xp.sin(angles), xp.cos(angles)], axis=1), "float32")

@@ -5,12 +5,13 @@ This is the only place that asks what it was that a user passed.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._types import Source
 from ...readers.damage import DamageReport
+from ...readers.remote import Place, place_of
+from ...readers.remote.places import is_file
 from ...readers.static_models import is_static_model
 from ...subwords.model import SubwordModel, is_subword_model
 from ..embedding_matrix import EmbeddingMatrix
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from ..._types import FormatName, OnError, Progress
 
 
-def path_of(value: object) -> Path | None:
-    """The path that `value` is; None where it is none."""
-    return Path(value) if isinstance(value, (str, os.PathLike)) else None
+def path_of(value: Any) -> Path | Place | None:
+    """Where the file is that `value` names, or is; None where it is no file."""
+    return place_of(value) if is_file(value) else None
 
 
 def source_of(
@@ -52,9 +53,9 @@ def source_of(
     """
     path = path_of(value)
     if path is not None:
-        if is_static_model(path):
+        if isinstance(path, Path) and is_static_model(path):
             return StaticSource(path, on_error=on_error)
-        if is_subword_model(path):
+        if isinstance(path, Path) and is_subword_model(path):
             return SubwordSource(path.name, SubwordModel.load(path), DamageReport(str(path), on_error))
         reading: Any = {"encoding": encoding, "format": format, "on_error": on_error, "trust": trust}
         return FileSource(path, progress=progress, index=index, **reading)

@@ -20,6 +20,7 @@ from .held import HeldRows
 
 if TYPE_CHECKING:
     from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
+    from ...readers.remote import Place
     from .base import Frequent
 
 _SIDE_BYTES = 1 << 25  # of the first room for side rows
@@ -40,7 +41,7 @@ class FileSource(BaseSource):
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Place,
         *,
         encoding: str = "utf-8",
         format: FormatName | None = None,

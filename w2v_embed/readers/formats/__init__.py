@@ -20,6 +20,8 @@ from .text import Text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..remote import Place
+
 __all__ = ["TABLE", "Beginning", "Format", "Layout", "detect", "register"]
 
 # Artifacts before pickles: of 2,000 headers one has a length whose bytes are the first of a pickle.
@@ -51,7 +53,7 @@ def register(format: Format) -> None:
     TABLE.insert(-1, format)
 
 
-def detect(head: bytes, path: Path, name: str | None = None) -> Format:
+def detect(head: bytes, path: Path | Place, name: str | None = None) -> Format:
     """The format of a file that begins with `head`, unpacked.
 
     Args:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..blocks import BlockReader
     from ..compression import Source
     from ..encodings import Stream
+    from ..remote import Place
     from ..tables import TableReader
 
 MOST_NUMBERS = 1 << 16  # a word; more is a damaged header or no vectors at all
@@ -65,14 +66,14 @@ class Beginning:
     trust: bool = False
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | Place:
         """The file's name, for messages."""
         return self.source.path
 
     @property
     def size(self) -> int | None:
         """Bytes of the whole file, where it is not packed."""
-        return self.source.size if self.source.compression is None else None
+        return self.source.size or None if self.source.compression is None else None
 
     def whole(self) -> bytes:
         """All bytes of the file, for formats of small files. It can be called once."""

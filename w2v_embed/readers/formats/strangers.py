@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ..remote import Place
+
 _WEB_PAGE = "a web page. The download failed: fetch the file itself"
 _JSON = "JSON. Write one word a line with its numbers behind it, parted by spaces"
 
@@ -50,13 +52,13 @@ _FLORET = re.compile(rb"(\d+ ){6}\S+ \S+\s*\n0 ")
 SPARSE = re.compile(rb"\d+:[-+.\deE]+")  # a field of the sparse (PPMI) files of Chinese-Word-Vectors
 
 
-def refuse_archive(head: bytes, path: Path) -> None:
+def refuse_archive(head: bytes, path: Path | Place) -> None:
     """Raise where a file is a tar archive, which no format and no encoding has to do with."""
     if _is_tar(head):
         raise ValueError(f"{path} is a tar archive. Unpack it (tar xf) and name the file inside.")
 
 
-def refuse_empty(head: bytes, path: Path) -> None:
+def refuse_empty(head: bytes, path: Path | Place) -> None:
     """Raise where a file that is read block by block holds nothing."""
     content = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not content:
@@ -65,7 +67,7 @@ def refuse_empty(head: bytes, path: Path) -> None:
         raise ValueError(f"{path} holds nothing but zero bytes; expected word vectors. Download it again.")
 
 
-def refuse_odd_text(content: bytes, path: Path) -> None:
+def refuse_odd_text(content: bytes, path: Path | Place) -> None:
     """Raise where a text, without white space around it, has vectors that belong to no words, or lines of another kind."""
     if b"\r" in content and b"\n" not in content:
         raise ValueError(

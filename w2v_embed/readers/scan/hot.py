@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from types import ModuleType
 
 from ...shown import logger
+from ...threads import cores
 from . import plain
 
-_MOST_THREADS = 8
 _WORTH_THREADS = 1 << 22  # unpacked bytes
 
 _loops: ModuleType | None = None
@@ -36,9 +35,3 @@ def hot_loops(size: int) -> tuple[ModuleType, int]:
 def threads_for(size: int) -> int:
     """How many threads shall read `size` bytes."""
     return cores() if size >= _WORTH_THREADS else 1
-
-
-def cores() -> int:
-    """How many threads can run at the same time, up to a few."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(usable or 1, _MOST_THREADS)
