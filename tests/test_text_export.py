@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 keras = pytest.importorskip("keras")
 
+from tests.test_text_open_vocabulary import made_of  # noqa: E402
 from w2v_embed import build_matrix  # noqa: E402
+from w2v_embed.layers import MaskedMeanPooling, OpenVocabularyEmbedding  # noqa: E402
 from w2v_embed.text import TextEncoder, TextModel, export_model  # noqa: E402
 from w2v_embed.text.export import _plain  # noqa: E402
 from w2v_embed.training.classifiers import make_model  # noqa: E402
 
 ON_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's")
 WORDS = ["red", "r1", "blue", "b1", "中国", "🙂", "nowhere"]
-KINDS = [("mean", "oov"), ("cnn", "trainable"), ("bilstm", "frozen")]
+KINDS = [("mean", "oov"), ("cnn", "trainable"), ("bilstm", "frozen"), ("open vocabulary", "")]
 PACKAGES = ["onnx", "onnxruntime", "tf2onnx", "ai-edge-litert", "backports.strenum"]
 
 
@@ -33,6 +35,8 @@ class Vectors:
 
 def made(kind, embedding, steps=2):
     """A model whose weights are none that it began with, and texts: short, long, empty, of unknown words."""
+    if kind == "open vocabulary":
+        return open_vocabulary()
     encoder = TextEncoder({word: number for number, word in enumerate(WORDS, 1)}, length=5)
     em = build_matrix(Vectors(), encoder.word_index)
     keras.utils.set_random_seed(1)
@@ -41,6 +45,16 @@ def made(kind, embedding, steps=2):
     texts = [" ".join(rng.choice([*WORDS, "zebra", "\u3000"], size)) for size in (0, 1, 2, 3, 5, 9)] * 4
     model.fit(encoder(texts), np.arange(len(texts)) % 3, epochs=steps, verbose=0)
     return TextModel(model, encoder, ["a", "b", "c"]), texts
+
+
+def open_vocabulary():
+    """The same with n-grams of the words that have no id."""
+    subwords = made_of(["zebras", "redder"], 4, min_n=3, max_n=4)
+    encoder = TextEncoder({word: number for number, word in enumerate(WORDS, 1)}, length=5, subwords=subwords)
+    layer = OpenVocabularyEmbedding(build_matrix(Vectors(), encoder.word_index), subwords)
+    inputs = keras.Input((5 + encoder.ngrams_per_text,), dtype="int32")
+    outputs = keras.layers.Dense(3, activation="softmax")(MaskedMeanPooling()(layer(inputs)))
+    return TextModel(keras.Model(inputs, outputs), encoder), ["red zebra", "", "reddest 中国 red zebras blue b1", "qqq"]
 
 
 @pytest.mark.keras
@@ -84,6 +98,8 @@ def test_what_cannot_be_exported(tmp_path):
         other = TextModel(model.model, TextEncoder(model.encoder.word_index, length=5, **options))
         with pytest.raises(ValueError, match='split must be "whitespace" or "characters", and lower False'):
             export_model(other, tmp_path / "m", texts=True)
+    with pytest.raises(ValueError, match="the encoder must be without subwords for a graph that takes texts"):
+        export_model(open_vocabulary()[0], tmp_path / "m", texts=True)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
@@ -207,6 +223,8 @@ def test_litert_answers_the_same(kind, embedding, runtimes, tmp_path):
 def test_saved_models_answer_the_same(kind, embedding, tmp_path):
     tf = pytest.importorskip("tensorflow")
     model, texts = made(kind, embedding)
-    export_model(model, tmp_path / "saved", texts=True)
-    loaded = tf.saved_model.load(tmp_path / "saved")
-    np.testing.assert_allclose(loaded.serve_texts(texts), model.probabilities(texts), atol=1e-5, rtol=0)
+    export_model(model, tmp_path / "saved", texts=kind != "open vocabulary")
+    loaded, expected = tf.saved_model.load(tmp_path / "saved"), model.probabilities(texts)
+    np.testing.assert_allclose(loaded.serve(tf.constant(model.encode(texts))), expected, atol=1e-5, rtol=0)
+    if kind != "open vocabulary":
+        np.testing.assert_allclose(loaded.serve_texts(tf.constant(texts)), expected, atol=1e-5, rtol=0)

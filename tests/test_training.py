@@ -16,6 +16,7 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from tests.conftest import write_text  # noqa: E402
+from tests.test_text_open_vocabulary import made_of  # noqa: E402
 from w2v_embed import EmbeddingMatrix, build_matrix  # noqa: E402
 from w2v_embed.cli import main  # noqa: E402
 from w2v_embed.text import TextEncoder, load_model  # noqa: E402
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.keras
 ROOT = Path(__file__).parent.parent
 ARTIFACTS = ROOT / "tests" / "data" / "artifacts"
 WORDS = {"red": [f"r{k}" for k in range(15)], "blue": [f"b{k}" for k in range(15)]}
+SPELLING = TextEncoder({"a": 1}, subwords=made_of(["zebra"]))
 FAST = ["--epochs", "9", "--rate", "0.1", "--length", "6"]
 
 
@@ -300,6 +302,10 @@ def test_refusals(tmp_path, monkeypatch, capsys, options, code, message):
         (
             {"encoder": TextEncoder({"a": 0, "<pad>": 1})},
             "encoder and matrix must have padding at 0, received padding_id=1",
+        ),
+        (
+            {"encoder": SPELLING},
+            "encoder must be without subwords, as these classifiers have no OpenVocabularyEmbedding",
         ),
         ({"classifier": "transformer"}, 'classifier must be "mean", "cnn" or "bilstm", received'),
         ({"embedding": "thawed"}, 'embedding must be "random"'),

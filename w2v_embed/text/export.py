@@ -77,8 +77,7 @@ def export_model(
     plain = _plain(model.model, unroll=format == "litert")
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, f"model{suffix}")
-        shape = (None, model.encoder.length)
-        ids = keras.InputSpec("int32", shape, name="ids")
+        ids = keras.InputSpec("int32", (None, _width(model)), name="ids")
         plain.export(written, format=format, verbose=False, input_signature=[ids])
         with open(written, "rb") as source:
             write_atomically(path, lambda file: shutil.copyfileobj(source, file, 1 << 20))
@@ -93,7 +92,7 @@ def _write_saved_model(model: TextModel, path: Path, texts: bool) -> None:
     module, plain = tf.Module(), _plain(model.model)
     module.model = plain
     module.serve = tf.function(
-        lambda ids: plain(ids, training=False), [tf.TensorSpec((None, model.encoder.length), tf.int32, "ids")]
+        lambda ids: plain(ids, training=False), [tf.TensorSpec((None, _width(model)), tf.int32, "ids")]
     )
     signatures = {"serving_default": module.serve, "serve": module.serve}
     if texts:
@@ -106,6 +105,12 @@ def _write_saved_model(model: TextModel, path: Path, texts: bool) -> None:
         written = os.path.join(folder, "model")
         tf.saved_model.save(module, written, signatures)
         os.rename(written, path)
+
+
+def _width(model):
+    """Ids of a text, and n-grams where the encoder writes them; None: any number."""
+    length = model.encoder.length
+    return None if length is None else length + model.encoder.ngrams_per_text
 
 
 def _plain(model: Any, unroll: bool = False) -> Any:

@@ -22,8 +22,13 @@ def graph_of(encoder: TextEncoder) -> tuple[Any, Any]:
         (a callable: strings `(n,)` in UTF-8 → int32 `(n, length)`, 1 column at least; the table of words that it looks into)
 
     Raises:
-        ValueError: the encoder splits by jieba, a tokenizer or a callable, or lower-cases.
+        ValueError: the encoder splits by jieba, a tokenizer or a callable, or lower-cases, or writes n-grams.
     """
+    if encoder.ngrams_per_text:
+        raise ValueError(
+            "the encoder must be without subwords for a graph that takes texts, received one that writes n-grams. Export the model "
+            "on ids, and encode before it."
+        )
     kind = kind_of(encoder.split)
     if kind not in ("whitespace", "characters") or encoder.lower:
         told = "lower=True" if encoder.lower else quoted(encoder.split)

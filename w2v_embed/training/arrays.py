@@ -97,6 +97,11 @@ def make_arrays(
 
 def check_matrix(matrix: EmbeddingMatrix, encoder: TextEncoder) -> None:
     """Raise where the ids of the encoder are not the rows of the matrix, with padding at 0."""
+    if encoder.ngrams_per_text:
+        raise ValueError(
+            "encoder must be without subwords, as these classifiers have no OpenVocabularyEmbedding, received one that writes "
+            "n-grams. Build the model with that layer, and save it by save_model."
+        )
     if encoder.padding_id != 0 or matrix.padding_row != 0:
         raise ValueError(
             f"encoder and matrix must have padding at 0, received padding_id={encoder.padding_id} and "

@@ -12,6 +12,7 @@ import numpy as np
 from .._types import ClassifierName, TrainingName
 from ..checks import above_zero, one_of, whole
 from ..layers import MaskedMeanPooling, PretrainedEmbedding, UnfreezeEmbedding
+from ..layers.pretrained import pretrained_layers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -118,31 +119,56 @@ def learn(
     seed: int,
     callbacks: Sequence[Any] = (),
 ) -> tuple[Any, dict[str, list[float]]]:
-    """Train a classifier.
+    """Make a classifier and train it.
 
     Args:
         matrix: of the words.
-        train, validation: ids, labels, and perhaps a weight for each text, by which accuracies are weighted, too.
+        train, validation, callbacks: as for `fit`.
         length, classes: as for `make_model`.
         seed: of what Keras draws; it is that of the process, too, from then on.
+
+    Returns:
+        (the model, its history)
+    """
+    keras.utils.set_random_seed(seed)
+    model = make_model(
+        settings.classifier,
+        matrix,
+        settings.embedding,
+        length,
+        classes,
+        settings.rate,
+        seed,
+        several=settings.several,
+    )
+    return model, fit(settings, model, train, validation, callbacks)
+
+
+def fit(
+    settings: Settings,
+    model: Any,
+    train: tuple[Any, ...],
+    validation: tuple[Any, ...],
+    callbacks: Sequence[Any] = (),
+) -> dict[str, list[float]]:
+    """Train a compiled model, as `settings` say; it keeps the weights that were the best on `validation`.
+
+    Args:
+        train, validation: ids, labels, and perhaps a weight for each text, by which accuracies are weighted, too.
         callbacks: more of Keras'.
 
     Returns:
-        (the model with the weights that were the best on `validation`, name → number of each epoch)
+        the history: name → number of each epoch.
     """
-    keras.utils.set_random_seed(seed)
-    several, epochs = settings.several, settings.epochs
-    model = make_model(
-        settings.classifier, matrix, settings.embedding, length, classes, settings.rate, seed, several=several
-    )
+    epochs, begin = settings.epochs, 0
     thaw: list[Any] = []
-    begin = 0
     if settings.embedding == "gradual":
         begin = 2 * epochs // 3
-        thaw = [UnfreezeEmbedding(epochs // 3, "oov")] if len(matrix.oov_rows) else []
+        if any(len(layer.oov_rows) for layer in pretrained_layers(model) if layer.oov_rows is not None):
+            thaw.append(UnfreezeEmbedding(epochs // 3, "oov"))
         thaw.append(UnfreezeEmbedding(begin, learning_rate=settings.rate / 5))
     stop = keras.callbacks.EarlyStopping(
-        "val_loss" if several else "val_accuracy",
+        "val_loss" if settings.several else "val_accuracy",
         patience=settings.patience,
         restore_best_weights=True,
         start_from_epoch=begin,
@@ -158,7 +184,8 @@ def learn(
         verbose=0,
         callbacks=[*thaw, stop, *callbacks],
     )
-    return model, done.history
+    history: dict[str, list[float]] = done.history
+    return history
 
 
 def guess(
