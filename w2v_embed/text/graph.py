@@ -26,8 +26,8 @@ def graph_of(encoder: TextEncoder) -> tuple[Any, Any]:
     """
     if encoder.ngrams_per_text:
         raise ValueError(
-            "the encoder must be without subwords for a graph that takes texts, received one that writes n-grams. Export the model "
-            "on ids, and encode before it."
+            "the encoder must be without subwords for a graph that takes texts, received one that writes n-grams. Export the "
+            "model on ids, and encode before it."
         )
     kind = kind_of(encoder.split)
     if kind not in ("whitespace", "characters") or encoder.lower:
