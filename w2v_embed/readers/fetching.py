@@ -34,9 +34,11 @@ _PIECE = 1 << 19  # bytes of records that are read at a time: they stay in the c
 class _Scratch:
     """One worker's memory."""
 
-    def __init__(self, most, dim):
-        self.hits, self.rows = np.zeros((most, 5), np.int64), np.empty((most, dim), np.float32)
-        self.unsure, self.part = np.empty(most, np.bool_), 0
+    def __init__(self, most: int, dim: int) -> None:
+        self.hits: Ids = np.zeros((most, 5), np.int64)
+        self.rows: Floats = np.empty((most, dim), np.float32)
+        self.unsure: Bools = np.empty(most, np.bool_)
+        self.part: int = 0
 
 
 class Fetching:

@@ -186,7 +186,8 @@ class IndexedFile(Opened):
             super().look_for(words, candidates)
             return
         super().look_for([_NOBODY])  # for the places of what is wrong
-        self._fetches, self.goes_back = words, True
+        self._fetches = words
+        self.goes_back: bool = True
         self.reader.notes.append(self.index)  # type: ignore[union-attr, arg-type]
         self._blocks = list(map(tuple, self.index.blocks.tolist()))
 

@@ -129,8 +129,11 @@ class WeightReader:
         file: StrPath,
         tensors: Mapping[str, StoredTensor],
     ) -> None:
-        self.family, self.config, self.google = family, config, layout == "google"
-        self.file, self.tensors = file, tensors
+        self.family: Family = family
+        self.config: EncoderConfig = config
+        self.google: bool = layout == "google"
+        self.file: StrPath = file
+        self.tensors: Mapping[str, StoredTensor] = tensors
         self.checksum = 0
         self.taken: set[str] = set()
         self.shared: dict[str, npt.NDArray[np.float32]] = {}

@@ -114,10 +114,10 @@ _SWITCHES = ("do_lower_case", "keep_accents", "remove_space", "tokenize_chinese_
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 
 
-def read_options(path):
+def read_options(path: Path) -> dict[str, Any]:
     """Return what tokenizer_config.json says: switches that are set, `special_tokens` by their role, `added_tokens`."""
     values = read_json(path) if path.is_file() else {}
-    options = {key: checked(path, key, values[key], bool) for key in _SWITCHES if values.get(key) is not None}
+    options: dict[str, Any] = {key: checked(path, key, values[key], bool) for key in _SWITCHES if values.get(key) is not None}
     options["special_tokens"] = {key: _special(path, f"{key}_token", values, f"[{key.upper()}]") for key in _SPECIAL}
     added = checked(path, "added_tokens_decoder", values.get("added_tokens_decoder", {}), dict)
     options["added_tokens"], options["given"] = {}, values
@@ -137,7 +137,7 @@ def _special(path, key, values, default):
     return check_text(path, key, content)
 
 
-def added_tokens(path, saved):
+def added_tokens(path: Path, saved: dict[str, Any]) -> dict[str, tuple[int, dict[str, bool]]]:
     """Return `{content: (id, flags)}` of the added tokens in tokenizer.json."""
     added = {}
     for token in checked(path, "added_tokens", saved.get("added_tokens") or [], list):
@@ -154,13 +154,13 @@ def _token(path, token):
     }
 
 
-def check_token(path, word, id_):
+def check_token(path: Path, word: str, id_: object) -> None:
     check_text(path, "a word", word)
     if type(id_) is not int or not 0 <= id_ <= LARGEST_ID:
         raise ValueError(f"{path}: {quoted(word)} has the id {quoted(id_)}, expected 0 to {LARGEST_ID:,}.")
 
 
-def check_text(path, key, text):
+def check_text(path: Path, key: str, text: Any) -> str:
     if not checked(path, key, text, str).isascii():
         try:
             text.encode("utf-8")
@@ -169,11 +169,11 @@ def check_text(path, key, text):
     return text
 
 
-def digest(data):
+def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def refuse_what_is_no_text(texts):
+def refuse_what_is_no_text(texts: Sequence[object]) -> None:
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"text {i} must be a string, received {quoted(text)}.")

@@ -75,7 +75,7 @@ class JsonTokenizer(PipelineTokenizer):
         vocabulary = self._tokenizer.get_vocab()
         if not vocabulary:
             raise ValueError(f"{self.file} has no words: is it a tokenizer of a model?")
-        self.size = max(vocabulary.values()) + 1
+        self.size: int = max(vocabulary.values()) + 1
         special = {role: self._role(role, options, vocabulary) for role in _USUAL}
         self._options = {**options, "special_tokens": {role: token for role, token in special.items() if token}}
         self._frame()
@@ -113,13 +113,13 @@ class JsonTokenizer(PipelineTokenizer):
             raise ValueError(
                 f"{self.file} has no piece for 'a', not even an unknown one: is it a tokenizer of a model?"
             )
-        self.head = single.ids[: own[0]]
-        self.tail = single.ids[own[-1] + 1 :]
-        self.tail_types = single.type_ids[own[-1] + 1 :]
+        self.head: list[int] = single.ids[: own[0]]
+        self.tail: list[int] = single.ids[own[-1] + 1 :]
+        self.tail_types: list[int] = single.type_ids[own[-1] + 1 :]
         first, second = ([place for place, held in enumerate(pair.sequence_ids) if held == number] for number in (0, 1))
-        self.middle = pair.ids[first[-1] + 1 : second[0]]
-        self.second_type = pair.type_ids[second[0]]
-        self.pair_tail_types = pair.type_ids[second[-1] + 1 :]
+        self.middle: list[int] = pair.ids[first[-1] + 1 : second[0]]
+        self.second_type: int = pair.type_ids[second[0]]
+        self.pair_tail_types: list[int] = pair.type_ids[second[-1] + 1 :]
         if len(pair.ids) - second[-1] - 1 != len(self.tail):
             raise ValueError(
                 f"{self.file} must put the same tokens behind a text and a pair, received {quoted(single.tokens)} and "
