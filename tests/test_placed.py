@@ -136,6 +136,11 @@ def test_parts_of_two_builds_are_not_made_one(file, index, tmp_path):
     build_matrix(file, index, rows=(0, 50), out=path)
     build_matrix(file, index, rows=(50, n), out=path, oov="mean")
     assert not path.exists()
+    (tmp_path / f"m-000-050-of-{n}.safetensors").rename(tmp_path / "kept")
+    (tmp_path / f"m-000-050-of-{n}.safetensors").write_bytes(b"no part")
+    build_matrix(file, index, rows=(50, n), out=path)
+    assert not path.exists()
+    (tmp_path / "kept").rename(tmp_path / f"m-000-050-of-{n}.safetensors")
     build_matrix(file, index, rows=(50, n), out=path)
     assert path.exists()
     build_matrix(file, index, rows=(50, n), out=path, oov="mean")  # the other one's part is replaced
@@ -143,6 +148,19 @@ def test_parts_of_two_builds_are_not_made_one(file, index, tmp_path):
         ValueError, match=r"m-050-\d+-of-\d+.safetensors is not .*it is of another build than the index"
     ):
         EmbeddingMatrix.load(path)
+
+
+def test_hosts_know_a_function_by_its_name(file, index, tmp_path):
+    """Each has its own, at another place in memory."""
+    path = tmp_path / "m.safetensors.index.json"
+    n = max(index.values()) + 1
+    for rows in ((0, 50), (50, n)):
+
+        def drawn(shape, rng):
+            return rng.normal(size=shape)
+
+        build_matrix(file, index, rows=rows, out=path, oov=drawn)
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,8 @@ class EncodeOptions(LoadOptions, total=False):
 TextPoolingName: TypeAlias = Literal["mean", "idf", "sif"]
 ClassifierName: TypeAlias = Literal["mean", "cnn", "bilstm"]  # what comes after the embedding
 TrainingName: TypeAlias = Literal["random", "frozen", "oov", "trainable", "gradual"]  # what is done with the embedding
+ExportName: TypeAlias = Literal["tf_saved_model", "onnx", "litert"]  # what other runtimes read
+ClassWeightName: TypeAlias = Literal["balanced"]  # how much a text counts, by its label
 
 if TYPE_CHECKING:
     import os
@@ -155,6 +157,8 @@ if TYPE_CHECKING:
         """Counts that turn into a dict, as a pandas Series."""
 
         def to_dict(self) -> Mapping[Any, Any]: ...
+
+    ClassWeight: TypeAlias = "ClassWeightName | Mapping[str, float] | None"
 
     # How often each word occurs: word → count, or a file of counts or of text.
     Counts: TypeAlias = "Mapping[str, float] | Tallies | StrPath"

@@ -23,7 +23,7 @@ import numpy as np
 from .output import check_writable, write_atomically
 from .parts import FIRST_SOURCE, PADDING, checked
 from .shown import quoted
-from .store import MATRIX, load, save
+from .store import MATRIX, load, open_safetensors, save
 from .texts import read_json
 
 if TYPE_CHECKING:
@@ -130,17 +130,20 @@ def save_part(em: EmbeddingMatrix, path: Path, tensor: str, build: str | None = 
 
 def write_index(index: Path, of: int, build: str) -> bool:
     """Write the index of a matrix of `of` rows, if all its parts are there; returns whether they are."""
-    stem, there = index.name.removesuffix(_SUFFIX), []
-    for entry in sorted(index.parent.iterdir()):
-        named = _NAME.fullmatch(entry.name)
-        if named and named["stem"] == stem and int(named["of"]) == of:
-            told = _told(entry)
-            if told and told[0] == build:
-                there.append((Part(int(named["begin"]), int(named["end"]), entry), told[1]))
-    chain = _chain([part for part, _ in there], of)
+    stem = index.name.removesuffix(_SUFFIX)
+    named = [(_NAME.fullmatch(entry.name), entry) for entry in sorted(index.parent.iterdir())]
+    there = [
+        Part(int(found["begin"]), int(found["end"]), entry)
+        for found, entry in named
+        if found and found["stem"] == stem and int(found["of"]) == of
+    ]
+    if not _chain(there, of):  # before any of them is opened
+        return False
+    heads = {part: _head_of(part.path) for part in there}
+    chain = _chain((part for part, (told, _) in heads.items() if told == build), of)
     if not chain:
         return False
-    dim, dtype = next(shape for part, shape in there if part == chain[0])
+    dim, dtype = heads[chain[0]][1]
     content = {
         "metadata": {
             "total_size": of * dim * np.dtype(dtype).itemsize,
@@ -156,17 +159,14 @@ def write_index(index: Path, of: int, build: str) -> bool:
     return True
 
 
-def _told(path):
-    """(the build that a part says it is of, (dim, dtype)); None where it is none."""
-    told = []
-
-    def accept(metadata):
-        told.append(metadata.get("build"))
-
+def _head_of(path):
+    """(the build that a part says it is of, its (dim, dtype)); the build is None where it is no part."""
     try:
-        return load(path, lambda matrix, _: (told[0], (matrix.shape[1], str(matrix.dtype))), accept, mmap=True)
-    except (ValueError, OSError):
-        return None
+        with open(path, "rb", buffering=0) as file:
+            matrix, metadata, dtype, _ = open_safetensors(file)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError):
+        return None, None
+    return metadata.get("build"), (matrix.shape[1], str(dtype))
 
 
 def _chain(parts: Iterable[Part], of: int) -> list[Part]:

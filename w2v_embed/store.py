@@ -150,14 +150,14 @@ def check_output(path: StrPath) -> None:
 def check_json(path: StrPath) -> None:
     """Raise now what `write_json` to `path` would raise when the work is done."""
     if Path(path).suffix.lower() != ".json":
-        raise ValueError(f"the name of a word index must end in .json; received {str(path)!r}")
+        raise ValueError(f"the name of a file of JSON must end in .json; received {str(path)!r}")
     check_writable(path)
 
 
-def write_json(path: StrPath, content: object) -> None:
+def write_json(path: StrPath, content: object, indent: int = 0) -> None:
     """Write `content` to the .json file `path`."""
     check_json(path)
-    write_atomically(path, lambda file: file.write(json_text(content, indent=0).encode()))
+    write_atomically(path, lambda file: file.write(json_text(content, indent=indent).encode()))
 
 
 def load(
@@ -265,7 +265,7 @@ def _load_npz(file):
     return matrix, metadata, matrix.dtype, tensors
 
 
-def _open_safetensors(file):
+def open_safetensors(file: io.FileIO) -> tuple[Any, dict[str, str], np.dtype[Any], dict[str, npt.NDArray[Any]]]:
     """As `_load_npz`, but the rows are read when they are asked for."""
 
     def read(offset, length):
@@ -282,11 +282,11 @@ def _open_safetensors(file):
     place, tensors = places.pop(name), {}
     if place.dtype not in map(_NAMES.get, map(np.dtype, _FLOATS)) or len(place.shape) != 2:
         raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
-    for name, (dtype, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
+    for name, (kind, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
         if begin != start:
             raise ValueError(f"its tensor {name} begins at the byte {begin}, expected {start}")
         check_size(name, end - begin)
-        tensors[name] = np.frombuffer(read(begin, end - begin), DTYPES[dtype]).reshape(shape)
+        tensors[name] = np.frombuffer(read(begin, end - begin), DTYPES[kind]).reshape(shape)
         start = end
     if (place.begin, place.end) != (start, size):
         raise ValueError(
@@ -298,7 +298,7 @@ def _open_safetensors(file):
 
 
 # name of a format → how it is read
-_READERS = {"npz": _load_npz, "safetensors": _open_safetensors}
+_READERS = {"npz": _load_npz, "safetensors": open_safetensors}
 
 
 def _fill(file, view):

@@ -62,7 +62,8 @@ from w2v_embed.postprocess import all_but_the_top, center, frequency_weight, nor
 from w2v_embed.readers import load_vectors as same_load
 from w2v_embed.scale import EncodeBatches, ProcessPool, RayExecutor, encode_shards, merge_counts
 from w2v_embed.subwords import SubwordModel, fit_subwords
-from w2v_embed.text import TextCoverage, TextEncoder, TextModel, load_model, save_model
+from w2v_embed.text import TextCoverage, TextEncoder, TextModel, export_model, load_model, save_model
+from w2v_embed.training import Trained, compare_embeddings, fit_encoder, label_sets, train
 from w2v_embed.vectorizer import TextVectorizer
 from w2v_embed.weights import idf_weights, sif_weights
 
@@ -288,6 +289,21 @@ def from_texts(em: EmbeddingMatrix, model: Any, texts: Iterable[str]) -> None:
         served.model,
         served.labels,
     )
+    save_model(model, "m.keras", encoder=encoder, multi_label=True)
+    best: list[list[tuple[str | int, float]]] = served.ranked(["a"], top=3, threshold=0.5)
+    export_model(served, Path("saved"), texts=True)
+    export_model(served, "m.onnx", format="onnx")
+    print(best, served.multi_label)
+
+
+def trained(em: EmbeddingMatrix) -> None:
+    labels, texts = read_labelled("l.tsv", unlabelled=True)
+    encoder = fit_encoder(texts, more_words=["zebra"], min_count=2, split="jieba", lower=True, length=None)
+    found: Trained = train(labels, texts, em, encoder=encoder, classifier="cnn", embedding="oov", progress=note_texts)
+    train(label_sets(labels, ","), texts, em, encoder=encoder, class_weight={"a": 2}, examples=9, rate=1e-3)
+    found.save("m.keras", metrics=Path("m.json"))
+    table: str = compare_embeddings(labels, texts, em, encoder=encoder, embeddings=("oov",), examples=(9, None)).table()
+    print(table, found.model.predict(texts), found.metrics["accuracy"])
 
 
 def in_context(texts: Iterable[str]) -> None:

@@ -29,7 +29,8 @@ from w2v_embed.layers import (
 from w2v_embed.postprocess import center, frequency_weight, pca
 from w2v_embed.scale import EncodeBatches, ProcessPool, encode_shards, merge_counts
 from w2v_embed.subwords import fit_subwords
-from w2v_embed.text import TextEncoder, load_model, save_model
+from w2v_embed.text import TextEncoder, export_model, load_model, save_model
+from w2v_embed.training import fit_encoder, train
 from w2v_embed.vectorizer import TextVectorizer
 from w2v_embed.weights import idf_weights, sif_weights
 
@@ -159,3 +160,16 @@ def wrong_texts(text_encoder: TextEncoder) -> None:
     save_model(None, "m.keras", encoder={"the": 1})  # error: arg-type
     save_model(None, "m.keras")  # error: call-arg
     load_model("m.keras").predict(7)  # error: arg-type
+    load_model("m.keras").ranked(["a"], top="all")  # error: arg-type
+    export_model(load_model("m.keras"), "m", format="pickle")  # error: arg-type
+    export_model("m.keras", "m")  # error: arg-type
+    fit_encoder(["a"], split="spaces")  # error: arg-type
+
+
+def wrong_training(em: EmbeddingMatrix, text_encoder: TextEncoder) -> None:
+    train(["a"], ["t"], em)  # error: call-arg
+    train(["a"], ["t"], "v.txt", encoder=text_encoder)  # error: arg-type
+    train(["a"], ["t"], em, encoder=text_encoder, classifier="transformer")  # error: arg-type
+    train(["a"], ["t"], em, encoder=text_encoder, embedding="thawed")  # error: arg-type
+    train(["a"], ["t"], em, encoder=text_encoder, class_weight="even")  # error: arg-type
+    train([1], ["t"], em, encoder=text_encoder)  # error: list-item

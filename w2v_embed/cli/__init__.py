@@ -1,4 +1,5 @@
-"""The command line: `w2v-embed build`, `vocab`, `inspect`, `convert`, `encode`, `similar`, `evaluate`, `compare`.
+"""The command line: `w2v-embed build`, `vocab`, `inspect`, `convert`, `encode`, `similar`, `evaluate`, `compare`, `train`,
+`predict`.
 
 Exit codes: 0 done, 1 bad input, 2 bad usage, 130 interrupted.
 """

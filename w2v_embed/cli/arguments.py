@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
@@ -99,6 +100,31 @@ def whole(least: int) -> Callable[[str], int]:
         return number
 
     return check
+
+
+def above_zero(text: str) -> float:
+    """The type of an argument that is a number above 0."""
+    return _number(text, "above 0", lambda number: 0 < number < math.inf)
+
+
+def share(text: str) -> float:
+    """The type of an argument that is a number above 0 and below 1."""
+    return _number(text, "above 0 and below 1", lambda number: 0 < number < 1)
+
+
+def probability(text: str) -> float:
+    """The type of an argument that is a number from 0 to 1."""
+    return _number(text, "from 0 to 1", lambda number: 0 <= number <= 1)
+
+
+def _number(text, told, good):
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not good(number):
+        raise argparse.ArgumentTypeError(f"expected a number {told}, received {quoted(text)}")
+    return number
 
 
 def encoding(text: str) -> str:

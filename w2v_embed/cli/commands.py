@@ -10,22 +10,13 @@ from functools import partial
 from .. import __version__
 from ..output import BusyError
 from ..shown import shown
-from . import build, compare, convert, encode, evaluate, index, inspect, similar, vocab
+from . import build, compare, convert, encode, evaluate, index, inspect, predict, similar, train, vocab
 from .arguments import Args, Parser
 from .completion import add_completion
 from .console import Outputs, UsageError, Warnings, check_apart, complain, finish
 
-_COMMANDS = (
-    build,
-    vocab,
-    inspect,
-    index,
-    convert,
-    encode,
-    similar,
-    evaluate,
-    compare,
-)  # each with `add`, `files` and `run`
+# Each with `add`, `files` and `run`.
+_COMMANDS = (build, vocab, inspect, index, convert, encode, similar, evaluate, compare, train, predict)
 _BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError)
 
 

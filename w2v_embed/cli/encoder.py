@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, get_args
 
 from .._types import MergeName, PoolingName
@@ -71,15 +73,19 @@ def load(model: str) -> ContextualEncoder:
 
 
 class Lines:
-    """The lines of a text file, read as they are asked for: a corpus need not fit into memory."""
+    """The lines of a text file, read as they are asked for: a corpus need not fit into memory. "-" is standard input."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        with open(path, "rb"):
-            pass  # a missing file is told before the model is loaded
+        if path == "-":
+            if sys.stdin is None:
+                raise ValueError("standard input is closed; pass a file")
+        else:
+            with open(path, "rb"):
+                pass  # a missing file is told before the model is loaded
 
     def __iter__(self) -> Iterator[str]:
-        with open(self._path, "rb") as file:
+        with nullcontext(sys.stdin.buffer) if self._path == "-" else open(self._path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     yield line.decode("utf-8").rstrip("\r\n")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..training.labelled import read_labelled, split_rows
 from .compare import compare
-from .labelled import read_labelled, split_rows
 from .result import Candidate, Comparison, Result
 
 __all__ = ["Candidate", "Comparison", "Result", "compare", "read_labelled", "split_rows"]

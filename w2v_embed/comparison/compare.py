@@ -20,7 +20,7 @@ from ..postprocess import by_counts
 from ..progress import text_reporter
 from ..shown import plain_errors, quoted
 from ..splitting import splitter
-from .labelled import check_labels, split_rows
+from ..training.labelled import check_labels, split_rows
 from .probe import probe
 from .result import Candidate, Comparison, Result
 from .significance import corrected_t_test, holm
@@ -246,13 +246,13 @@ class _Judge:
 
     def _keras(self, kind: ClassifierName, em: EmbeddingMatrix, test: Rows, train: Rows, seed: int) -> float:
         """Accuracy of the Keras classifier; a fifth of the texts for training says when to stop."""
-        from .classifiers import encode, guess
+        from ..training.classifiers import Settings, encode, guess
 
         ids = encode(self._words, em.word_index, min(max(map(len, self._words)), _LONGEST))
         labels = np.unique(self._labels.astype(str), return_inverse=True)[1]
         held = len(train) // 5
         validation, rest = (train[:held], train[held:]) if held else (train, train)
-        guesses = guess(kind, "trainable", em, ids, labels, rest, validation, test, seed)
+        guesses = guess(Settings(kind, "trainable", epochs=18), em, ids, labels, rest, validation, test, seed)
         return float((guesses == labels[test]).mean())
 
 

@@ -146,7 +146,10 @@ def _key(given, vocabulary, plan, options):
     """What hosts that build parts of one matrix have in common. Files need not lie in one place, nor be of one day."""
     names = [one if (path := path_of(one)) is None else [path.name, path.stat().st_size] for one in given]
     told = [[name if isinstance(name, list) else type(name).__name__ for name in names], plan.names, vocabulary.rows]
-    told += [digest_of_words(vocabulary.word_index), {name: str(option) for name, option in options.items()}]
+    told += [
+        digest_of_words(vocabulary.word_index),
+        {name: getattr(option, "__qualname__", str(option)) for name, option in options.items()},
+    ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:40]
 
 

@@ -88,7 +88,7 @@ def encode_shards(
     Example:
         >>> import os, tempfile
         >>> with tempfile.TemporaryDirectory() as out:
-        ...     made = encode_shards("tests/data/reference/bert_hf", "data/SOURCES.md", out, rows=16)
+        ...     made = encode_shards("tests/data/reference/bert_hf", "data/README.md", out, rows=16)
         ...     made["dim"], made["shards"][0]["file"], sorted(os.listdir(out))[:2]
         (32, 'part-000000.safetensors', ['.lock', 'manifest.json'])
     """

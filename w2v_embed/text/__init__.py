@@ -9,6 +9,7 @@ _HOMES = {
     "TextCoverage": ".coverage",
     "TextEncoder": ".encoder",
     "TextModel": ".saved",
+    "export_model": ".export",
     "load_model": ".saved",
     "save_model": ".saved",
 }

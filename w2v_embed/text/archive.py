@@ -1,6 +1,6 @@
 """What a .keras file holds beside the model: the encoder and the labels, as one more member, which Keras does not read.
 
-text.json        what `save_model` writes: `format`, `version`, `labels`, `encoder` (see docs/text.md)
+text.json        what `save_model` writes: `format`, `version`, `labels`, `multi_label`, `encoder` (see docs/text.md)
 vocabulary.json  what scripts/train_classifier.py wrote before: `word_index`, `labels`, `length`
 """
 
@@ -33,15 +33,18 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 Label = str | int
 
 
-def add_text(path: StrPath, encoder: TextEncoder, labels: list[Label] | None) -> None:
-    """Add the encoder and the labels to the .keras file that lies at `path`."""
-    told = {"format": "w2v_embed.text", "version": 1, "labels": labels, "encoder": encoder.get_config()}
+def add_text(path: StrPath, encoder: TextEncoder, labels: list[Label] | None, multi_label: bool) -> None:
+    """Add the encoder, the labels and whether a text may have several of them to the .keras file that lies at `path`."""
+    told = {"format": "w2v_embed.text", "version": 1, "labels": labels, "multi_label": multi_label}
+    told["encoder"] = encoder.get_config()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(MEMBER, json_text(told))
 
 
-def read_text_member(path: StrPath) -> tuple[TextEncoder, list[Label] | None]:
-    """The encoder and the labels of a .keras file, whose members are looked at before Keras opens it.
+def read_text_member(path: StrPath) -> tuple[TextEncoder, list[Label] | None, bool]:
+    """The encoder and the labels of a .keras file, and whether a text may have several of them.
+
+    Its members are looked at before Keras opens it.
 
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: no such file, none of `save_model`, or one that nobody should unpack.
@@ -131,7 +134,10 @@ def _new(path, text):
         labels = told.get("labels")
         if labels is not None and not isinstance(labels, list):
             raise ValueError(f'"labels" must be a list or null, received {quoted(labels)}')
-        return TextEncoder.from_config(told.get("encoder")), None if labels is None else checked_labels(labels)
+        several = told.get("multi_label", False)
+        if not isinstance(several, bool):
+            raise ValueError(f'"multi_label" must be true or false, received {quoted(several)}')
+        return TextEncoder.from_config(told.get("encoder")), None if labels is None else checked_labels(labels), several
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}, its {MEMBER}: {error}") from error
 
@@ -156,8 +162,7 @@ def _old(path, text):
         if not isinstance(told.get("word_index"), dict) or not isinstance(told.get("labels"), list):
             raise ValueError("expected an object with word_index, labels and length")
         length = whole('"length"', told.get("length"))
-        return TextEncoder(told["word_index"], split=script_words, length=length, unknown=False), checked_labels(
-            told["labels"]
-        )
+        encoder = TextEncoder(told["word_index"], split=script_words, length=length, unknown=False)
+        return encoder, checked_labels(told["labels"]), False
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}, its {_OLD_MEMBER}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -39,12 +40,16 @@ class TextModel:
         model: the `keras.Model`.
         encoder: the `TextEncoder`.
         labels: of the classes; None: they are their numbers.
+        multi_label: whether a text may have any number of them, each with a probability of its own.
     """
 
-    def __init__(self, model: keras.Model, encoder: TextEncoder, labels: list[Label] | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, encoder: TextEncoder, labels: list[Label] | None = None, multi_label: bool = False
+    ) -> None:
         self.model: keras.Model = model
         self.encoder: TextEncoder = encoder
         self.labels: list[Label] | None = labels
+        self.multi_label: bool = multi_label
 
     def encode(self, texts: Iterable[str]) -> npt.NDArray[np.int32]:
         """The ids of texts, and n-grams where there are any: what the model gets."""
@@ -77,7 +82,7 @@ class TextModel:
                 "the model must give probabilities, so end in softmax or sigmoid, received scores from "
                 f"{scores.min()} to {scores.max()}. Call model.predict(encode(texts)) for others."
             )
-        if scores.shape[1] == 1:
+        if scores.shape[1] == 1 and not self.multi_label:
             scores = np.concatenate([1 - scores, scores], axis=1)
         _check_classes(self.labels, scores.shape[1])
         return scores
@@ -88,6 +93,27 @@ class TextModel:
         best = scores.argmax(axis=1) if len(scores) else []
         labels = self.labels or range(scores.shape[1])
         return [(labels[place], float(row[place])) for place, row in zip(best, scores)]
+
+    @plain_errors
+    def ranked(
+        self, texts: Iterable[str], *, top: int | None = None, threshold: float = 0.0, batch_size: int = 256
+    ) -> list[list[tuple[Label, float]]]:
+        """For each text its labels and their probabilities, the most probable ones first.
+
+        Args:
+            top: so many at most.
+            threshold: only those that are at least so probable; 0.5 is usual where a text may have any number of labels.
+        """
+        top = None if top is None else whole("top", top, or_none=True)
+        if isinstance(threshold, bool) or not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must be a number from 0 to 1, received {quoted(threshold)}")
+        scores = self.probabilities(texts, batch_size=batch_size)
+        labels = self.labels or range(scores.shape[1])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+        return [
+            [(labels[place], float(row[place])) for place in places if row[place] >= threshold]
+            for places, row in zip(order.tolist(), scores)
+        ]
 
     def __repr__(self) -> str:
         return f"<TextModel: {self.encoder!r}, labels={quoted(self.labels)}>"
@@ -100,6 +126,7 @@ def save_model(
     *,
     encoder: TextEncoder,
     labels: Iterable[Label] | None = None,
+    multi_label: bool = False,
     leave_out: Table | None = None,
 ) -> None:
     """Write a model, its encoder and its labels to one .keras file, whole or not at all.
@@ -110,6 +137,7 @@ def save_model(
         path: its name ends in .keras.
         encoder: what made the ids that the model was trained on. Its `split` is no callable.
         labels: one for each class, in their order.
+        multi_label: whether a text may have any number of them: the model gives a probability for each.
         leave_out: the vectors that a frozen `PretrainedEmbedding` was filled with, an `EmbeddingMatrix` or an array: the file
             then has their SHA-256 instead, and `load_model` gets them as `vectors`.
 
@@ -123,12 +151,12 @@ def save_model(
         raise TypeError(f"encoder must be a TextEncoder, received {type(encoder).__name__}")
     told = None if labels is None else checked_labels(labels)
     check_writable(path)
-    _check_fit(model, encoder, told)
+    _check_fit(model, encoder, told, multi_label)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder, "model.keras")
         with _without_tables(model, leave_out):
             model.save(written)
-        add_text(written, encoder, told)
+        add_text(written, encoder, told, bool(multi_label))
         with open(written, "rb") as source:
             write_atomically(path, lambda file: shutil.copyfileobj(source, file, 1 << 20))
 
@@ -147,7 +175,7 @@ def load_model(path: StrPath, *, vectors: Table | None = None) -> TextModel:
     Raises:
         FileNotFoundError, ValueError: no such file, or not this. Keras refuses code in a file (its `safe_mode`).
     """
-    encoder, labels = read_text_member(path)
+    encoder, labels, multi_label = read_text_member(path)
     from .. import layers  # noqa: F401  (registers them with Keras)
 
     try:
@@ -156,13 +184,13 @@ def load_model(path: StrPath, *, vectors: Table | None = None) -> TextModel:
         raise
     except Exception as error:
         raise ValueError(f"{path}: Keras cannot read the model in it: {error}") from error
-    _check_fit(model, encoder, labels)
+    _check_fit(model, encoder, labels, multi_label)
     if vectors is not None:
         reload_vectors(model, vectors)
-    return TextModel(model, encoder, labels)
+    return TextModel(model, encoder, labels, multi_label)
 
 
-def _check_fit(model, encoder, labels):
+def _check_fit(model, encoder, labels, multi_label):
     spelling = [layer for layer in model._flatten_layers() if isinstance(layer, OpenVocabularyEmbedding)]
     _check_ngrams(spelling, encoder)
     shape = getattr(model, "input_shape", None)
@@ -185,7 +213,7 @@ def _check_fit(model, encoder, labels):
         )
     classes = getattr(model, "output_shape", None)
     if isinstance(classes, tuple) and len(classes) == 2 and classes[1] is not None:
-        _check_classes(labels, max(classes[1], 2))
+        _check_classes(labels, max(classes[1], 1 if multi_label else 2))
 
 
 def _check_ngrams(layers, encoder):
