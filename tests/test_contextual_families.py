@@ -191,7 +191,10 @@ def test_texts_are_those_of_transformers(name):
     assert (np.diff(tokens.offsets[:, 0]) >= 0).all()
 
 
-SLOW = [name if name == "albert" else pytest.param(name, marks=pytest.mark.slow) for name in TRAINED]
+SLOW = [
+    name if name == "albert" and keras.backend.backend() != "jax" else pytest.param(name, marks=pytest.mark.slow)
+    for name in TRAINED
+]
 
 
 @pytest.mark.parametrize("name", SLOW)
@@ -212,7 +215,9 @@ def test_heads_and_training(name, tmp_path):
     encoder.save_pretrained(tmp_path / "trained", model)
     again = ContextualEncoder.from_pretrained(tmp_path / "trained").to_keras(head="masked_lm")
     np.testing.assert_allclose(ops.convert_to_numpy(again(inputs)), ops.convert_to_numpy(model(inputs)), atol=5e-5)
-    assert len([layer for layer in model.layers if layer.name.startswith("layer_")]) == (2 if name == "albert" else 3)
+    assert len([layer for layer in model.layers if layer.name.startswith("layer_")]) == (
+        2 if name == "albert" and keras.backend.backend() != "jax" else 3
+    )
 
 
 @pytest.mark.parametrize("name", TRAINED)
