@@ -142,6 +142,6 @@ def test_a_table_that_is_not_split(tmp_path):
     layer = PretrainedEmbedding(np.ones((8, 4), np.float32), name="words")
     for call in (save_rows, load_rows):
         with pytest.raises(
-            ValueError, match="the table of layer 'words' must be split over devices, by keras.distribution"
+            ValueError, match="the table of layer 'words' must be split over devices, by a ModelParallel distribution"
         ):
             call(layer, tmp_path / "t.safetensors.index.json")

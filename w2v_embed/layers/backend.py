@@ -62,6 +62,17 @@ class Backend:
         """
         raise NotImplementedError
 
+    def is_first(self) -> bool:
+        """Whether this is the first of the processes that share a table."""
+        return True
+
+    def agreed(self, value: Array) -> Array:
+        """What the first of them has."""
+        return value
+
+    def wait_for_all(self, name: str) -> None:
+        """Go on when all of them are here."""
+
     def write_rows(self, variable: Variable, start: int, block: Array) -> None:
         """Write `block` into the rows of a variable from `start` on."""
         raise NotImplementedError
@@ -228,6 +239,21 @@ class _Jax(Backend):
 
         variable._value.delete()  # the zeros, before there is something else
         variable._value = jax.make_array_from_callback(shape, self.split_over(variable), share)
+
+    def is_first(self):
+        import jax
+
+        return jax.process_index() == 0
+
+    def agreed(self, value):
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.broadcast_one_to_all(value))
+
+    def wait_for_all(self, name):
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
 
     def own_copy(self, table, dtype):
         import jax

@@ -35,11 +35,8 @@ def save_rows(layer: keras.layers.Embedding, path: StrPath) -> None:
         ValueError: the name, the backend, or a table that is split by columns.
     """
     path = _checked(layer, path)
-    from jax.experimental import multihost_utils
-
-    value, alone = layer._embeddings.value, _alone()
-    token = np.frombuffer(os.urandom(12), np.uint8)
-    build = (token if alone else np.asarray(multihost_utils.broadcast_one_to_all(token))).tobytes().hex()
+    value = layer._embeddings.value
+    build = backend.agreed(np.frombuffer(os.urandom(12), np.uint8)).tobytes().hex()
     rows, dim = value.shape
     for shard in value.addressable_shards:
         begin, end, _ = shard.index[0].indices(rows)
@@ -53,9 +50,8 @@ def save_rows(layer: keras.layers.Embedding, path: StrPath) -> None:
             part = EmbeddingMatrix(matrix, {}, origins=np.zeros(len(matrix), np.int32))
             save_part(part, shard_path(path, begin, end, rows), tensor_of(begin, end), build)
     for what in ("rows", "index"):
-        if not alone:
-            multihost_utils.sync_global_devices(f"w2v_embed {what} {build}")
-        if what == "rows" and _process() == 0 and not write_index(path, rows, build):
+        backend.wait_for_all(f"w2v_embed {what} {build}")
+        if what == "rows" and backend.is_first() and not write_index(path, rows, build):
             raise ValueError(f"{path}: not all parts are there; expected a folder that all processes see")
 
 
@@ -100,19 +96,7 @@ def _checked(layer: Any, path: StrPath) -> Path:
         raise ValueError(f"path must end in .safetensors.index.json, received {os.fspath(path)!r}")
     if not layer.built or backend.split_over(layer._embeddings) is None:
         raise ValueError(
-            f"the table of layer {layer.name!r} must be split over devices, by keras.distribution.ModelParallel on JAX. Save "
+            f"the table of layer {layer.name!r} must be split over devices, by a ModelParallel distribution on JAX. Save "
             "and load others with their model"
         )
     return Path(path)
-
-
-def _process() -> int:
-    import jax
-
-    return int(jax.process_index())
-
-
-def _alone() -> bool:
-    import jax
-
-    return int(jax.process_count()) == 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from .._types import Ids
+    from .._types import Bools, Floats, Ids
     from .compression import Source
     from .opened import Sink
     from .relay import InOrder

@@ -117,7 +117,9 @@ _FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 def read_options(path: Path) -> dict[str, Any]:
     """Return what tokenizer_config.json says: switches that are set, `special_tokens` by their role, `added_tokens`."""
     values = read_json(path) if path.is_file() else {}
-    options: dict[str, Any] = {key: checked(path, key, values[key], bool) for key in _SWITCHES if values.get(key) is not None}
+    options: dict[str, Any] = {
+        key: checked(path, key, values[key], bool) for key in _SWITCHES if values.get(key) is not None
+    }
     options["special_tokens"] = {key: _special(path, f"{key}_token", values, f"[{key.upper()}]") for key in _SPECIAL}
     added = checked(path, "added_tokens_decoder", values.get("added_tokens_decoder", {}), dict)
     options["added_tokens"], options["given"] = {}, values
