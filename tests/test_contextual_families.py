@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -190,7 +191,7 @@ def test_texts_are_those_of_transformers(name):
     assert (np.diff(tokens.offsets[:, 0]) >= 0).all()
 
 
-SLOW = [name if name in ("albert", "mpnet") else pytest.param(name, marks=pytest.mark.slow) for name in TRAINED]
+SLOW = [name if name == "albert" else pytest.param(name, marks=pytest.mark.slow) for name in TRAINED]
 
 
 @pytest.mark.parametrize("name", SLOW)
@@ -202,7 +203,9 @@ def test_heads_and_training(name, tmp_path):
     model = encoder.to_keras(head="masked_lm", dropout=0.0)
     logits = ops.convert_to_numpy(model(inputs))
     assert np.abs(logits - expected["logits"])[there].max() < 5e-5
-    model.compile("adam", "mse")
+    model.compile(
+        keras.optimizers.SGD(0.1), "mse", **({} if keras.backend.backend() == "jax" else {"run_eagerly": True})
+    )
     before = model.get_layer("layer_1").get_weights()
     model.fit(inputs, np.zeros_like(logits), verbose=0)
     assert any((a != b).any() for a, b in zip(before, model.get_layer("layer_1").get_weights()))

@@ -86,11 +86,11 @@ def test_new_words(with_head, init, tmp_path):
 
 
 def test_the_normal_is_that_of_the_table(bert):
-    words = [f"word{n}x" for n in range(3000)]
+    words = [f"word{n}x" for n in range(1000)]
     drawn, old = table_of(add_tokens(bert, words, init="normal"))[51:].astype(float), table_of(bert).astype(float)
     spread = np.sqrt(np.diag(np.cov(old.T)))
-    assert (np.abs(drawn.mean(axis=0) - old.mean(axis=0)) < 5 * spread / 3000**0.5).all()
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(old.T), atol=0.1 * np.cov(old.T).max())
+    assert (np.abs(drawn.mean(axis=0) - old.mean(axis=0)) < 5 * spread / 1000**0.5).all()
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(old.T), atol=0.2 * np.cov(old.T).max())
 
 
 def test_a_donor_gives_rows_in_the_encoders_space(bert):

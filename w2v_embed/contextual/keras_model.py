@@ -98,20 +98,18 @@ def _head(checkpoint, of_all, options):
         raise ValueError(
             f"head must be None for {checkpoint.family.title}: no head that guesses words is known for it."
         )
-    whole_head = needed <= weights.keys()
-    if not whole_head:
-        logger.warning(
-            "%s has no head that guesses words: it begins as the product with the table, without a transformation",
-            checkpoint.file,
-        )
+    transform = needed <= weights.keys()
+    if not transform:
         if checkpoint.config.hidden_size != checkpoint.words().shape[1]:
             raise ValueError(
                 f"{checkpoint.file} has no head, and states of {checkpoint.config.hidden_size} numbers cannot meet a table of "
                 f"{checkpoint.words().shape[1]} without one. Take a checkpoint with its head."
             )
-    tied = TiedHead(**of_all, transform=whole_head, name="head", **options)
-    if whole_head:
-        tied.store([weights[row.role] for row in checkpoint.family.head])
+        logger.warning(
+            "%s has no whole head that guesses words: states meet the table without a transformation", checkpoint.file
+        )
+    tied = TiedHead(**of_all, transform=transform, name="head", **options)
+    tied.store([weights.get(row.role) for row, _ in tied.stored()])
     return tied
 
 

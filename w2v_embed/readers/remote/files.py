@@ -48,7 +48,7 @@ class FsspecStream(Resumed):
                 )
             self._file = self._open()
             size = getattr(self._file, "size", None)
-            self.size = int(size) if isinstance(size, int) else self._system.size(self._path)
+            self.size: int | None = int(size) if isinstance(size, int) else self._system.size(self._path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.name}: no such file") from None
         except (IsADirectoryError, ImportError):

@@ -36,7 +36,7 @@ class Member(Place):
         super().__init__(f"{archive}#{member}", Path(member).name)
         self.archive: Path | Place = archive
         self.member: str = member
-        self.elsewhere = not isinstance(archive, Place) or archive.elsewhere
+        self.elsewhere: bool = not isinstance(archive, Place) or archive.elsewhere
 
     def open(self) -> Opened:
         from ..compression import Source

@@ -103,8 +103,10 @@ class HubFile(Place):
         found = re.fullmatch(r"hf://(?:(models|datasets|spaces)/)?([^/@]+/[^/@]+)/([^@]+?)(?:@([^@]+))?", url)
         if found is None:
             raise ValueError(f"expected hf://owner/repo/file, maybe with @revision behind it, received {quoted(url)}")
-        kind, self.repo, self.file, self.revision = found.groups()
-        self.kind: str = kind or "models"
+        self.kind: str = found[1] or "models"
+        self.repo: str = found[2]
+        self.file: str = found[3]
+        self.revision: str | None = found[4]
         super().__init__(url, PurePosixPath(self.file).name)
 
     def open(self) -> Opened:

@@ -119,7 +119,7 @@ class Resumed(Stream):
         try:
             return self._pulled(view)
         except DroppedError as error:
-            self.failed = error
+            self.failed: DroppedError | None = error
             raise
 
     def _pulled(self, view):
@@ -169,7 +169,8 @@ class OfObject(Stream):
 
     def __init__(self, file: object, size: int | None = None, close: Callable[[], object] | None = None) -> None:
         super().__init__()
-        self._file, self.size, self._close = file, size, close
+        self._file, self._close = file, close
+        self.size: int | None = size
         self._seekable = size is not None and bool(getattr(file, "seekable", bool)())
         self._begin = file.tell() if self._seekable else 0  # type: ignore[attr-defined]
 
