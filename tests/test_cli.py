@@ -565,6 +565,7 @@ def test_public_names():
         "inspect",
         "load_vectors",
         "make_word_index",
+        "warm_start",
     }
     with pytest.raises(AttributeError, match="no attribute 'nothing'; it has load_vectors"):
         w2v_embed.nothing  # noqa: B018

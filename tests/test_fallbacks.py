@@ -467,12 +467,12 @@ def test_the_file_is_read_once(tmp_path, monkeypatch):
     path = write_text(tmp_path / "v.txt", rows_of(["the", "cat"]))
     seen = []
 
-    class Counting(select.Opened):
+    class Counting(select.IndexedFile):
         def __init__(self, *args, **kwargs):
             seen.append(args)
             super().__init__(*args, **kwargs)
 
-    monkeypatch.setattr(select, "Opened", Counting)
+    monkeypatch.setattr(select, "IndexedFile", Counting)
     build_matrix(
         path, ["<pad>", "The", "CAT"], fallbacks=["lower", "upper", "parts", "characters", "digits"], suggest=True
     )
