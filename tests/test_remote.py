@@ -692,3 +692,29 @@ def test_a_stream_goes_back_only_as_far_as_it_was_kept():
     with Source(io.BytesIO(b"0123456789")) as source:
         source.go_to(5)
         assert source.file.read(3) == b"567"
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_what_can_be_read_once_is_not_taken_for_empty(command, tmp_path):
+    """Commands that read their vectors twice say so."""
+    pytest.importorskip("keras")
+    vectors, texts, pairs, more = (tmp_path / name for name in ("v.txt", "t.tsv", "p.tsv", "more.tsv"))
+    vectors.write_text("a 1 2\nb 3 4\n")
+    texts.write_text("".join(f"x\ta {k}\ny\tb {k}\n" for k in range(9)))
+    for path in (pairs, more):
+        path.write_text("a\tb\t9\n")
+    arguments = {
+        "train": [texts, "-", "-o", tmp_path / "m.keras"],
+        "evaluate": ["-", "--pairs", pairs, "--pairs", more],
+    }
+    with open(vectors, "rb") as given:
+        done = subprocess.run(
+            [sys.executable, "-m", "w2v_embed", command, *map(str, arguments[command])],
+            stdin=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "standard input can be read once, and this asks for it again. Save it as a file first" in done.stderr
+    assert not (tmp_path / "m.keras").exists()

@@ -1,5 +1,7 @@
 """What is around the classifiers, without Keras: labels, parts, weights, measures, the encoder's words."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_text
 from w2v_embed import load_vectors
-from w2v_embed.readers.load import first_words
+from w2v_embed.matrix.sources import source_of
 from w2v_embed.text import TextEncoder
 from w2v_embed.training import fit_encoder, label_sets, read_labelled, split_rows
 from w2v_embed.training.arrays import make_arrays
@@ -106,6 +108,12 @@ def test_the_words_of_texts_come_first_and_then_more():
     split = jieba.Tokenizer()
     assert fit_encoder(["我们在学校"], split=split).word_index == {"在": 1, "学校": 2, "我们": 3}
     assert isinstance(fit_encoder(["a a", "b"], min_count=2, length=None), TextEncoder)
+
+
+def first_words(path, most):
+    """The further words that `w2v-embed train` takes along."""
+    with closing(source_of(path)) as source:
+        return source.frequent(most)[0]
 
 
 def test_first_words_are_those_of_load_vectors(data, tmp_path):

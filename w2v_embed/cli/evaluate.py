@@ -49,6 +49,7 @@ def run(args: Args) -> None:
     from ..evaluation.analogy import analogies
     from ..evaluation.files import read_analogies, read_pairs
     from ..evaluation.similarity import word_similarity
+    from ..readers.remote import place_of
 
     for path in args.pairs:  # before minutes of reading, not after
         read_pairs(path, args.encoding)
@@ -62,11 +63,13 @@ def run(args: Args) -> None:
     }
     results = [
         {
-            "vectors": vectors,
+            "vectors": name,
             "pairs": {path: word_similarity(vectors, path, **options).to_dict() for path in args.pairs},
             "analogies": {path: analogies(vectors, path, **options).to_dict() for path in args.analogies},
         }
-        for vectors in args.vectors
+        for name, vectors in (
+            (name, place_of(name)) for name in args.vectors
+        )  # which says so, if it can be read once only
     ]
     if args.json:
         say_json(results)

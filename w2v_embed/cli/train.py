@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -158,9 +159,9 @@ def run(args: Args) -> None:
 def _given(args: Args) -> dict[str, Any]:
     """What both ways of training take: `data`, their first three arguments, and options."""
     from ..matrix.build import build_matrix
-    from ..readers.load import first_words
+    from ..matrix.sources import source_of
+    from ..readers.remote import place_of
     from ..readers.static_models import is_static_model
-    from ..subwords.model import is_subword_model
     from ..training import fit_encoder, label_sets, read_labelled
     from ..training.labelled import check_labels
 
@@ -171,13 +172,14 @@ def _given(args: Args) -> dict[str, Any]:
     given = reading(args)
     bar = given.pop("progress")
     more: list[str] = []
-    path = Path(args.vectors)
-    if args.vector_words and not is_static_model(path) and not is_subword_model(path):
-        more = first_words(args.vectors, args.vector_words, **given)
+    vectors = place_of(args.vectors)  # one for both times: it says so, if it can be read once only
+    if args.vector_words and not is_static_model(Path(args.vectors)):
+        with closing(source_of(vectors, **given)) as source:
+            more = source.frequent(args.vector_words)[0]
     encoder = fit_encoder(
         texts, more_words=more, min_count=args.min_count, split=args.split, lower=args.lower, length=args.length
     )
-    matrix = build_matrix(args.vectors, encoder.word_index, fallbacks=args.fallback, progress=bar, **given)
+    matrix = build_matrix(vectors, encoder.word_index, fallbacks=args.fallback, progress=bar, **given)
     if not args.quiet:
         say(matrix.coverage.summary())
     names = ("classifier", "held_out", "epochs", "patience", "rate", "batch_size", "seed")

@@ -93,23 +93,6 @@ def load_vectors(
     return kv
 
 
-def first_words(
-    path: AnyFile,
-    limit: int,
-    *,
-    format: FormatName | None = None,
-    encoding: str = "utf-8",
-    on_error: OnError = "raise",
-    trust: bool = False,
-) -> list[str]:
-    """The first `limit` words of a file, the most frequent ones as most files are ordered; arguments as of `load_vectors`."""
-    with Opened(place_of(path), format, encoding, on_error, trust) as opened:
-        opened.look_for(None)
-        collection = Collected(opened, None, checks.whole("limit", limit))
-        opened.run(collection, None, log=False)
-    return list(collection.index)
-
-
 def _nothing(wanted, report):
     what = "no word with a good row"
     if wanted:
