@@ -10,7 +10,7 @@ from gensim.models import KeyedVectors
 from safetensors import safe_open
 
 from tests.conftest import same_bits, write_text
-from w2v_embed import EmbeddingMatrix, build_matrix, contents, load_vectors, store
+from w2v_embed import EmbeddingMatrix, build_matrix, contents, load_vectors, stamps, store
 from w2v_embed.matrix import build as matrix
 from w2v_embed.matrix import cache
 
@@ -52,7 +52,7 @@ def test_how_long_the_building_takes_counts_for_nothing(path, built, tmp_path, m
     read = []
     monkeypatch.setattr(cache, "_digest", lambda file, digest=cache._digest: read.append(file) or digest(file))
     for young in (1e9, -1e9, -1e9):
-        monkeypatch.setattr(cache, "_YOUNG", young)
+        monkeypatch.setattr(stamps, "_YOUNG", young)
         build_matrix(path, INDEX, cache_dir=tmp_path / "cache")
     assert len(built) == 1
     assert len(read) == 3  # before and after the building, and when it was no more young
@@ -63,7 +63,7 @@ def test_a_young_file_that_changes_unseen_is_not_served_when_it_is_old(path, bui
     first, real = path.stat(), os.stat
     monkeypatch.setattr(os, "stat", lambda name, **how: first if name == path else real(name, **how))
     for young, number in ((1e9, 3), (-1e9, 4)):
-        monkeypatch.setattr(cache, "_YOUNG", young)
+        monkeypatch.setattr(stamps, "_YOUNG", young)
         path.write_bytes(b"2 2\nthe 1 2\ncat %d 4\n" % number)
         em = build_matrix(path, {"cat": 1}, cache_dir=tmp_path / "cache")
         assert em.matrix[1].tolist() == [number, 4]
@@ -106,9 +106,9 @@ def test_a_changed_file_is_never_served_stale(path, built, tmp_path, monkeypatch
     first, real = path.stat(), os.stat
     if clock == "stands still":
         monkeypatch.setattr(os, "stat", lambda name, **how: first if name == path else real(name, **how))
-        monkeypatch.setattr(cache, "_YOUNG", 1e9)  # for it stands still
+        monkeypatch.setattr(stamps, "_YOUNG", 1e9)  # for it stands still
     elif clock == "ticks, and the file is old":
-        monkeypatch.setattr(cache, "_YOUNG", -1e9)
+        monkeypatch.setattr(stamps, "_YOUNG", -1e9)
     for round_, number in enumerate([5, 6, 7]):
         with open(path, "r+b") as file:
             file.write(b"2 2\nthe 1 2\ncat %d 4\n" % number)
@@ -120,7 +120,7 @@ def test_a_changed_file_is_never_served_stale(path, built, tmp_path, monkeypatch
 
 
 def test_an_old_file_is_known_by_its_status(path, built, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_YOUNG", -1e9)
+    monkeypatch.setattr(stamps, "_YOUNG", -1e9)
     build_matrix(path, INDEX, cache_dir=tmp_path)
     build_matrix(path, INDEX, cache_dir=tmp_path)
     assert len(built) == 1
@@ -190,7 +190,7 @@ def test_an_entry_without_a_checksum_is_not_taken(path, built, tmp_path, caplog)
 
 def test_no_flipped_bit_is_served(path, built, tmp_path, caplog, monkeypatch):
     """Wherever it is: in the rows, in the words, in the checksum itself."""
-    monkeypatch.setattr(cache, "_YOUNG", -1e9)  # else the entry would be written anew when the file is no more young
+    monkeypatch.setattr(stamps, "_YOUNG", -1e9)  # else the entry would be written anew when the file is no more young
     folder = tmp_path / "cache"
     first = build_matrix(path, INDEX, fallbacks=["lower"], cache_dir=folder)
     file = entry_of(folder)
@@ -325,7 +325,7 @@ def test_a_cached_answer_skips_no_refusal(path, built, tmp_path):
 
 def test_the_files_beside_gensims_count(path, built, tmp_path, monkeypatch):
     """Its large arrays lie there."""
-    monkeypatch.setattr(cache, "_YOUNG", -1e9)
+    monkeypatch.setattr(stamps, "_YOUNG", -1e9)
     gensims = tmp_path / "v.kv"
     load_vectors(path).save(str(gensims), sep_limit=0)
     beside = tmp_path / "v.kv.vectors.npy"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, write_text
 from tests.fuzz import index as fuzzed
-from w2v_embed import build_matrix
+from w2v_embed import build_matrix, stamps
 from w2v_embed.cli import main
 from w2v_embed.readers import fetching, index_file, sidecar
 from w2v_embed.readers.scan import plain
@@ -34,7 +34,7 @@ WORDS = ["w7", "w0", "w299", "zz", "中国", "the", "x y", "é", "\u2028", "Cat"
 @pytest.fixture(autouse=True)
 def nothing_is_young(monkeypatch):
     """Files are as old as they look: the tests that are about young ones say so."""
-    monkeypatch.setattr(sidecar, "_YOUNG", -1e9)
+    monkeypatch.setattr(stamps, "_YOUNG", -1e9)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def change(path, how):
 def test_another_state_of_the_file_is_not_served(tmp_path, rows, how, young, scanned, caplog, monkeypatch):
     """Also where its times were set back, and where it was written to just before."""
     if young:
-        monkeypatch.setattr(sidecar, "_YOUNG", 2.0)
+        monkeypatch.setattr(stamps, "_YOUNG", 2.0)
     path = write_text(tmp_path / "v.txt", {w: [*r[:6], 0.25] for w, r in rows.items()}, header=False)
     make_index(path)
     change(path, how)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_text_encoder import INDEX, PLAIN, TEXTS, WAYS
+from tests.test_text_encoder import INDEX, PLAIN, TEXTS, WAYS, set_anew
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.subwords.ngrams import ngrams_of
 from w2v_embed.text import TextEncoder
@@ -89,17 +89,7 @@ def encoders():
 def test_ids_are_those_of_a_slow_loop(encoders, way, unknown, texts, length, begin, lower, most):
     fast = encoders[way, unknown]
     fast._spelling.most = most
-    fast._set(
-        fast.word_index,
-        rows=fast.rows,
-        padding_id=0,
-        unknown_id=unknown,
-        split=fast.split,
-        length=length,
-        truncate="begin" if begin else "end",
-        lower=lower,
-        spelling=fast._spelling,
-    )
+    set_anew(fast, unknown, length, begin, lower)
     expected, spelt = slow(
         texts, fast.word_index, WAYS[way], MODEL, unknown, length, fast.truncate, lower, fast.ngrams_per_text
     )

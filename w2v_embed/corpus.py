@@ -74,9 +74,10 @@ def count_words(
     planned = deque[Piece]()
 
     def work() -> Iterator[tuple[AnyFile, int, int | None, Split, str]]:
-        for piece in (piece for path in each for piece in pieces(path, encoding)):
-            planned.append(piece)
-            yield piece.path, piece.begin, piece.end, split, encoding
+        for path in each:
+            for piece in pieces(path, encoding):
+                planned.append(piece)
+                yield piece.path, piece.begin, piece.end, split, encoding
 
     tell, of = reporter(None, 0), None
     for found in run_all(executor, _count_piece, work()):

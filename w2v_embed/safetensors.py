@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from .shown import quoted
 from .texts import json_object
@@ -77,6 +78,16 @@ def read_head(
     places = {name: _place(f"tensor {quoted(name)}", entry, 8 + length, size) for name, entry in entries.items()}
     refuse_overlaps([(place.begin, place.end, name) for name, place in places.items()])
     return 8 + length, places, metadata
+
+
+def head_in(file: IO[bytes], *, longest: int, most: int) -> tuple[int, dict[str, Place], dict[str, Any]]:
+    """`read_head` of an open file."""
+
+    def read(offset: int, length: int) -> bytes:
+        file.seek(offset)
+        return file.read(length)
+
+    return read_head(read, os.fstat(file.fileno()).st_size, longest=longest, most=most)
 
 
 def head_of(

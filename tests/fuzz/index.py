@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from w2v_embed import stamps
 from w2v_embed.matrix.sources.file import FileSource
 from w2v_embed.readers import blocks, opened, sidecar
 
@@ -27,11 +28,11 @@ def check(case, path):
     switches, at, value, data = (*case[:3], case[3:]) if len(case) > 3 else (0, 0, 0, b"")
     Path(path).write_bytes(data)
     logging.disable(logging.ERROR)
-    old = opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS, sidecar._YOUNG
+    old = opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS, stamps._YOUNG
     opened.HEAD, blocks._BLOCK = (1 << 18, 64)[switches & 1], (16, 128)[switches >> 1 & 1]
     blocks._LONGEST_RECORD, opened._LEAST_NUMBERS = 1 << 12, 1
     change = switches >> 2 & 7
-    sidecar._YOUNG = 2.0 if change else -1e9  # where nothing changes, the times are believed
+    stamps._YOUNG = 2.0 if change else -1e9  # where nothing changes, the times are believed
     try:
         try:
             index, _ = sidecar.make_index(path)
@@ -46,7 +47,7 @@ def check(case, path):
             if told[0] != told[1]:
                 raise BrokenError(f"with its index {told[0]}\nwithout {told[1]}")
     finally:
-        opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS, sidecar._YOUNG = old
+        opened.HEAD, blocks._BLOCK, blocks._LONGEST_RECORD, opened._LEAST_NUMBERS, stamps._YOUNG = old
         logging.disable(logging.NOTSET)
         if os.path.exists(sidecar.index_path(path)):
             os.remove(sidecar.index_path(path))

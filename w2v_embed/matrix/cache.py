@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from glob import escape
@@ -28,6 +27,7 @@ from ..contents import bytes_of, words_to_bytes
 from ..readers.remote import Place
 from ..readers.static_models import files_of, is_static_model
 from ..shown import logger
+from ..stamps import is_young, stamp_of
 from ..store import load, save
 from .shared import warn_of
 from .sources import path_of
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from ..vocabulary import Vocabulary
     from .embedding_matrix import EmbeddingMatrix
     from .fallbacks import Fallbacks
-
-
-_YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 
 
 def cached(
@@ -167,23 +164,11 @@ def _identity(path):
                 f"cache_dir cannot tell whether {path} has changed: no times or sums are told. Leave cache_dir out, or save it"
             )
         return found
-    status = os.stat(path)
-    return [
-        str(path.resolve()),
-        status.st_size,
-        status.st_ino,
-        status.st_dev,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    ]
+    return [str(path.resolve()), *stamp_of(os.stat(path))]
 
 
 def _is_young(path):
-    """Whether the file was changed so lately that one more write need not move the clock. (Others' clocks are not known.)"""
-    if isinstance(path, Place):
-        return False
-    status = os.stat(path)
-    return time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG
+    return not isinstance(path, Place) and is_young(os.stat(path))  # (others' clocks are not known)
 
 
 def _digest(path):

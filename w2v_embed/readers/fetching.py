@@ -72,9 +72,9 @@ class Fetching:
         self._targets, self._begins, self._sizes = targets, begins, sizes
         self._lengths = np.fromiter(map(len, words), np.int64, len(words))[targets]
         self._starts = [words[k] + b" " for k in targets.tolist()]
-        self._ends = np.cumsum(sizes + 1)  # in one long buffer, a newline behind each
-        self.size: int = int(self._ends[-1]) if len(sizes) else 0
-        bounds = np.searchsorted(self._ends, np.arange(_PIECE, self.size, _PIECE), "right")
+        ends = np.cumsum(sizes + 1)  # in one long buffer, a newline behind each
+        self.size: int = int(ends[-1]) if len(sizes) else 0
+        bounds = np.searchsorted(ends, np.arange(_PIECE, self.size, _PIECE), "right")
         self._bounds: list[int] = np.unique([0, *bounds.tolist(), len(sizes)]).tolist()
         self._next = 0
         self.left: list[Ids] = []

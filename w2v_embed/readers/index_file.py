@@ -15,7 +15,7 @@ import numpy as np
 
 from ..contents import bytes_of, crc32
 from ..output import write_atomically
-from ..safetensors import head_of, read_head
+from ..safetensors import head_in, head_of
 
 if TYPE_CHECKING:
     from .._types import Ids
@@ -84,12 +84,7 @@ def read_index(path: Path) -> tuple[dict[str, Any], Index]:
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-
-        def read(offset: int, length: int) -> bytes:
-            file.seek(offset)
-            return file.read(length)
-
-        start, places, metadata = read_head(read, size, longest=_MOST_HEAD, most=len(_SHAPES))
+        start, places, metadata = head_in(file, longest=_MOST_HEAD, most=len(_SHAPES))
         if metadata.get("format") != _FORMAT or places.keys() != _SHAPES.keys():
             raise ValueError(f"expected the format {_FORMAT!r}, got {metadata.get('format')!r}")
         arrays = {}

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ import numpy as np
 from ..output import check_writable
 from ..progress import reporter
 from ..shown import logger
+from ..stamps import is_young, stamp_of
 from .damage import Damages
 from .excerpt import read_at, read_into
 from .fetching import Fetching, fetch
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from .opened import Sink
 
 SUFFIX = ".w2v-index"
-_YOUNG = 2.0  # seconds; file systems' clocks tick in up to two
 _PIECE = 1 << 20
 _NOBODY = "\n "  # no word of a file: text has no newline in it, and word2vec's binary format no space
 
@@ -104,7 +103,9 @@ def make_index(path: StrPath, *, format: FormatName | None = None, progress: Pro
         digest = _sha256(opened)
         if _identity(opened) != before:
             raise ValueError(f"{path} has changed while it was read. Wait until it is written, and try again.")
-        write_index(target, index, _about(opened), digest, None if _is_young(opened) else before)
+        write_index(
+            target, index, _about(opened), digest, None if is_young(os.fstat(opened.source.fileno())) else before
+        )
     return target, len(keys)
 
 
@@ -279,14 +280,7 @@ def _changed(path):
 
 
 def _identity(opened: Opened) -> list[int]:
-    status = os.fstat(opened.source.fileno())
-    return [status.st_size, status.st_ino, status.st_dev, status.st_mtime_ns, status.st_ctime_ns]
-
-
-def _is_young(opened: Opened) -> bool:
-    """Whether the file was changed so lately that one more write need not move the clock."""
-    status = os.fstat(opened.source.fileno())
-    return time.time() - max(status.st_mtime, status.st_ctime) < _YOUNG
+    return stamp_of(os.fstat(opened.source.fileno()))
 
 
 def _sha256(opened: Opened) -> str:
@@ -321,7 +315,7 @@ def _read_true(opened: Opened, path: Path) -> Index:
     if identity != now:
         if _sha256(opened) != metadata["sha256"] or _identity(opened) != now:
             raise ValueError("it is of another state of the file")
-        if not _is_young(opened):
+        if not is_young(os.fstat(opened.source.fileno())):
             with suppress(OSError, ValueError):  # from now on the times tell all
                 write_index(path, index, about, metadata["sha256"], now)
     begins, sizes, end = index.spans >> LENGTH_BITS, index.spans & (1 << LENGTH_BITS) - 1, opened.source.size

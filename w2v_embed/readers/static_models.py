@@ -12,7 +12,6 @@ Nothing of config.json is looked at: whether its model normalises the vectors of
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..safetensors import DTYPES, Place, read_head
+from ..safetensors import DTYPES, Place, head_in
 from ..shown import quoted
 from ..splitting import without_panic
 from ..texts import parse_json, read_text
@@ -134,12 +133,7 @@ def bounded_text(path: Path) -> str:
 
 
 def _head(file: FileIO) -> dict[str, Place]:
-    def read(offset, length):
-        file.seek(offset)
-        return file.read(length)
-
-    size = os.fstat(file.fileno()).st_size
-    return read_head(read, size, longest=_LONGEST_HEAD, most=_MOST_TENSORS)[1]
+    return head_in(file, longest=_LONGEST_HEAD, most=_MOST_TENSORS)[1]
 
 
 class StaticModel:

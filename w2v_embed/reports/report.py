@@ -268,7 +268,8 @@ def _projection(altair, em, counts, groups, group_of):
     ]
     for apart, room in ((_FAR_APART, "narrow"), (_APART, "wide")):
         _write_out(values, apart, room)
-    values.sort(key=lambda value: _domain(groups).index(value["how"]))  # what is rare is drawn last, on top
+    place = {how: k for k, how in enumerate(_domain(groups))}
+    values.sort(key=lambda value: place[value["how"]])  # what is rare is drawn last, on top
     bare = altair.Axis(labels=False, ticks=False, grid=False, domain=False)
     base = _chart(altair, values, 420).encode(
         x=altair.X("x:Q", title=None, axis=bare), y=altair.Y("y:Q", title=None, axis=bare)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..output import write_atomically
-from ..safetensors import head_of, read_head
+from ..safetensors import head_in, head_of
 
 if TYPE_CHECKING:
     from .._types import Floats
@@ -58,12 +58,7 @@ def read_facts(path: Path) -> dict[str, str]:
 def _metadata_of(path):
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-
-        def read(begin: int, n: int) -> bytes:
-            file.seek(begin)
-            return file.read(n)
-
-        _, places, metadata = read_head(read, size, longest=_LONGEST_HEAD, most=1)
+        _, places, metadata = head_in(file, longest=_LONGEST_HEAD, most=1)
     place = places.get("vectors")
     if place is None or place.end != size or list(map(str, place.shape)) != [metadata.get("rows"), metadata.get("dim")]:
         raise ValueError(f"{path} does not hold the rows that it speaks of")
