@@ -12,6 +12,7 @@ from .._types import NewWordInit
 from ..checks import one_of, whole
 from ..matrix.alignment import LEAST_WORDS, learn
 from ..matrix.build import build_matrix
+from ..matrix.oov import draw
 from ..parts import OOV
 from ..shown import logger, quoted
 from .inputs import list_of_words
@@ -136,8 +137,7 @@ def _drawn(table, words, seed):
     mean = rows.mean(axis=0)
     values, axes = np.linalg.eigh(np.cov(rows.T).reshape(len(mean), -1))
     root = axes * np.sqrt(np.maximum(values, 0))
-    keys = [[seed, *word.encode("utf-8", "surrogatepass")] for word in words]
-    drawn = np.stack([root @ np.random.default_rng(key).standard_normal(len(mean)) + mean for key in keys])
+    drawn = np.stack([root @ numbers + mean for numbers in draw(words, len(mean), seed)])
     return drawn.reshape(len(words), *table.shape[1:])
 
 
