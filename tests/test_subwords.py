@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import same_bits, write_fasttext, write_text
 from tests.test_static_models import write_safetensors
 from w2v_embed import EmbeddingMatrix, build_matrix, inspect, load_vectors
+from w2v_embed.matrix.shared import Agreement
 from w2v_embed.readers.scan import hot, plain
 from w2v_embed.subwords import SubwordModel, fit_subwords
 from w2v_embed.subwords.ngrams import LONGEST, ngrams_of
@@ -439,3 +440,17 @@ def test_beside_another_space_it_is_warned_of(kv, model, caplog):
     caplog.clear()
     build_matrix([turned, model], [*WORDS, "walkings"], align=False)
     assert not caplog.records
+
+
+def test_made_rows_need_come_only_near():
+    """Those of one space have a median cosine of .44 and more (real vectors), those of another one of about 0."""
+    rows = RNG.normal(size=(200, 50))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    noise = RNG.normal(size=rows.shape)
+    noise -= (noise * rows).sum(axis=1, keepdims=True) * rows
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    for cosine, made, told in ((0.4, True, 0), (0.4, False, 1), (0.1, True, 1), (0.6, False, 0)):
+        others = cosine * rows + np.sqrt(1 - cosine**2) * noise
+        assert len(Agreement("a", "b", 200, rows, others).steps(made=made)) == told
+    few = Agreement("a", "b", 3, rows[:3], noise[:3])  # some are made badly in the same space, too
+    assert (len(few.steps(made=True)), len(few.steps())) == (0, 1)
