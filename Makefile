@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test test-reading test-tensorflow test-jax test-torch test-lowest test-pythons lint docs bench fuzz fuzz-count \
+.PHONY: demo test test-reading test-tensorflow test-jax test-torch test-lowest test-pythons lint docs notebooks bench fuzz fuzz-count \
 	differential wheels check-dist clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
@@ -56,6 +56,14 @@ $(VENV)/sphinx: $(VENV)/installed
 
 docs: $(VENV)/sphinx
 	KERAS_BACKEND=tensorflow $(PY) -m sphinx -q -W --keep-going docs build/site
+
+# Runs them and writes what came out into them; one fetches a model of 80 MB.
+$(VENV)/notebooks: $(VENV)/installed
+	$(PIP) --editable '.[notebooks]'
+	touch $@
+
+notebooks: $(VENV)/notebooks
+	$(PY) scripts/notebooks.py
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
