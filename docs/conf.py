@@ -47,4 +47,13 @@ def setup(app):
     def end_code(app, what, name, obj, options, lines):
         lines[:] = [re.sub(r"(?<!`)`[^`]+`(?!`)", ended, line) for line in lines]
 
+    def made_accessible(app, page, template, context, doctree):
+        """What Sphinx leaves out: a keyboard must reach code that is wider than the screen, and headings have levels."""
+        for name in {"body", "furo_navigation_tree"} & context.keys():
+            text = context[name].replace("<pre>", '<pre tabindex="0">')
+            context[name] = text.replace(
+                'class="caption" role="heading"', 'class="caption" role="heading" aria-level="2"'
+            )
+
     app.connect("autodoc-process-docstring", end_code)
+    app.connect("html-page-context", made_accessible, priority=900)  # behind the theme's own
