@@ -48,11 +48,12 @@ def there(running, monkeypatch, tmp_path):
         "HUGGINGFACE_CO_URL_TEMPLATE": running.url + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HUB_CACHE": str(tmp_path / "cache"),
         "HF_HUB_OFFLINE": False,
-        "HF_HUB_DISABLE_XET": True,
         "HF_TOKEN_PATH": str(tmp_path / "token"),
     }
-    for name, value in settings.items():
-        monkeypatch.setattr(constants, name, value, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)
+    for module in [module for name, module in sys.modules.items() if name.startswith("huggingface_hub")]:
+        for name in settings.keys() & vars(module).keys():  # earlier versions copy them
+            monkeypatch.setattr(module, name, settings[name])
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # before another try
