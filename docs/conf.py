@@ -48,7 +48,7 @@ def setup(app):
         lines[:] = [re.sub(r"(?<!`)`[^`]+`(?!`)", ended, line) for line in lines]
 
     def made_accessible(app, page, template, context, doctree):
-        """What Sphinx leaves out: a keyboard must reach code and tables that are wider than the screen, and headings have levels."""
+        """What Sphinx leaves out: keys must reach code and tables that are wider than the screen, and headings have levels."""
         for name in {"body", "furo_navigation_tree"} & context.keys():
             text = context[name].replace("<pre>", '<pre tabindex="0">')
             text = text.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')

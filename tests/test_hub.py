@@ -37,6 +37,14 @@ def running():
     server.server_close()
 
 
+def turn(monkeypatch, url, **settings):
+    """Turn huggingface_hub to a server; earlier versions copy their settings into many modules."""
+    settings |= {"ENDPOINT": url, "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}"}
+    for module in [module for name, module in sys.modules.items() if name.startswith("huggingface_hub")]:
+        for name in settings.keys() & vars(module).keys():
+            monkeypatch.setattr(module, name, settings[name])
+
+
 @pytest.fixture
 def there(running, monkeypatch, tmp_path):
     """The server, and huggingface_hub turned to it, with a cache of its own and nothing of this machine's settings."""
@@ -44,16 +52,12 @@ def there(running, monkeypatch, tmp_path):
     running.asked.clear()
     running.broken = None
     settings = {
-        "ENDPOINT": running.url,
-        "HUGGINGFACE_CO_URL_TEMPLATE": running.url + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HUB_CACHE": str(tmp_path / "cache"),
         "HF_HUB_OFFLINE": False,
         "HF_TOKEN_PATH": str(tmp_path / "token"),
     }
+    turn(monkeypatch, running.url, **settings)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)
-    for module in [module for name, module in sys.modules.items() if name.startswith("huggingface_hub")]:
-        for name in settings.keys() & vars(module).keys():  # earlier versions copy them
-            monkeypatch.setattr(module, name, settings[name])
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setattr(time, "sleep", lambda _: None)  # before another try
@@ -97,7 +101,7 @@ def test_a_file_in_the_cache_is_not_sent_again(there, em):
     assert {method for method, _ in there.asked} == {"HEAD"}
 
 
-def test_without_a_network(there, em, tmp_path, monkeypatch):
+def test_without_a_network(there, em, tmp_path):
     em.push_to_hub("me/vectors", token=TOKEN)
     with pytest.raises(
         FileNotFoundError, match=r"me/vectors: matrix\.safetensors is not in the cache, and the Hub was not"
@@ -110,33 +114,38 @@ def test_without_a_network(there, em, tmp_path, monkeypatch):
     there.broken = 503  # the cache does
     assert same(EmbeddingMatrix.from_pretrained("me/vectors"), em)
     there.broken = None
-    there.asked.clear()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert same(EmbeddingMatrix.from_pretrained("me/vectors"), em)
-    with pytest.raises(FileNotFoundError, match=r"me/other: .* not in the cache"):
-        EmbeddingMatrix.from_pretrained("me/other")
     with pytest.raises(FileNotFoundError, match="not in the cache"):
-        EmbeddingMatrix.from_pretrained("me/vectors", cache_dir=tmp_path / "another")
-    with pytest.raises(OSError, match="me/vectors: .*HF_HUB_OFFLINE|me/vectors: the Hub could not be asked"):
-        em.push_to_hub("me/vectors", token=TOKEN)
-    assert not there.asked
+        EmbeddingMatrix.from_pretrained("me/vectors", cache_dir=tmp_path / "another", local_files_only=True)
 
 
 def test_as_users_set_it(there, em, tmp_path):
     """By the environment alone, in a process of its own; the second time nobody is asked."""
     em.push_to_hub("me/vectors", token=TOKEN, private=True)
-    code = "import w2v_embed, sys; print(w2v_embed.EmbeddingMatrix.from_pretrained(sys.argv[1]).shape)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    for more in ({"HF_ENDPOINT": there.url, "HF_TOKEN": TOKEN}, {"HF_HUB_OFFLINE": "1"}):
+
+    def said(code, **settings):
+        there.asked.clear()
         done = subprocess.run(
-            [sys.executable, "-c", code, "me/vectors"],
-            env=clean | {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)} | more,
+            [sys.executable, "-c", f"from w2v_embed import EmbeddingMatrix\nimport numpy as np\n{code}"],
+            env=clean | {"HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)} | settings,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert (done.returncode, done.stdout.strip()) == (0, str(em.shape)), done.stderr
-        there.asked.clear()
+        return done.stdout + done.stderr[-500:]
+
+    fetch = "print(EmbeddingMatrix.from_pretrained('me/vectors').shape)"
+    assert str(em.shape) in said(fetch, HF_ENDPOINT=there.url, HF_TOKEN=TOKEN)
+    told = said(
+        f"{fetch}\n"
+        "try: EmbeddingMatrix(np.ones((1, 2)), {}).push_to_hub('me/vectors')\n"
+        "except ConnectionError as error: print(error)\n"
+        "EmbeddingMatrix.from_pretrained('me/other')",
+        HF_ENDPOINT=there.url,
+        HF_HUB_OFFLINE="1",
+    )
+    assert told.startswith(f"{em.shape}\nme/vectors: HF_HUB_OFFLINE says that the Hub is not to be asked\n")
+    assert "FileNotFoundError: me/other: matrix.safetensors is not in the cache" in told
     assert not there.asked
 
 
@@ -245,12 +254,7 @@ def test_what_is_not_there(there, em):
 
 
 def test_a_server_that_is_gone(there, em, monkeypatch):
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(
-        huggingface_hub.constants,
-        "HUGGINGFACE_CO_URL_TEMPLATE",
-        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
-    )
+    turn(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(FileNotFoundError, match=r"me/vectors: matrix\.safetensors is not in the cache"):
         EmbeddingMatrix.from_pretrained("me/vectors")
 
