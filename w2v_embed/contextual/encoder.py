@@ -13,7 +13,6 @@ from ..checks import one_of, whole
 from ..figures import idf
 from ..progress import text_reporter
 from ..shown import quoted
-from .backend import ops
 from .inputs import chunks, iterable_of_texts, list_of_words
 from .pooling import POOLINGS, LayerMerge, Pooler, checked_idf, cosine
 from .sentences import prepared
@@ -288,9 +287,9 @@ class ContextualEncoder(PretrainedModel):
         """Like `vectors_for`, without the model: the mean of the pieces' rows of its input table."""
         words = list_of_words(words)
         pieces = self.tokenizer.pieces(words)
-        table = ops.convert_to_numpy(self._model.embedding["words"])
+        table = self._table()
         found = np.array([self._known(ids) for ids in pieces], bool)
-        rows = np.zeros((len(words), self.vector_size), np.float32)
+        rows = np.zeros((len(words), table.shape[1]), np.float32)
         for place in np.flatnonzero(found):
             rows[place] = table[pieces[place]].mean(axis=0)
         return rows, found

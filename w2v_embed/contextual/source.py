@@ -43,7 +43,8 @@ class EncoderSource:
             raise ValueError(f'mode "table" reads the input table: it has no {", ".join(options)}.')
         self._encoder, self._mode, self._options = encoder, mode, options
         self._projection: Projection | None = None
-        full = encoder.vector_size if mode == "table" else encoder.vectors_for([], **options)[0].shape[1]
+        empty, _ = encoder.table_vectors_for([]) if mode == "table" else encoder.vectors_for([], **options)
+        full = empty.shape[1]
         self._pca = None if pca is None else whole("pca", pca, 1, full, or_none=True)
         self.vector_size = full if self._pca is None else self._pca
 
