@@ -59,6 +59,7 @@ BagMode: TypeAlias = Literal["mean", "sum", "max"]
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 EncoderEngine: TypeAlias = Literal["keras", "onnx"]  # who computes
+SimilarityName: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
 NewWordInit: TypeAlias = Literal["mean", "normal", "pieces", "description"]
@@ -90,6 +91,8 @@ class EncodeOptions(LoadOptions, total=False):
     stride: int | None
     prompt_name: str | None
     prompt: str | None
+    truncate_dim: int | None
+    normalize: bool
 
 
 # Texts → vectors → labels.

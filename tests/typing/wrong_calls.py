@@ -126,6 +126,9 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode(["a"], merge="max")  # error: arg-type
     encoder.encode(["a"], batch_size="all")  # error: arg-type
     encoder.encode(7)  # error: arg-type
+    encoder.encode(["a"], truncate_dim="all")  # error: arg-type
+    encoder.encode(["a"], normalize="l2")  # error: arg-type
+    encoder.similarity("a", ["b"], function="angle")  # error: call-overload
     encoder.as_source(mode="fast")  # error: arg-type
     encoder.encode_tokens(7)  # error: arg-type
     encoder.to_keras(head="lm")  # error: arg-type

@@ -1,8 +1,8 @@
 """An encoder that ONNX Runtime computes: a graph of its embeddings, one of what layers share, and one of a layer.
 
 The graph of a layer is written once and has a session for each layer, with its weights; so layers above the one that is asked
-for are never computed, and no state is kept that nobody asked for. A session holds its weights in the form that its products need;
-ours are let go one by one as they get theirs, so that no more than a layer is there twice. Nothing is written to disk.
+for are never computed, and no state is kept that nobody asked for. A session holds its weights in the form that its products
+need; ours are let go one by one as they get theirs, so that no more than a layer is there twice. Nothing is written to disk.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 
@@ -141,6 +141,10 @@ class PretrainedModel:
         if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
             raise FileNotFoundError(f"{path} is neither a folder nor the prefix of a TensorFlow checkpoint.")
         sentences = read_sentences(path) if path.is_dir() else None
+        if sentences is not None and sentences.static:
+            from .static import StaticEncoder
+
+            return cast("_Model", StaticEncoder(path, sentences))
         path = path if sentences is None else sentences.home
         layout, file, tensors = read_checkpoint(path)
         home = path if path.is_dir() else path.parent
