@@ -3,14 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from w2v_embed import build_matrix
 from w2v_embed.contextual import ContextualEncoder, pooling
 from w2v_embed.contextual.pooling import likeness
+from w2v_embed.contextual.sentences import read_sentences
 
 pytestmark = pytest.mark.keras
 
@@ -62,6 +66,7 @@ def test_a_default_prompt(folder):
     np.testing.assert_allclose(prompted.encode(TEXTS, prompt=""), VECTORS["plain"], atol=1e-5)
 
 
+_open = Path.open
 MODULES = json.loads((DATA / "model" / "modules.json").read_text())
 
 
@@ -71,7 +76,8 @@ MODULES = json.loads((DATA / "model" / "modules.json").read_text())
         ("modules.json", {}, r"modules\.json: expected a list of objects with a type, got \{\}"),
         ("modules.json", [], "the first module must be a Transformer or a StaticEmbedding, received 'none'"),
         ("modules.json", [*MODULES, {"type": "a.CNN", "path": ""}], "module 4 is a CNN, which is not computed here"),
-        ("modules.json", [{**MODULES[0], "path": "../.."}], r"expected the name of a folder in it, got '\.\./\.\.'"),
+        ("modules.json", [{"type": 3}], r"expected a list of objects with a type, got .*Download the folder again"),
+        ("modules.json", MODULES * 12, "expected at most 32 modules, got 48"),
         (
             "1_Pooling/config.json",
             {"pooling_mode": "lasttoken"},
@@ -203,3 +209,81 @@ def test_truncated_and_normalized_vectors_of_a_net(encoder, tmp_path):
     np.testing.assert_allclose(made, expected, atol=1e-5)
     stored = encoder.encode(TEXTS, truncate_dim=5, normalize=True, output=tmp_path / "v.npy")
     np.testing.assert_array_equal(stored, made)
+
+
+OUTSIDE = [
+    "../..",
+    "..",
+    "1_Pooling/../../x",
+    "/",
+    "/etc",
+    "..\\x",
+    "C:",
+    "C:x",
+    "C:\\x",
+    "\\\\host\\x",
+    "a\0b",
+    3,
+    None,
+    ["1_Pooling"],
+    {},
+]
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("name", OUTSIDE, ids=ascii)
+def test_modules_lie_in_the_folder(folder, name, place):
+    modules = [{**each, "path": name} if number == place else each for number, each in enumerate(MODULES)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ValueError, match="expected the name of a folder in it, got .*Where does this model come from"):
+        read_sentences(folder)
+
+
+def test_damaged_files_say_what_is_wrong(folder):
+    text = (folder / "modules.json").read_bytes()
+    for data, told in [
+        (text[:40], r"modules\.json, line .: not JSON .*Download the folder again, or delete this file"),
+        (b"", r"modules\.json, line 1: not JSON"),
+        (b"\xff" + text, r"modules\.json, line 1 \(byte 0\): expected UTF-8, got .*0xff"),
+        (b"[" * 30_000, r"modules\.json: lists or objects nested too deeply"),
+        (text + b" " * (1 << 16), r"modules\.json has 66,\d+ bytes: expected at most 65,536"),
+        (b'[{"type": "a", "type": "b"}]', r"modules\.json.*'type'"),
+    ]:
+        (folder / "modules.json").write_bytes(data)
+        with pytest.raises(ValueError, match=told):
+            read_sentences(folder)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["type", "path", "idx", "x"]), inner),
+    max_leaves=9,
+)
+KINDS = st.sampled_from(["Transformer", "x.StaticEmbedding", "Pooling", "Dense", "Normalize", "Dropout", "CNN", ""])
+PLACES = st.sampled_from(["", "1_Pooling", "2_Dense", "nowhere", "../outside", "1_Pooling/..", "modules.json"]) | JSON
+MADE = st.lists(st.fixed_dictionaries({"type": KINDS | JSON, "path": PLACES}), max_size=5)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return Path(shutil.copytree(DATA / "model", tmp_path_factory.mktemp("fuzz") / "model"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(content=st.one_of(JSON, MADE).map(json.dumps).map(str.encode) | st.binary(max_size=99))
+def test_whatever_modules_json_says_nothing_outside_is_read(home, content):
+    (home / "modules.json").write_bytes(content)
+    seen, told = [], ""
+
+    def opened(path, *args, **options):
+        seen.append(path)
+        return _open(path, *args, **options)
+
+    with mock.patch.object(Path, "open", opened):
+        try:
+            assert read_sentences(home)
+        except (ValueError, OSError) as error:
+            told = str(error)
+    assert not told or str(home) in told
+    assert seen
+    assert all(path.resolve().is_relative_to(home.resolve()) for path in seen)

@@ -331,7 +331,9 @@ def in_context(texts: Iterable[str]) -> None:
     more = trim_vocabulary(
         transplant(more, "folder", np.ones((3, 2)), method="focus", atoms=4), iter(["a"]), keep=["b"]
     )
-    print(alike, tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape)
+    print(
+        alike, tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape
+    )
 
 
 def judged(em: EmbeddingMatrix) -> None:

@@ -21,6 +21,13 @@ OWN: Final = "com.microsoft"  # what it adds to ONNX
 KINDS: Final = ("bool", "int32", "int64", "float32", "float64")  # of two, the later is that of the result
 
 
+def _operator(op: str, turned: bool = False, result: str | None = None) -> Callable[[Any, Value], Any]:
+    def compute(self: Traced, other: Value) -> Traced:
+        return self.writer.broadcast(op, *((other, self) if turned else (self, other)), result=result)
+
+    return compute
+
+
 class Traced:
     """A tensor of a graph.
 
@@ -33,6 +40,14 @@ class Traced:
 
     __array_ufunc__ = None  # so that NumPy's arrays leave sums with it to us
 
+    __add__, __radd__ = _operator("Add"), _operator("Add", turned=True)
+    __sub__, __rsub__ = _operator("Sub"), _operator("Sub", turned=True)
+    __mul__, __rmul__ = _operator("Mul"), _operator("Mul", turned=True)
+    __truediv__, __rtruediv__ = _operator("Div"), _operator("Div", turned=True)
+    __floordiv__, __rfloordiv__ = _operator("Div"), _operator("Div", turned=True)  # of sizes, which are not negative
+    __gt__, __ge__ = _operator("Greater", result="bool"), _operator("GreaterOrEqual", result="bool")
+    __lt__, __le__ = _operator("Less", result="bool"), _operator("LessOrEqual", result="bool")
+
     def __init__(self, writer: Any, name: str, dtype: str, shape: Sequence[Size]) -> None:
         self.writer, self.name, self.dtype, self.shape = writer, name, dtype, tuple(shape)
 
@@ -41,20 +56,6 @@ class Traced:
 
     def __neg__(self) -> Traced:
         return self.writer.broadcast("Mul", self, -1)
-
-
-def _operator(op: str, turned: bool = False, result: str | None = None) -> Callable[[Traced, Value], Traced]:
-    def compute(self: Traced, other: Value) -> Traced:
-        return self.writer.broadcast(op, *((other, self) if turned else (self, other)), result=result)
-
-    return compute
-
-
-for _name, _op in (("add", "Add"), ("sub", "Sub"), ("mul", "Mul"), ("truediv", "Div"), ("floordiv", "Div")):
-    setattr(Traced, f"__{_name}__", _operator(_op))
-    setattr(Traced, f"__r{_name}__", _operator(_op, turned=True))
-for _name, _op in (("gt", "Greater"), ("ge", "GreaterOrEqual"), ("lt", "Less"), ("le", "LessOrEqual")):
-    setattr(Traced, f"__{_name}__", _operator(_op, result="bool"))
 
 
 def name_of_weight(name: str) -> str:
@@ -199,7 +200,7 @@ class Graph:
             return numbers[0] // numbers[1]
         if numbers[0] % numbers[1] == 0:
             numbers = [numbers[0] // numbers[1], 1]
-        product: Size = reduce(
+        product: Any = reduce(
             operator.mul, [size for size in (*above, numbers[0]) if isinstance(size, Traced) or size != 1] or [1]
         )
         for size in (*below, numbers[1]):

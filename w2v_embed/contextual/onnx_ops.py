@@ -104,7 +104,7 @@ class Writer(Graph):
         return self._each("Sigmoid", x)
 
     def silu(self, x: Traced) -> Traced:
-        return x * self.sigmoid(x)  # type: ignore[operator, no-any-return]
+        return x * self.sigmoid(x)
 
     def gelu(self, x: Traced, approximate: bool = True) -> Traced:
         return self._each("Gelu", x, approximate="tanh" if approximate else "none")
@@ -114,7 +114,7 @@ class Writer(Graph):
     def arange(self, start: Size, stop: Size | None = None, step: int = 1, dtype: str = "int32") -> Traced:
         first, end = (0, start) if stop is None else (start, stop)
         ends = [self.cast(each, "int64") if isinstance(each, Traced) else np.int64(each) for each in (first, end)]
-        length: Size = (end - first) if step == 1 else (first - end) // -step  # type: ignore[operator]
+        length: Size = (end - first) if step == 1 else (first - end) // -step
         return self.cast(self.node("Range", [*ends, np.int64(step)], "int64", (length,)), dtype)
 
     def zeros(self, shape: Sequence[Size], dtype: str = "float32") -> Traced:
@@ -134,7 +134,7 @@ class Writer(Graph):
 
     def sliced(self, x: Traced, keys: Sequence[Any]) -> Traced:
         """`x[keys]` of slices without steps, numbers and None."""
-        axis, fallen, made = 0, [], []
+        axis, fallen, made = 0, list[int](), list[int]()
         for place, key in enumerate(keys):
             if key is None:
                 made.append(place - len(fallen))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..checks import one_of
 from ..shown import quoted
 from ..texts import parse_json
 from .checkpoints import read_checkpoint
-from .files import LIMIT, checked, read_json, read_text
+from .files import checked, read_json, read_text
 from .pooling import SIMILARITIES, normalized
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MODULES: Final = "modules.json"
 _STATIC: Final = "StaticEmbedding"
+_LONGEST, _MOST = 1 << 16, 32  # bytes of modules.json, and modules in it
 _POOLINGS: Final = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -125,10 +126,7 @@ def read_sentences(folder: Path) -> Sentences | None:
     path = folder / MODULES
     if not path.is_file():
         return None
-    modules = parse_json(read_text(path, LIMIT), str(path), "value", "key")
-    named = isinstance(modules, list) and all(isinstance(each, dict) for each in modules)
-    if not named or not all(isinstance(each.get("type"), str) for each in modules):
-        raise ValueError(f"{path}: expected a list of objects with a type, got {quoted(modules)}.")
+    modules = _modules(path)
     kinds = [each["type"].rpartition(".")[2] for each in modules]
     places = [_inside(folder, path, each.get("path", "")) for each in modules]
     if not {*kinds[:1]} & {"Transformer", _STATIC}:
@@ -150,9 +148,32 @@ def read_sentences(folder: Path) -> Sentences | None:
     return Sentences(places[0], poolings, steps, static=static, **_settings(folder, places[0]))
 
 
+def _modules(path):
+    """The list in a modules.json."""
+    again = "Download the folder again, or delete this file: then encode takes layers= and pooling=."
+    try:
+        modules = parse_json(read_text(path, _LONGEST), str(path), "value", "key")
+    except ValueError as error:
+        raise ValueError(f"{error}. {again}") from error
+    named = isinstance(modules, list) and all(isinstance(each, dict) for each in modules)
+    if not named or not all(isinstance(each.get("type"), str) for each in modules):
+        raise ValueError(f"{path}: expected a list of objects with a type, got {quoted(modules)}. {again}")
+    if len(modules) > _MOST:
+        raise ValueError(f"{path}: expected at most {_MOST} modules, got {len(modules):,}. {again}")
+    return modules
+
+
 def _inside(folder, path, name):
-    if not isinstance(name, str) or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"{path}: expected the name of a folder in it, got {quoted(name)}.")
+    """The folder of a module, which lies in that of the model, also where names are read as Windows does."""
+    kinds = (PurePosixPath, PureWindowsPath)
+    if (
+        not isinstance(name, str)
+        or "\0" in name
+        or any(kind(name).anchor or ".." in kind(name).parts for kind in kinds)
+    ):
+        raise ValueError(
+            f"{path}: expected the name of a folder in it, got {quoted(name)}. Where does this model come from?"
+        )
     return folder / name
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import Bools
-    from .encoder import ContextualEncoder
+    from .words import WordEncoder
 
 MODES: Final[tuple[str, ...]] = get_args(EncoderMode)
 
@@ -37,7 +37,7 @@ class EncoderSource:
 
     vector_size: int
 
-    def __init__(self, encoder: ContextualEncoder, mode: str, pca: int | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: WordEncoder, mode: str, pca: int | None, options: Mapping[str, Any]) -> None:
         one_of("mode", mode, MODES)
         if mode == "table" and options:
             raise ValueError(f'mode "table" reads the input table: it has no {", ".join(options)}.')

@@ -36,7 +36,7 @@ class StaticEncoder(ContextualEncoder):
     """
 
     def __init__(self, folder: StrPath, sentences: Sentences) -> None:
-        self._folder, self._sentences = Path(folder), sentences
+        self._folder, self._sentences, self._told = Path(folder), sentences, sentences
         self._static = StaticModel(sentences.home)
         self.engine = "keras"
         self.steps = []
@@ -78,9 +78,9 @@ class StaticEncoder(ContextualEncoder):
                 raise TypeError(
                     f"texts must be strings, of which a static table sees no pairs, received {quoted(pair)}."
                 )
-            return last(self._sentences.finished(self._means(flattened(chunk))))
+            return last(self._told.finished(self._means(flattened(chunk))))
 
-        settings = {"model": self._crc() if output is not None else 0, "sentences": self._sentences.fingerprint}
+        settings = {"model": self._crc() if output is not None else 0, "sentences": self._told.fingerprint}
         return gathered(texts, vectors_of, output, {**settings, **last.settings}, batch_size, progress)
 
     def vectors_for(self, words: Iterable[str], **options: Any) -> tuple[Vectors, Bools]:
@@ -100,7 +100,7 @@ class StaticEncoder(ContextualEncoder):
     def _crc(self) -> int:
         """Tells its table from others."""
         crc = 0
-        with open(files_of(self._sentences.home)[0], "rb") as file:
+        with open(files_of(self._told.home)[0], "rb") as file:
             while data := file.read(_READ_AT_ONCE):
                 crc = zlib.crc32(data, crc)
         return crc
