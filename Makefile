@@ -26,8 +26,9 @@ test-reading: $(VENV)/installed
 test-tensorflow: $(VENV)/installed
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -m keras
 
+# Hundreds of small functions are compiled, and each runs once or twice: JAX need not make them fast.
 test-jax: $(VENV)/installed
-	KERAS_BACKEND=jax $(PY) -m pytest -m keras
+	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -m keras
 
 test-torch: $(VENV)/installed
 	if $(PY) -c 'import torch' 2>/dev/null; then KERAS_BACKEND=torch $(PY) -m pytest -m keras; \
