@@ -8,7 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -200,9 +200,7 @@ class Graph:
             return numbers[0] // numbers[1]
         if numbers[0] % numbers[1] == 0:
             numbers = [numbers[0] // numbers[1], 1]
-        product: Any = reduce(
-            operator.mul, [size for size in (*above, numbers[0]) if isinstance(size, Traced) or size != 1] or [1]
-        )
-        for size in (*below, numbers[1]):
-            product = product if not isinstance(size, Traced) and size == 1 else product // size
-        return product
+        factors: list[Any] = [*above, *([] if numbers[0] == 1 else [numbers[0]])]
+        product: Any = reduce(operator.mul, factors or [1])
+        divisors: list[Any] = [*below, *([] if numbers[1] == 1 else [numbers[1]])]
+        return cast("Size", reduce(operator.floordiv, divisors, product))
