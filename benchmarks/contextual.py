@@ -1,11 +1,13 @@
-"""Sentences a second of `ContextualEncoder` against Hugging Face's torch model, on the real MiniLM and in one run.
+"""Sentences a second of `ContextualEncoder` against Hugging Face's torch model and against ONNX Runtime, in one run.
 
-    python benchmarks/contextual.py                      # 512 sentences on every backend that is installed
+    python benchmarks/contextual.py                      # 512 sentences by the real MiniLM, on all that is installed
+    python benchmarks/contextual.py --model base         # by a random BERT of base size
     python benchmarks/contextual.py --corpus 100000      # and the memory over a long corpus
 
-The peer gets what it needs to be fast: inference mode, sorted batches, the same batch size. It runs in an environment
-of its own, `benchmarks/.work/peers-torch`, which this script makes (torch 2.13.0, transformers 5.23.0). Sides take turns,
-each in a process of its own, and the best pass of each counts.
+The peers get what they need to be fast: inference mode, sorted batches, the same batch size. ONNX Runtime gets the graph that
+torch exports of Hugging Face's model, as it is and after its own optimizer for transformers. Peers run in an environment of
+their own, `benchmarks/.work/peers-torch`, which this script makes. Sides take turns, each in a process of its own, and the
+best pass of each counts; seconds of the processor stand beside those of the clock.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +25,7 @@ from pathlib import Path
 WORK = Path(__file__).parent / ".work"
 BATCH = 32
 BACKENDS = ("tensorflow", "jax", "torch")
+PEERS = ("huggingface", "sentence-transformers", "onnxruntime", "onnxruntime-optimized")
 
 
 def minilm():
@@ -40,8 +44,31 @@ def peer_python():
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(WORK / "peers-torch")], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "torch==2.13.0", "transformers==5.23.0"], check=True)
+        peers = ("torch==2.13.0", "transformers==5.23.0", "sentence-transformers==6.2.0")
+        subprocess.run([*pip, *peers, "onnx==1.23.2", "onnxruntime==1.32.0", "onnxscript==0.7.2"], check=True)
     return python
+
+
+def model_of(name):
+    """Return the folder of a model: of MiniLM, or of a BERT of base size with random weights and MiniLM's vocabulary."""
+    target = WORK / "bert-base-random"
+    if name == "minilm":
+        return minilm()
+    if not target.is_dir():
+        subprocess.run([str(peer_python()), __file__, "--side", "make-base"], check=True)
+    return target
+
+
+def make_base():
+    """Make that BERT, as Hugging Face does it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    BertModel(BertConfig()).save_pretrained(WORK / "bert-base-random")
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if (minilm() / name).is_file():
+            shutil.copy(minilm() / name, WORK / "bert-base-random")
 
 
 def sentences(count):
@@ -52,51 +79,131 @@ def sentences(count):
     return [" ".join(rng.choices(words, k=rng.randint(5, 58))) for _ in range(count)]
 
 
-def ours(texts):
-    """Return a function that encodes the texts with this package, on the backend of KERAS_BACKEND."""
+def ours(texts, model, engine="keras"):
+    """Return a function that encodes the texts with this package, on the backend of KERAS_BACKEND or by ONNX Runtime."""
     from w2v_embed.contextual import ContextualEncoder
 
-    encoder = ContextualEncoder.from_pretrained(minilm())
-    return lambda: encoder.encode(texts, layers=-1, batch_size=BATCH)
+    encoder = ContextualEncoder.from_pretrained(model, engine=engine)
+    return lambda: encoder.encode(texts, layers=-1, pooling="mean", batch_size=BATCH)
 
 
-def huggingface(texts):
-    """Return a function that encodes the texts with torch and transformers: sorted batches, mean over the mask."""
+def sorted_batches(texts, model, states_of, width):
+    """Return a function that encodes the texts by the peers' tokenizer: sorted batches, mean over the mask."""
     import numpy as np
-    import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    tokenizer, model = AutoTokenizer.from_pretrained(minilm()), AutoModel.from_pretrained(minilm()).eval()
+    tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
 
-    @torch.inference_mode()
     def encode():
         ids = tokenizer(texts)["input_ids"]
         order = sorted(range(len(texts)), key=lambda text: len(ids[text]))
-        result = np.zeros((len(texts), model.config.hidden_size), np.float32)
+        result = np.zeros((len(texts), width), np.float32)
         for begin in range(0, len(order), BATCH):
             rows = order[begin : begin + BATCH]
-            batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
-            states, mask = model(**batch).last_hidden_state, batch["attention_mask"][:, :, None].float()
-            result[rows] = ((states * mask).sum(1) / mask.sum(1)).numpy()
+            batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="np")
+            states, mask = states_of(batch), batch["attention_mask"][:, :, None].astype(np.float32)
+            result[rows] = (states * mask).sum(1) / mask.sum(1)
         return result
 
     return encode
 
 
-def measure(side, count, passes):
-    """Print JSON: seconds of the first pass and of the best one after it; save the vectors for comparison."""
+def huggingface(texts, model):
+    """Return a function that encodes the texts with torch and transformers."""
+    import torch
+    from transformers import AutoModel
+
+    net = AutoModel.from_pretrained(model).eval()
+
+    @torch.inference_mode()
+    def states_of(batch):
+        return net(**{name: torch.from_numpy(array) for name, array in batch.items()}).last_hidden_state.numpy()
+
+    return sorted_batches(texts, model, states_of, net.config.hidden_size)
+
+
+def sentence_transformers(texts, model):
+    """Return a function that encodes the texts with sentence-transformers, mean pooling and nothing behind it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+
+    net = modules.Transformer(str(model))
+    encoder = SentenceTransformer(modules=[net, modules.Pooling(net.get_embedding_dimension(), "mean")], device="cpu")
+    return lambda: encoder.encode(texts, batch_size=BATCH, show_progress_bar=False)
+
+
+def onnxruntime(texts, model, optimized=False):
+    """Return a function that encodes the texts with ONNX Runtime, by the graph that torch makes of transformers' model."""
+    import onnxruntime as ort
+    import torch
+    from onnxruntime.transformers import optimizer
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(model)
+    path = WORK / f"peer-{config.num_hidden_layers}-{config.hidden_size}{'-optimized' if optimized else ''}.onnx"
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    if not path.exists():
+        net = AutoModel.from_pretrained(model, attn_implementation="eager").eval()
+
+        class States(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = net
+
+            def forward(self, input_ids, attention_mask, token_type_ids):
+                return self.net(input_ids, attention_mask, token_type_ids).last_hidden_state
+
+        some = tuple(torch.ones(2, 8, dtype=torch.int64) for _ in names)
+        plain = path.with_name(path.name.replace("-optimized", ""))
+        sizes = tuple({0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=512)} for _ in names)
+        torch.onnx.export(
+            States().eval(), some, str(plain), input_names=names, output_names=["last_hidden_state"],
+            dynamic_shapes=sizes, dynamo=True, external_data=False,
+        )  # fmt: skip
+        if optimized:
+            heads = config.num_attention_heads
+            made = optimizer.optimize_model(str(plain), "bert", num_heads=heads, hidden_size=config.hidden_size)
+            print(made.get_fused_operator_statistics(), file=sys.stderr)
+            made.save_model_to_file(str(path))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    taken = [each.name for each in session.get_inputs()]
+
+    def nothing(batch):
+        return batch["input_ids"] * 0
+
+    def states_of(batch):
+        return session.run(["last_hidden_state"], {name: batch.get(name, nothing(batch)) for name in taken})[0]
+
+    return sorted_batches(texts, model, states_of, config.hidden_size)
+
+
+SIDES = {
+    **dict.fromkeys(BACKENDS, ours),
+    "onnx": lambda texts, model: ours(texts, model, "onnx"),
+    "huggingface": huggingface,
+    "sentence-transformers": sentence_transformers,
+    "onnxruntime": onnxruntime,
+    "onnxruntime-optimized": lambda texts, model: onnxruntime(texts, model, optimized=True),
+}
+
+
+def measure(side, model, count, passes):
+    """Print JSON: seconds of the first pass and of the best one after it, and of the processor; save the vectors."""
     import numpy as np
 
-    encode = {"ours": ours, "huggingface": huggingface}[side](sentences(count))
-    seconds = []
+    encode = SIDES[side](sentences(count), model_of(model))
+    seconds, busy = [], []
     for _ in range(passes + 1):
-        start = time.perf_counter()
+        start, begun = time.perf_counter(), time.process_time()
         vectors = encode()
         seconds.append(time.perf_counter() - start)
+        busy.append(time.process_time() - begun)
     np.save(WORK / f"{side}.npy", vectors)
-    print(json.dumps({"first": seconds[0], "best": min(seconds[1:])}))
+    print(json.dumps({"first": seconds[0], "best": min(seconds[1:]), "cpu": min(busy[1:])}))
 
 
 def measure_memory(count):
@@ -121,23 +228,35 @@ def child(python, *arguments, backend="tensorflow"):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(count, passes, turns):
-    """Run both sides in turn for each backend and print a table; a ratio above 1 means that this package is faster."""
+def run_of(side, model, count, passes):
+    """What `measure` says of a side, in a process of its own."""
+    python = peer_python() if side in PEERS else sys.executable
+    backend = side if side in BACKENDS else "tensorflow"
+    return child(python, "--side", side, "--model", model, "--count", count, "--passes", passes, backend=backend)
+
+
+def compare(sides, model, count, passes, turns):
+    """Run all sides in turn and print a table; a ratio above 1 means faster than the peer."""
     import numpy as np
 
-    print(f"{count} sentences, batches of {BATCH}, {os.cpu_count()} cores, best of {turns} × {passes} passes")
-    print("| backend | ours, texts/s | first pass | Hugging Face, texts/s | ratio | largest difference |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for backend in (name for name in BACKENDS if importlib.util.find_spec(name)):
-        mine, theirs = [], []
-        for _ in range(turns):
-            theirs.append(child(peer_python(), "--side", "huggingface", "--count", count, "--passes", passes))
-            mine.append(child(sys.executable, "--side", "ours", "--count", count, "--passes", passes, backend=backend))
-        first, best = (min(run[key] for run in mine) for key in ("first", "best"))
-        peer = min(run["best"] for run in theirs)
-        apart = np.abs(np.load(WORK / "ours.npy") - np.load(WORK / "huggingface.npy")).max()
-        speeds = [f"{count / seconds:.0f}" for seconds in (best, first, peer)]
-        print(f"| {backend} | {' | '.join(speeds)} | {peer / best:.2f} | {apart:.1e} |", flush=True)
+    runs = {side: [] for side in sides}
+    for _ in range(turns):
+        for side in sides:
+            try:
+                runs[side].append(run_of(side, model, count, passes))
+            except subprocess.CalledProcessError as error:
+                print(f"{side} does not run: {error}", file=sys.stderr)
+    best = {side: {key: min(run[key] for run in some) for key in some[0]} for side, some in runs.items() if some}
+    print(f"{model}: {count} sentences, batches of {BATCH}, {os.cpu_count()} cores, best of {turns} × {passes} passes")
+    print("| side | texts/s | first pass | CPU seconds | by Hugging Face | by ONNX Runtime | largest difference |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    runtime = min((best[side]["best"] for side in best if side.startswith("onnxruntime")), default=float("nan"))
+    truth = np.load(WORK / "huggingface.npy")
+    for side, found in best.items():
+        apart = np.abs(np.load(WORK / f"{side}.npy") - truth).max()
+        told = [f"{count / found[key]:.0f}" for key in ("best", "first")] + [f"{found['cpu']:.2f}"]
+        told += [f"{peer / found['best']:.2f}" for peer in (best["huggingface"]["best"], runtime)]
+        print(f"| {side} | {' | '.join(told)} | {apart:.1e} |", flush=True)
 
 
 def main():
@@ -146,15 +265,22 @@ def main():
     parser.add_argument("--passes", type=int, default=3, help="of each process after the first (%(default)s)")
     parser.add_argument("--turns", type=int, default=2, help="processes of each side (%(default)s)")
     parser.add_argument("--corpus", type=int, metavar="N", help="measure the memory over N sentences as well")
-    parser.add_argument("--side", choices=("ours", "huggingface", "memory"), help=argparse.SUPPRESS)
+    parser.add_argument("--model", choices=("minilm", "base"), default="minilm", help="(%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=list(SIDES), help="sides (all that are installed)")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
     args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     if args.side == "memory":
         measure_memory(args.corpus)
+    elif args.side == "make-base":
+        make_base()
     elif args.side:
-        measure(args.side, args.count, args.passes)
+        measure(args.side, args.model, args.count, args.passes)
     else:
-        compare(args.count, args.passes, args.turns)
+        installed = [name for name in (*BACKENDS, "onnxruntime") if importlib.util.find_spec(name)]
+        mine = ["onnx" if name == "onnxruntime" else name for name in installed]
+        model_of(args.model)
+        compare(args.only or [*mine, *PEERS], args.model, args.count, args.passes, args.turns)
         if args.corpus:
             peak = child(sys.executable, "--side", "memory", "--corpus", args.corpus)
             print(

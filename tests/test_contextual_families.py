@@ -17,7 +17,7 @@ from w2v_embed.contextual import ContextualEncoder, add_tokens, transplant, trim
 from w2v_embed.contextual.backend import ops
 from w2v_embed.contextual.families import FAMILIES, Weight, register
 from w2v_embed.contextual.families.bert import Bert
-from w2v_embed.contextual.families.blocks import dense, norm, unheads
+from w2v_embed.contextual.families.blocks import dense, norm
 from w2v_embed.contextual.families.config import read_config
 
 pytestmark = pytest.mark.keras
@@ -42,7 +42,7 @@ class Toy(Bert):
 
     def layer(self, config, w, x, context):
         seen = norm(x, w["gamma1"], w["beta1"], config.layer_norm_eps)
-        x = x + dense(unheads(self.attended(config, w, seen, context)), w["out"], w["out_bias"])
+        x = x + dense(self.attended(config, w, seen, context), w["out"], w["out_bias"])
         seen = norm(x, w["gamma2"], w["beta2"], config.layer_norm_eps)
         return x + dense(dense(seen, w["ff1"], w["ff1_bias"], config.hidden_act), w["ff2"], w["ff2_bias"])
 

@@ -58,6 +58,8 @@ BagMode: TypeAlias = Literal["mean", "sum", "max"]
 # The encoders.
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
+EncoderEngine: TypeAlias = Literal["keras", "onnx"]  # who computes
+SimilarityName: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
 NewWordInit: TypeAlias = Literal["mean", "normal", "pieces", "description"]
@@ -74,6 +76,7 @@ class LoadOptions(TypedDict, total=False):
     hidden_act: HiddenAct | None
     max_relative_position: int | None
     do_lower_case: bool | None
+    engine: EncoderEngine
 
 
 class EncodeOptions(LoadOptions, total=False):
@@ -88,6 +91,8 @@ class EncodeOptions(LoadOptions, total=False):
     stride: int | None
     prompt_name: str | None
     prompt: str | None
+    truncate_dim: int | None
+    normalize: bool
 
 
 # Texts → vectors → labels.

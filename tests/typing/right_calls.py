@@ -313,7 +313,7 @@ def trained(em: EmbeddingMatrix) -> None:
 
 
 def in_context(texts: Iterable[str]) -> None:
-    encoder = ContextualEncoder.from_pretrained(Path("folder"))
+    encoder = ContextualEncoder.from_pretrained(Path("folder"), engine="onnx")
     vectors: npt.NDArray[np.float32] = encoder.encode(texts, layers=[-1, -2], merge="concat", pooling="cls")
     encoder.encode(["a"], layers=-2, merge=[0.5, 0.5], batch_size=8, max_length=None, stride=3, progress=note_texts)
     encoder.encode(iter(["a"]), special_tokens=False, output="v.npy", progress=True)
@@ -326,7 +326,8 @@ def in_context(texts: Iterable[str]) -> None:
     whiten: Projection = fit_whitening(vectors, 16)
     print(words[0].shape, states.shape, rows.sum(), found.any(), em.shape, encoder.vector_size)
     print(cosine(whiten(vectors), fit_pca(vectors, 16)(vectors)), encoder.similarity("a", "b", whitening=whiten))
-    encoder.encode([("a", "b"), "c"], prompt_name="query", prompt="query: ")
+    encoder.encode([("a", "b"), "c"], prompt_name="query", prompt="query: ", truncate_dim=8, normalize=True)
+    alike: float = encoder.similarity("a", "b", function="dot", truncate_dim=8)
     tokens: list[TokenVectors] = encoder.encode_tokens(texts, special_tokens=False, stride=4)
     model = encoder.to_keras(layers=[-1], dropout=0.1, head="masked_lm", outputs="all", dtype="mixed_bfloat16", seed=1)
     tuned: ContextualEncoder = encoder.from_keras(model)
@@ -336,7 +337,9 @@ def in_context(texts: Iterable[str]) -> None:
     more = trim_vocabulary(
         transplant(more, "folder", np.ones((3, 2)), method="focus", atoms=4), iter(["a"]), keep=["b"]
     )
-    print(tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape)
+    print(
+        alike, tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape
+    )
 
 
 def judged(em: EmbeddingMatrix) -> None:

@@ -130,9 +130,13 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode(["a"], merge="max")  # error: arg-type
     encoder.encode(["a"], batch_size="all")  # error: arg-type
     encoder.encode(7)  # error: arg-type
+    encoder.encode(["a"], truncate_dim="all")  # error: arg-type
+    encoder.encode(["a"], normalize="l2")  # error: arg-type
+    encoder.similarity("a", ["b"], function="angle")  # error: call-overload
     encoder.as_source(mode="fast")  # error: arg-type
     encoder.encode_tokens(7)  # error: arg-type
     encoder.to_keras(head="lm")  # error: arg-type
+    ContextualEncoder.from_pretrained("folder", engine="tensorflow")  # error: arg-type
     encoder.to_keras(outputs="first")  # error: arg-type
     encoder.to_keras(trainable="all")  # error: arg-type
     add_tokens(encoder, ["a"], init="zeros")  # error: arg-type

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
 from ..threads import cores, told
 
 try:
     import keras
-    from keras import ops
     from keras.backend import standardize_dtype
 except ImportError as _error:
     raise ImportError(
@@ -27,10 +27,13 @@ Tensor: TypeAlias = Any  # of whichever backend runs
 __all__ = [
     "compiled",
     "compiles_each_shape",
+    "compute_with",
+    "fused_attention",
     "fused_dense",
     "fuses_gelu",
     "keras",
     "limit_threads",
+    "multiplies_flat",
     "ops",
     "overlapped",
     "standardize_dtype",
@@ -39,6 +42,29 @@ __all__ = [
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+_writer: ContextVar[Any] = ContextVar("writer", default=None)
+
+
+class _Operations:
+    """`keras.ops`, or what stands in for it while a graph is written."""
+
+    def __getattr__(self, name: str) -> Any:
+        writer = _writer.get()
+        return getattr(keras.ops if writer is None else writer, name)
+
+
+ops: Any = _Operations()
+
+
+@contextmanager
+def compute_with(writer: Any) -> Iterator[None]:
+    """While it lasts, and in this thread, `ops` are the methods of `writer`."""
+    token = _writer.set(writer)
+    try:
+        yield
+    finally:
+        _writer.reset(token)
 
 
 def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -65,6 +91,11 @@ def compiles_each_shape() -> bool:
     return keras.backend.backend() == "jax"
 
 
+def multiplies_flat() -> bool:
+    """Whether a product of matrices had better get two axes: one of three is slower on TensorFlow."""
+    return _writer.get() is None
+
+
 def fuses_gelu() -> bool:
     """Whether GELU is one pass over memory; TensorFlow makes five, which is a fifteenth of an encoder's time."""
     return keras.backend.backend() != "tensorflow"
@@ -79,7 +110,12 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
 
     torch has on processors: oneDNN's product, which torch's compiler uses, and which is a fifth faster than its eager one.
     """
-    if keras.backend.backend() != "torch" or not _on_processor(kernel) or activation not in _FUSED:
+    if (
+        _writer.get() is not None
+        or keras.backend.backend() != "torch"
+        or not _on_processor(kernel)
+        or activation not in _FUSED
+    ):
         return None
     import torch
 
@@ -89,6 +125,19 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
         return None  # it has no gradient
     name, algorithm = _FUSED[activation]
     return product and product(x, kernel.T, bias, name, [], algorithm)
+
+
+def fused_attention(qkv: Tensor, added: Tensor, number: int, scale: float) -> Tensor | None:
+    """Return what each token takes from the others, `(B, T, N · D)`, by one function; None where there is none that is exact.
+
+    Args:
+        qkv: queries, keys and values side by side, `(B, T, 3 · N · D)`.
+        added: to the scores, `(B or 1, N or 1, T or 1, T)`.
+        number: of heads, N.
+        scale: by which scores are multiplied before.
+    """
+    writer = _writer.get()
+    return None if writer is None else writer.attention(qkv, added, number, scale)
 
 
 def _on_processor(weight):
@@ -112,16 +161,18 @@ def limit_threads() -> None:
             tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor) -> Iterator[_R]:
+def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor | None) -> Iterator[_R]:
     """Yield `function(item)` for each item in turn; two are computed at any time where `weight` lies on a CPU.
+
+    `weight` is None where the backend computes nothing, but a library that shares its threads by itself.
 
     What one batch leaves idle, between its products of matrices and where a library uses one core, serves the other.
     No more than three results exist at once.
     """
-    if not _on_processor(weight) or cores() == 1:
+    if (weight is not None and not _on_processor(weight)) or cores() == 1:
         yield from map(function, items)
         return
-    with _two_workers() as pool:
+    with _two_workers(weight) as pool:
         running: deque[Future[_R]] = deque()
         try:
             for item in items:
@@ -135,9 +186,9 @@ def overlapped(function: Callable[[_T], _R], items: Iterable[_T], weight: Tensor
 
 
 @contextmanager
-def _two_workers():
+def _two_workers(weight):
     """Two threads; on torch each has half of its cores, since torch gives every thread all of them."""
-    if keras.backend.backend() != "torch":
+    if weight is None or keras.backend.backend() != "torch":
         with ThreadPoolExecutor(2) as pool:
             yield pool
         return

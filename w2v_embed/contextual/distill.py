@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import TextProgress, WordIndex
-    from .encoder import ContextualEncoder
+    from .words import WordEncoder
 
 _UNUSED_PIECE = re.compile(r"\[unused\d+\]")
 _SIF = 1e-4
@@ -38,7 +38,7 @@ _LAST = -1
 
 
 def distill(
-    encoder: ContextualEncoder,
+    encoder: WordEncoder,
     words: WordIndex | None,
     pca: int | None,
     weighting: str | None,

@@ -13,35 +13,29 @@ from ..checks import one_of, whole
 from ..figures import idf
 from ..progress import text_reporter
 from ..shown import quoted
-from .backend import ops
-from .inputs import chunks, iterable_of_texts, list_of_words
-from .pooling import POOLINGS, LayerMerge, Pooler, checked_idf, cosine
+from .inputs import chunks, iterable_of_texts
+from .pooling import POOLINGS, SIMILARITIES, Ending, LayerMerge, Pooler, checked_idf, likeness
 from .sentences import prepared
-from .source import EncoderSource
-from .states import PretrainedModel
-from .stream import NpyWriter, streamed
-from .tokens import TokenVectors, tokens_of, words_of
+from .stream import gathered
+from .tokens import TokenVectors, tokens_of
+from .words import WordEncoder
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import (
-        Bools,
-        EncoderMode,
         MergeName,
         PoolingName,
+        SimilarityName,
         StrPath,
         TextProgress,
-        WeightingName,
-        WordIndex,
     )
-    from ..matrix.embedding_matrix import EmbeddingMatrix
 
     Vectors: TypeAlias = npt.NDArray[np.float32]
     Texts: TypeAlias = list[str] | tuple[str, ...]
 
 
-class ContextualEncoder(PretrainedModel):
+class ContextualEncoder(WordEncoder):
     """A trained encoder. Made by `ContextualEncoder.from_pretrained`; it computes, and `to_keras` makes a model that trains.
 
     Layers are numbered as in `hidden_states`: 0 is the output of the embeddings, 1 that of the first layer, -1 that of
@@ -68,6 +62,8 @@ class ContextualEncoder(PretrainedModel):
         output: StrPath | None = None,
         prompt_name: str | None = None,
         prompt: str | None = None,
+        truncate_dim: int | None = None,
+        normalize: bool = False,
     ) -> Vectors:
         """Turn texts into one vector each.
 
@@ -95,6 +91,8 @@ class ContextualEncoder(PretrainedModel):
                 where it was if it is called again with the same texts.
             prompt_name: the name of a prompt of the folder that is put before each text; None = its default, if it has one.
             prompt: what is put before each text instead.
+            truncate_dim: how many numbers of a vector are kept, the first ones; None = all.
+            normalize: whether vectors are made one long, after all else.
 
         Returns:
             float32 `(texts, dim)`, in the order of the texts; with `output`, the file as a memory map.
@@ -132,14 +130,9 @@ class ContextualEncoder(PretrainedModel):
                 for pooler in poolers:
                     pooler.add(batch, x)
             pooled = np.concatenate([pooler.vectors() for pooler in poolers], axis=1)
-            return sentences.finished(pooled) if sentences else pooled
+            return last(sentences.finished(pooled) if sentences else pooled)
 
-        if output is None:
-            report, parts = text_reporter(progress, texts), []
-            for chunk in chunks(texts, batch_size):
-                parts.append(vectors_of(chunk))
-                report(len(chunk))
-            return np.concatenate(parts) if parts else vectors_of([])
+        last = Ending(truncate_dim, normalize)
         settings = {
             "model": self._checksum,
             "config": asdict(self.config),
@@ -152,9 +145,9 @@ class ContextualEncoder(PretrainedModel):
             "stride": stride,
             "idf": None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=16).hexdigest(),
             **({"sentences": sentences.fingerprint} if sentences else {}),
+            **last.settings,
         }
-        writer = NpyWriter(output, vectors_of([]).shape[1], settings)
-        return streamed(texts, vectors_of, writer, batch_size, progress)
+        return gathered(texts, vectors_of, output, settings, batch_size, progress)
 
     def _prepared(self, texts: Iterable[Any], name: str | None, prompt: str | None) -> Iterable[Any]:
         """Texts behind their prompt."""
@@ -165,48 +158,6 @@ class ContextualEncoder(PretrainedModel):
                 )
             return prepared(texts, prompt or "", False)
         return prepared(texts, self._sentences.prompt_of(name) if prompt is None else prompt, self._sentences.lower)
-
-    def encode_words(
-        self,
-        lists: Iterable[Iterable[str]],
-        *,
-        layers: int | Iterable[int] = -2,
-        merge: MergeName | Sequence[float] = "sum",
-        batch_size: int = 32,
-        max_length: int | None = None,
-        progress: TextProgress = None,
-        stride: int | None = None,
-    ) -> list[Vectors]:
-        """Turn texts that are already split into words, by spaces or a segmenter, into one vector a word.
-
-        Each word is tokenised by itself and its pieces are averaged; special tokens belong to no word.
-
-        Args:
-            lists: an iterable of lists of words; each list is a text, in which its words have their meaning.
-            stride: from the beginning of a window to that of the next, for a list of more than `max_length` tokens;
-                None = half of a window. No word is cut off.
-            layers, merge, batch_size, max_length, progress: as in `encode`.
-
-        Returns:
-            a list of float32 arrays `(words, dim)`; a word without pieces has zeros.
-
-        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
-        >>> river, money = encoder.encode_words([["river", "bank"], ["put", "money", "in", "bank"]])
-        >>> river.shape, money.shape
-        ((2, 32), (4, 32))
-        """
-        if isinstance(lists, str):
-            raise TypeError(
-                f"lists must be an iterable of lists of words, received the string {quoted(lists)}. Split it first."
-            )
-        merged = LayerMerge.checked(layers, merge, self.config.num_layers)
-        room, batch_size = self._room(max_length, stride), whole("batch_size", batch_size)
-        stride = (room + 1) // 2 if stride is None and room is not None else stride
-        report, result = text_reporter(progress, lists), []
-        for chunk in chunks(lists, batch_size):
-            result += words_of(self, [list_of_words(words) for words in chunk], merged, room, stride, batch_size)
-            report(len(chunk))
-        return result
 
     def encode_tokens(
         self,
@@ -244,112 +195,37 @@ class ContextualEncoder(PretrainedModel):
             report(len(chunk))
         return result
 
-    def vectors_for(
-        self,
-        words: Iterable[str],
-        *,
-        layers: int | Iterable[int] = -2,
-        merge: MergeName | Sequence[float] = "sum",
-        batch_size: int = 256,
-        progress: TextProgress = None,
-    ) -> tuple[Vectors, Bools]:
-        """Turn words into vectors, each alone between its special tokens: so an encoder is a source for `build_matrix`.
-
-        Args:
-            words: a sequence of strings.
-            layers, merge, batch_size, progress: as in `encode`.
-
-        Returns:
-            `(rows, found)`: float32 `(words, dim)`, the mean of the pieces, zeros where not found; bool `(words,)`,
-            False where a word has no pieces or a piece is the unknown token.
-
-        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
-        >>> rows, found = encoder.vectors_for(["king", "zzz"])
-        >>> rows.shape, found.tolist()
-        ((2, 32), [True, False])
-        """
-        words = list_of_words(words)
-        merged = LayerMerge.checked(layers, merge, self.config.num_layers)
-        batch_size = whole("batch_size", batch_size)
-        room = self._room(None, None)
-        pieces = self.tokenizer.pieces(words)
-        found = np.array([self._known(ids) for ids in pieces], bool)
-        rows = np.zeros((len(words), self.vector_size * merged.parts), np.float32)
-        report = text_reporter(progress, words)
-        for places in chunks(np.flatnonzero(found), batch_size):
-            pooler = Pooler(len(places), rows.shape[1], "mean", self.tokenizer, special_tokens=False, idf=None)
-            for batch, x in self._forward([pieces[place] for place in places], merged, room, room, batch_size):
-                pooler.add(batch, x)
-            rows[places] = pooler.vectors()
-            report(len(places))
-        return rows, found
-
-    def table_vectors_for(self, words: Iterable[str]) -> tuple[Vectors, Bools]:
-        """Like `vectors_for`, without the model: the mean of the pieces' rows of its input table."""
-        words = list_of_words(words)
-        pieces = self.tokenizer.pieces(words)
-        table = ops.convert_to_numpy(self._model.embedding["words"])
-        found = np.array([self._known(ids) for ids in pieces], bool)
-        rows = np.zeros((len(words), self.vector_size), np.float32)
-        for place in np.flatnonzero(found):
-            rows[place] = table[pieces[place]].mean(axis=0)
-        return rows, found
-
-    def as_source(self, *, mode: EncoderMode = "forward", pca: int | None = None, **options: Any) -> EncoderSource:
-        """Return a source for `build_matrix` with choices: see `EncoderSource`, whose arguments these are.
-
-        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
-        >>> source = encoder.as_source(mode="table", pca=3)
-        >>> source.vectors_for(["king", "queen", "bank", "river", "money"])[0].shape
-        (5, 3)
-        """
-        return EncoderSource(self, mode, pca, options)
-
-    def distill(
-        self,
-        words: WordIndex | None = None,
-        *,
-        pca: int | None = 256,
-        weighting: WeightingName | None = "sif",
-        batch_size: int = 256,
-        progress: TextProgress = None,
-    ) -> EmbeddingMatrix:
-        """Make a static table out of the encoder, as model2vec's `distill` does: minutes once, then no model is needed.
-
-        Args:
-            words: a vocabulary as for `build_matrix`, the most frequent words first; None = the pieces of the encoder's
-                own, with its ids, without "[unused7]" and special tokens other than padding and the unknown one.
-            pca: how many numbers a row keeps, by principal component analysis; None = all, untouched.
-            weighting: "sif" makes rows of frequent words short: a / (a + p), with a = 0.0001 and p what Zipf's law says of the
-                word's rank; "zipf" multiplies by the logarithm of the rank + 1; None leaves them.
-            batch_size: words that are computed together, of like length.
-            progress: True shows a bar; or a callable (done, total) of words.
-
-        Returns:
-            an `EmbeddingMatrix`, float32; a word whose pieces are not all known has no row.
-
-        >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
-        >>> em = encoder.distill(["king", "queen", "bank", "river", "zzz"], pca=3)
-        >>> em.shape, em.coverage.missing
-        ((5, 3), ['zzz'])
-        """
-        from .distill import distill
-
-        return distill(self, words, pca, weighting, batch_size, progress)
-
     @overload
     def similarity(
-        self, a: str, b: str, *, whitening: Callable[[Vectors], Vectors] | None = None, **options: Any
+        self,
+        a: str,
+        b: str,
+        *,
+        whitening: Callable[[Vectors], Vectors] | None = None,
+        function: SimilarityName | None = None,
+        **options: Any,
     ) -> float: ...
 
     @overload
     def similarity(
-        self, a: str, b: Texts, *, whitening: Callable[[Vectors], Vectors] | None = None, **options: Any
+        self,
+        a: str,
+        b: Texts,
+        *,
+        whitening: Callable[[Vectors], Vectors] | None = None,
+        function: SimilarityName | None = None,
+        **options: Any,
     ) -> Vectors: ...
 
     @overload
     def similarity(
-        self, a: Texts, b: str | Texts, *, whitening: Callable[[Vectors], Vectors] | None = None, **options: Any
+        self,
+        a: Texts,
+        b: str | Texts,
+        *,
+        whitening: Callable[[Vectors], Vectors] | None = None,
+        function: SimilarityName | None = None,
+        **options: Any,
     ) -> Vectors: ...
 
     def similarity(
@@ -358,29 +234,34 @@ class ContextualEncoder(PretrainedModel):
         b: str | Texts,
         *,
         whitening: Callable[[Vectors], Vectors] | None = None,
+        function: SimilarityName | None = None,
         **options: Any,
     ) -> float | Vectors:
-        """Return the cosine of two texts, or those of two lists of texts; a word is a short text.
+        """Return how alike two texts are, or the texts of two lists; a word is a short text.
 
         Args:
             a, b: a string or a list of strings.
             whitening: a function of vectors `(n, dim)`, made by `fit_whitening`. Without it all cosines of most models
                 are high, and only their order has a meaning.
+            function: "cosine", "dot" (product), or a distance with its sign turned, so that more is more alike: "euclidean",
+                "manhattan"; None = what the folder of a sentence encoder says (`similarity_fn_name`), else "cosine".
             options: of `encode` (layers, merge, pooling, …).
 
         Returns:
-            a float for two strings, else float32 `(len(a), len(b))`; 0 where a vector is zero.
+            a float for two strings, else float32 `(len(a), len(b))`; a cosine is 0 where a vector is zero.
 
         >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
         >>> round(encoder.similarity("the bank of the river", "the bank of the river"), 5)
         1.0
         """
+        told = None if self._sentences is None else self._sentences.similarity
+        name = one_of("function", function or told or SIMILARITIES[0], SIMILARITIES)
         both = [[texts] if isinstance(texts, str) else list(texts) for texts in (a, b)]
         vectors = self.encode(both[0] + both[1], **options)
         if whitening is not None:
             vectors = whitening(vectors)
-        cosines = cosine(vectors[: len(both[0])], vectors[len(both[0]) :])
-        return float(cosines[0, 0]) if isinstance(a, str) and isinstance(b, str) else cosines
+        made = likeness(name, vectors[: len(both[0])], vectors[len(both[0]) :])
+        return float(made[0, 0]) if isinstance(a, str) and isinstance(b, str) else made
 
     def idf(self, texts: Iterable[str]) -> Vectors:
         """Return a weight for each id, float32 `(vocab_size,)`: the rarer in the texts, the more. See `encode`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import numpy as np
 
-from .._types import MergeName, PoolingName
+from .._types import MergeName, PoolingName, SimilarityName
 from ..checks import one_of, whole
 from ..figures import principal_axes
 from ..shown import quoted
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MERGES: Final[tuple[str, ...]] = get_args(MergeName)
 POOLINGS: Final[tuple[str, ...]] = get_args(PoolingName)
+SIMILARITIES: Final[tuple[str, ...]] = get_args(SimilarityName)
+_AT_ONCE = 1 << 22  # differences of numbers
 
 
 @dataclass(frozen=True)
@@ -248,3 +250,51 @@ def cosine(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:
     both: list[Any] = [np.asarray(rows, np.float32) for rows in (a, b)]
     first, second = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30) for rows in both)
     return first @ second.T
+
+
+def likeness(name: str, a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """How alike the rows of `a` and of `b` are, `(len(a), len(b))`, by one of `SIMILARITIES`; more is more alike.
+
+    >>> likeness("euclidean", [[1.0, 0.0]], [[1.0, 0.0], [4.0, 4.0]]).tolist()
+    [[0.0, -5.0]]
+    """
+    if name == "cosine":
+        return cosine(a, b)
+    first, second = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    if name == "dot":
+        return first @ second.T
+    made = np.empty((len(first), len(second)), np.float32)
+    rows = max(1, _AT_ONCE // max(1, second.size))
+    for begin in range(0, len(first), rows):
+        apart = np.abs(first[begin : begin + rows, None] - second[None])
+        made[begin : begin + rows] = apart.sum(-1) if name == "manhattan" else np.sqrt(np.square(apart).sum(-1))
+    return np.negative(made, out=made) + np.float32(0)  # no -0.0
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is done to a vector last: it is cut, then made one long.
+
+    Args:
+        dim: how many numbers are kept; None = all.
+        unit: whether it is made one long.
+    """
+
+    dim: int | None
+    unit: bool
+
+    def __call__(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        dim = whole("truncate_dim", vectors.shape[1] if self.dim is None else self.dim, 1, vectors.shape[1])
+        vectors = vectors[:, :dim]
+        return normalized(vectors) if self.unit else vectors
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it says of a file's vectors, if it does anything."""
+        told = {"truncate_dim": self.dim, "normalize": bool(self.unit)}
+        return {name: value for name, value in told.items() if value}
+
+
+def normalized(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Vectors, each one long; zeros stay."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..checks import one_of
 from ..shown import quoted
 from ..texts import parse_json
 from .checkpoints import read_checkpoint
-from .files import LIMIT, checked, read_json, read_text
+from .files import checked, read_json, read_text
+from .pooling import SIMILARITIES, normalized
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[np.float32]
 
 MODULES: Final = "modules.json"
+_STATIC: Final = "StaticEmbedding"
+_LONGEST, _MOST = 1 << 16, 32  # bytes of modules.json, and modules in it
 _POOLINGS: Final = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -63,7 +67,7 @@ class Normalize:
     fingerprint: Final = ["normalize"]
 
     def __call__(self, vectors: Vectors) -> Vectors:
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+        return normalized(vectors)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ class Sentences:
         lower: whether texts are lower-cased before the tokenizer sees them.
         prompts: by name, what can stand before a text.
         default_prompt: the name of the one that does unless another is asked for.
+        similarity: the name of the function by which its vectors are compared; None: it says none.
+        static: whether the model is a table, without a net.
     """
 
     home: Path
@@ -87,6 +93,8 @@ class Sentences:
     lower: bool = False
     prompts: dict[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
+    similarity: str | None = None
+    static: bool = False
 
     @property
     def fingerprint(self) -> list[Any]:
@@ -118,36 +126,54 @@ def read_sentences(folder: Path) -> Sentences | None:
     path = folder / MODULES
     if not path.is_file():
         return None
-    modules = parse_json(read_text(path, LIMIT), str(path), "value", "key")
-    named = isinstance(modules, list) and all(isinstance(each, dict) for each in modules)
-    if not named or not all(isinstance(each.get("type"), str) for each in modules):
-        raise ValueError(f"{path}: expected a list of objects with a type, got {quoted(modules)}.")
+    modules = _modules(path)
     kinds = [each["type"].rpartition(".")[2] for each in modules]
     places = [_inside(folder, path, each.get("path", "")) for each in modules]
-    if kinds[:1] == ["StaticEmbedding"]:
-        raise ValueError(
-            f"{path}: this model is a static table, of which no text needs a net: give its folder to build_matrix."
-        )
-    if kinds[:1] != ["Transformer"]:
-        raise ValueError(f"{path}: the first module must be a Transformer, received {', '.join(kinds) or 'none'}.")
+    if not {*kinds[:1]} & {"Transformer", _STATIC}:
+        told = ", ".join(kinds) or "none"
+        raise ValueError(f"{path}: the first module must be a Transformer or a {_STATIC}, received {quoted(told)}.")
+    static = kinds[0] == _STATIC
     poolings, steps = ("mean",), []
     for number, (kind, place) in enumerate(zip(kinds[1:], places[1:]), 1):
-        if kind == "Pooling" and number == 1:
+        if kind == "Pooling" and number == 1 and not static:
             poolings = _poolings(place / "config.json")
-        elif kind == "Dense" and number > 1:
+        elif kind == "Dense" and (number > 1 or static):
             steps.append(_dense(place))
-        elif kind == "Normalize" and number > 1:
+        elif kind == "Normalize" and (number > 1 or static):
             steps.append(Normalize())
         elif kind != "Dropout":  # which drops nothing but in training
             raise ValueError(
                 f"{path}: module {number} is a {kind}, which is not computed here. Ask for layers= and pooling=."
             )
-    return Sentences(places[0], poolings, steps, **_settings(folder, places[0]))
+    return Sentences(places[0], poolings, steps, static=static, **_settings(folder, places[0]))
+
+
+def _modules(path):
+    """The list in a modules.json."""
+    again = "Download the folder again, or delete this file: then encode takes layers= and pooling=."
+    try:
+        modules = parse_json(read_text(path, _LONGEST), str(path), "value", "key")
+    except ValueError as error:
+        raise ValueError(f"{error}. {again}") from error
+    named = isinstance(modules, list) and all(isinstance(each, dict) for each in modules)
+    if not named or not all(isinstance(each.get("type"), str) for each in modules):
+        raise ValueError(f"{path}: expected a list of objects with a type, got {quoted(modules)}. {again}")
+    if len(modules) > _MOST:
+        raise ValueError(f"{path}: expected at most {_MOST} modules, got {len(modules):,}. {again}")
+    return modules
 
 
 def _inside(folder, path, name):
-    if not isinstance(name, str) or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise ValueError(f"{path}: expected the name of a folder in it, got {quoted(name)}.")
+    """The folder of a module, which lies in that of the model, also where names are read as Windows does."""
+    kinds = (PurePosixPath, PureWindowsPath)
+    if (
+        not isinstance(name, str)
+        or "\0" in name
+        or any(kind(name).anchor or ".." in kind(name).parts for kind in kinds)
+    ):
+        raise ValueError(
+            f"{path}: expected the name of a folder in it, got {quoted(name)}. Where does this model come from?"
+        )
     return folder / name
 
 
@@ -184,12 +210,16 @@ def _settings(folder, home):
     lengths = [told.get("max_seq_length"), _maybe(home / "tokenizer_config.json").get("model_max_length")]
     lengths = [int(each) for each in lengths if isinstance(each, int | float) and 0 < each < 1 << 24]
     config = _maybe(folder / "config_sentence_transformers.json")
+    similarity = config.get("similarity_fn_name")
+    if similarity is not None:
+        one_of(f"similarity_fn_name ({folder / 'config_sentence_transformers.json'})", similarity, SIMILARITIES)
     prompts = checked(folder / "config_sentence_transformers.json", "prompts", config.get("prompts") or {}, dict)
     return {
         "max_length": min(lengths, default=None),
         "lower": told.get("do_lower_case") is True,
         "prompts": {name: text or "" for name, text in prompts.items()},
         "default_prompt": config.get("default_prompt_name"),
+        "similarity": similarity,
     }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .._types import Bools
-    from .encoder import ContextualEncoder
+    from .words import WordEncoder
 
 MODES: Final[tuple[str, ...]] = get_args(EncoderMode)
 
@@ -37,13 +37,14 @@ class EncoderSource:
 
     vector_size: int
 
-    def __init__(self, encoder: ContextualEncoder, mode: str, pca: int | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: WordEncoder, mode: str, pca: int | None, options: Mapping[str, Any]) -> None:
         one_of("mode", mode, MODES)
         if mode == "table" and options:
             raise ValueError(f'mode "table" reads the input table: it has no {", ".join(options)}.')
         self._encoder, self._mode, self._options = encoder, mode, options
         self._projection: Projection | None = None
-        full = encoder.vector_size if mode == "table" else encoder.vectors_for([], **options)[0].shape[1]
+        empty, _ = encoder.table_vectors_for([]) if mode == "table" else encoder.vectors_for([], **options)
+        full = empty.shape[1]
         self._pca = None if pca is None else whole("pca", pca, 1, full, or_none=True)
         self.vector_size = full if self._pca is None else self._pca
 

@@ -236,3 +236,21 @@ def streamed(
             report(len(chunk))
         result: npt.NDArray[np.float32] = np.load(writer.finish(), mmap_mode="r")
         return result
+
+
+def gathered(
+    texts: Iterable[Any],
+    vectors_of: Callable[[list[Any]], npt.NDArray[np.float32]],
+    output: StrPath | None,
+    settings: Mapping[str, Any],
+    batch_size: int,
+    progress: TextProgress,
+) -> npt.NDArray[np.float32]:
+    """The vectors of texts: in memory, or where `output` is a path, written there; `settings` as of `NpyWriter`."""
+    if output is not None:
+        return streamed(texts, vectors_of, NpyWriter(output, vectors_of([]).shape[1], settings), batch_size, progress)
+    report, parts = text_reporter(progress, texts), []
+    for chunk in chunks(texts, batch_size):
+        parts.append(vectors_of(chunk))
+        report(len(chunk))
+    return np.concatenate(parts) if parts else vectors_of([])

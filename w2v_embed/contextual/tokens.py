@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .encoder import ContextualEncoder
     from .pooling import LayerMerge
+    from .states import PretrainedModel
 
     Vectors = npt.NDArray[np.float32]
 
@@ -47,7 +47,7 @@ class TokenVectors:
 
 
 def tokens_of(
-    encoder: ContextualEncoder,
+    encoder: PretrainedModel,
     texts: Sequence[str],
     merge: LayerMerge,
     room: int | None,
@@ -84,7 +84,7 @@ def tokens_of(
 
 
 def words_of(
-    encoder: ContextualEncoder,
+    encoder: PretrainedModel,
     lists: list[list[str]],
     merge: LayerMerge,
     room: int | None,

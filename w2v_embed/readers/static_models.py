@@ -208,6 +208,7 @@ class StaticModel:
         self._tokenizer = self._said(Tokenizer.from_str, text)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._cut = settings.get("truncation") or {}
         unknown = settings["model"].get("unk_id")  # Unigram
         if unknown is None and settings["model"].get("unk_token") is not None:
             unknown = self._tokenizer.token_to_id(settings["model"]["unk_token"])
@@ -243,12 +244,25 @@ class StaticModel:
             found[[places[k] for k in good]] = True
             counts.append(np.array([len(ids[k]) for k in good], np.int64))
             parts.append(np.fromiter((id_ for k in good for id_ in ids[k]), np.int64))
-            if len(parts[-1]) and parts[-1].max() >= self._pieces:
-                raise ValueError(
-                    f"{self._tokenizer_path} has the piece {parts[-1].max()}, {self._path} knows {self._pieces:,}: they are of "
-                    "different models"
-                )
+            self._check(int(parts[-1].max(initial=0)))
         return found, np.concatenate(counts), np.concatenate(parts)
+
+    def texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of texts, unknown pieces among them, as far as tokenizer.json lets them be; none of what is no text."""
+        encode = partial(self._tokenizer.encode_batch_fast, add_special_tokens=False)
+        made = [each.ids for each in self._said(encode, [text if is_text(text) else "" for text in texts])]
+        most = self._cut.get("max_length")
+        if isinstance(most, int) and most > 0:
+            made = [ids[-most:] if self._cut.get("direction") == "Left" else ids[:most] for ids in made]
+        self._check(max(map(max, filter(None, made)), default=0))
+        return made
+
+    def _check(self, largest: int) -> None:
+        if largest >= self._pieces:
+            raise ValueError(
+                f"{self._tokenizer_path} has the piece {largest}, {self._path} knows {self._pieces:,}: they are of "
+                "different models"
+            )
 
     def rows(self, ids: Ids) -> Floats:
         """The rows of pieces, each times its weight: float32 `(len(ids), dim)`. The table is read in passing."""

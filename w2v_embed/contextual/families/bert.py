@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..backend import ops
 from ..tokenizers import Tokenizer, WordPieceTokenizer
-from .blocks import after_attention, blocking, dense, norm, scores, split_heads, unheads, weights_of
+from .blocks import after_attention, attention, blocking, dense, norm
 from .family import EncoderConfig, Family, Weight
 
 if TYPE_CHECKING:
@@ -125,9 +125,8 @@ class Bert(Family):
         return {"bias": blocking(attention_mask)[:, None, None, :]}
 
     def layer(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:
-        return after_attention(config, w, x, unheads(self.attended(config, w, x, context)))
+        return after_attention(config, w, x, self.attended(config, w, x, context))
 
     def attended(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:
-        """What each token takes from the text, `(B, N, T, D)`."""
-        q, k, v = split_heads(dense(x, w["qkv"], w["qkv_bias"]), 3, config.num_heads)
-        return ops.matmul(weights_of(config, scores(q, k) + context["bias"]), v)
+        """What each token takes from the text, `(B, T, H)`."""
+        return attention(config, dense(x, w["qkv"], w["qkv_bias"]), context["bias"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import numpy as np
 
 from ..._types import HiddenAct
-from ..backend import fused_dense, ops, standardize_dtype
+from ..backend import fused_attention, fused_dense, multiplies_flat, ops, standardize_dtype
 
 if TYPE_CHECKING:
     from ..backend import Tensor
@@ -23,12 +23,12 @@ HIDDEN_ACTS: Final[tuple[str, ...]] = get_args(HiddenAct)
 BLOCKED: Final = np.float32(-1e9)
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "gelu": partial(ops.gelu, approximate=False),
-    "gelu_new": partial(ops.gelu, approximate=True),
-    "gelu_pytorch_tanh": partial(ops.gelu, approximate=True),
-    "relu": ops.relu,
-    "silu": ops.silu,
-    "tanh": ops.tanh,
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu_new": lambda x: ops.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: ops.gelu(x, approximate=True),
+    "relu": lambda x: ops.relu(x),
+    "silu": lambda x: ops.silu(x),
+    "tanh": lambda x: ops.tanh(x),
     "gelu_folded": lambda x: x + x * ops.erf(x),
 }
 
@@ -39,8 +39,9 @@ def dense(x: Tensor, kernel: Tensor, bias: Tensor | None = None, activation: str
     if y is not None:
         return y
     shape = ops.shape(x)
-    y = ops.matmul(ops.reshape(x, (-1, shape[-1])), kernel)
-    y = ops.reshape(y if bias is None else y + bias, (*shape[:-1], ops.shape(kernel)[-1]))
+    y = ops.matmul(ops.reshape(x, (-1, shape[-1])) if multiplies_flat() else x, kernel)
+    y = y if bias is None else y + bias
+    y = ops.reshape(y, (*shape[:-1], ops.shape(kernel)[-1])) if multiplies_flat() else y
     return y if activation is None else _ACTIVATIONS[activation](y)
 
 
@@ -66,10 +67,28 @@ def scores(q: Tensor, k: Tensor) -> Tensor:
     return ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
 
 
-def weights_of(config: EncoderConfig, scores: Tensor) -> Tensor:
-    """Attention weights of scores; what they are divided by is mostly in the queries already."""
+def weights_of(config: EncoderConfig, scores: Tensor, added: Tensor | None = None) -> Tensor:
+    """Attention weights of scores; what they are divided by is mostly in the queries already.
+
+    Args:
+        added: to the scores, once they are scaled.
+    """
     scores = scores if config.score_scale == 1 else scores * config.score_scale
+    scores = scores if added is None else scores + added
     return config.drop(_in_float32(partial(ops.softmax, axis=-1), scores), "attention")
+
+
+def attention(config: EncoderConfig, qkv: Tensor, added: Tensor) -> Tensor:
+    """What each token takes from the others `(B, T, N · D)`, by queries, keys and values side by side `(B, T, 3 · N · D)`.
+
+    Args:
+        added: to the scores, once they are scaled.
+    """
+    made = fused_attention(qkv, added, config.num_heads, config.score_scale)
+    if made is not None:
+        return made
+    q, k, v = split_heads(qkv, 3, config.num_heads)
+    return unheads(ops.matmul(weights_of(config, scores(q, k), added), v))
 
 
 def after_attention(config: EncoderConfig, w: Mapping[str, Tensor], x: Tensor, attended: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ class Model:
     Attributes:
         embedding: the tensors of the embeddings.
         layers: those of each layer.
+        weight: one of them, which knows where it lies; None: it is no tensor of the backend.
     """
 
     embedding: dict[str, Tensor]
@@ -47,6 +48,7 @@ class Model:
         shared = {role: self.embedding[role] for role in family.shared}
         made = {id(layer): {**to_tensors(layer), **shared} for layer in layers}  # layers may have the same weights
         self.layers = [made[id(layer)] for layer in layers]
+        self.weight: Tensor = self.embedding["words"]
         self._context = partial(family.context, config)
         self._embed = compiled(partial(family.embed, config))
         self._layer = compiled(partial(family.layer, config))
@@ -57,29 +59,32 @@ class Model:
         attention_mask: npt.NDArray[np.int32],
         token_type_ids: npt.NDArray[np.int32],
         mems: npt.NDArray[np.float32] | None = None,
-        last: int | None = None,
-    ) -> Iterator[Tensor]:
-        """Yield the output of the embeddings and of each layer up to `last`, tensors of shape `(B, T, H)`.
+        *,
+        wanted: Collection[int] | None = None,
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Yield the outputs `(B, T, H)` that are wanted, each behind its number: 0 of the embeddings, 1 of the first layer, …
 
         Args:
             input_ids, attention_mask, token_type_ids: int32 arrays `(B, T)`.
             mems: float32 array `(layers, B, M, H)` or None.
-            last: index of the last output that is wanted; None for all.
+            wanted: numbers of outputs; None for all. Layers above the highest are not computed.
         """
-        last = len(self.layers) if last is None else last
+        last = len(self.layers) if wanted is None else max(wanted)
         memory = 0 if mems is None else mems.shape[2]
         ids, mask, types = (
             ops.convert_to_tensor(array, "int32") for array in (input_ids, attention_mask, token_type_ids)
         )
         context = to_tensors(self._context(mask, types, memory))
         x = self._embed(self.embedding, ids, types)
-        yield x
+        if wanted is None or 0 in wanted:
+            yield 0, ops.convert_to_numpy(x)
         for i, weights in enumerate(self.layers[:last]):
             if mems is not None and memory:
                 x = self._layer(weights, x, {**context, "mems": ops.convert_to_tensor(mems[i], "float32")})
             else:
                 x = self._layer(weights, x, context)
-            yield x
+            if wanted is None or i + 1 in wanted:
+                yield i + 1, ops.convert_to_numpy(x)
 
 
 def _fold_gelu(layers: Sequence[Mapping[str, npt.NDArray[Any]]]) -> list[dict[str, npt.NDArray[Any]]]:

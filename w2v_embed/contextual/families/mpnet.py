@@ -11,7 +11,7 @@ import numpy as np
 
 from ..backend import ops
 from .bert import renamed
-from .blocks import dense, scores, split_heads, weights_of
+from .blocks import attention, dense
 from .family import EncoderConfig, Family, Weight
 from .roberta import Roberta, RobertaConfig
 
@@ -78,10 +78,9 @@ class MPNet(Roberta):
         return {**super().context(config, attention_mask, token_type_ids, memory), "buckets": kinds + later}
 
     def attended(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:
-        q, k, v = split_heads(dense(x, w["qkv"], w["qkv_bias"]), 3, config.num_heads)
         relative = ops.take(w["relative"], ops.cast(context["buckets"], "int32"), axis=0)  # (T, T, N)
-        relative = ops.transpose(relative, (2, 0, 1))[None] / config.score_scale
-        return ops.matmul(weights_of(config, scores(q, k) + relative + context["bias"]), v)
+        relative = ops.transpose(relative, (2, 0, 1))[None]
+        return attention(config, dense(x, w["qkv"], w["qkv_bias"]), relative + context["bias"])
 
 
 def _kinds(buckets: int) -> npt.NDArray[np.int32]:

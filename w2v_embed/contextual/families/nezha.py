@@ -11,7 +11,7 @@ import numpy as np
 from ...sinusoid import sinusoid_table
 from ..backend import ops
 from .bert import Bert
-from .blocks import dense, scores, shift, split_heads, unshift, weights_of
+from .blocks import dense, scores, shift, split_heads, unheads, unshift, weights_of
 from .family import EncoderConfig, Weight
 
 if TYPE_CHECKING:
@@ -71,4 +71,4 @@ class Nezha(Bert):
         # q · R for all 2T distances at once instead of a table (T, T, D), and the same backwards for the values.
         relative = shift(dense(q, ops.transpose(context["distances"])), ops.shape(x)[1])
         weights = weights_of(config, scores(q, k) + relative + context["bias"])
-        return ops.matmul(weights, v) + dense(unshift(weights), context["distances"])
+        return unheads(ops.matmul(weights, v) + dense(unshift(weights), context["distances"]))
