@@ -525,7 +525,9 @@ def test_a_tensor_without_a_place(tmp_path, name, extra):
 
 
 # Of each family: what is not the encoder's, and may be missing or have any shape.
-_HEADS = r"pooler|mask_emb|cls|lm_head|lm_loss|(generator_)?predictions|generator_lm_head|vocab_\w+|global_step|.*adam_[mv]"
+_HEADS = (
+    r"pooler|mask_emb|cls|lm_head|lm_loss|(generator_)?predictions|generator_lm_head|vocab_\w+|global_step|.*adam_[mv]"
+)
 BESIDE = rf"(.*[./])?({_HEADS})([./].*)?"
 EVERY = sorted(path.name for path in REFERENCE.glob("*_*") if (path / "fixture.json").is_file())
 
