@@ -35,6 +35,7 @@ from w2v_embed.contextual import (
     cosine,
     fit_pca,
     fit_whitening,
+    query_states,
     transplant,
     trim_vocabulary,
 )
@@ -330,6 +331,7 @@ def in_context(texts: Iterable[str]) -> None:
     more = trim_vocabulary(
         transplant(more, "folder", np.ones((3, 2)), method="focus", atoms=4), iter(["a"]), keep=["b"]
     )
+    print(query_states(encoder, [[5]], perm_mask=np.zeros((1, 1, 1)), target_mapping=None).query.shape)
     print(tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape)
 
 

@@ -8,10 +8,12 @@ from .._lazy import lazily
 _HOMES = {
     "ContextualEncoder": ".encoder",
     "Projection": ".pooling",
+    "QueryStates": ".two_streams",
     "TokenVectors": ".tokens",
     "add_tokens": ".new_words",
     "transplant": ".transplanting",
     "trim_vocabulary": ".trimming",
+    "query_states": ".two_streams",
     "keras_bert_layers": ".pooling",
     "cosine": ".pooling",
     "fit_pca": ".pooling",

@@ -8,3 +8,5 @@ from .pooling import keras_bert_layers as keras_bert_layers
 from .tokens import TokenVectors as TokenVectors
 from .transplanting import transplant as transplant
 from .trimming import trim_vocabulary as trim_vocabulary
+from .two_streams import QueryStates as QueryStates
+from .two_streams import query_states as query_states
