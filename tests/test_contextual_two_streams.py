@@ -15,7 +15,7 @@ pytestmark = pytest.mark.keras
 REFERENCE = Path(__file__).parent / "data" / "reference"
 FOLDER = REFERENCE / "xlnet_hf"
 # JAX compiles each shape: there, one is tried by default.
-LESS_ON_JAX = [pytest.mark.slow] if keras.backend.backend() == "jax" else []
+LESS_ON_JAX = pytest.mark.slow if keras.backend.backend() == "jax" else pytest.mark.keras
 ERF = np.vectorize(math.erf)
 
 
@@ -145,7 +145,7 @@ def test_a_place_knows_nothing_of_what_is_hidden_from_it(encoder):
     np.testing.assert_array_equal(third.query[:, 1], first.query[:, 1])
 
 
-@(LESS_ON_JAX or [pytest.mark.keras])[0]
+@LESS_ON_JAX
 def test_the_content_stream_without_an_order_is_that_of_hidden_states(encoder):
     ids, mask = np.arange(12).reshape(2, 6), np.array([[1] * 6, [0, 0, 1, 1, 1, 1]])
     made = query_states(encoder, ids, attention_mask=mask)

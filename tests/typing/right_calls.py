@@ -29,6 +29,7 @@ from w2v_embed import (
 from w2v_embed.comparison import Candidate, Comparison, compare, read_labelled, split_rows
 from w2v_embed.contextual import (
     ContextualEncoder,
+    LayerwiseAdamW,
     Projection,
     TokenVectors,
     add_tokens,
@@ -324,6 +325,7 @@ def in_context(texts: Iterable[str]) -> None:
     encoder.encode([("a", "b"), "c"], prompt_name="query", prompt="query: ")
     tokens: list[TokenVectors] = encoder.encode_tokens(texts, special_tokens=False, stride=4)
     model = encoder.to_keras(layers=[-1], dropout=0.1, head="masked_lm", outputs="all", dtype="mixed_bfloat16", seed=1)
+    print(LayerwiseAdamW(3e-5, {"layer_1": 0.1}, weight_decay=0.01).factors, LayerwiseAdamW(rates=0.9).rates)
     tuned: ContextualEncoder = encoder.from_keras(model)
     tuned.save_pretrained(Path("folder"), model)
     more: ContextualEncoder = add_tokens(encoder, {"a": "b"}, init="description", vectors="v.vec", seed=3)

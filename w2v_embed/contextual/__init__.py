@@ -7,6 +7,7 @@ from .._lazy import lazily
 # Imported when first asked for: the command line lists its commands without waiting for Keras.
 _HOMES = {
     "ContextualEncoder": ".encoder",
+    "LayerwiseAdamW": ".layer_rates",
     "Projection": ".pooling",
     "QueryStates": ".two_streams",
     "TokenVectors": ".tokens",

@@ -1,4 +1,5 @@
 from .encoder import ContextualEncoder as ContextualEncoder
+from .layer_rates import LayerwiseAdamW as LayerwiseAdamW
 from .new_words import add_tokens as add_tokens
 from .pooling import Projection as Projection
 from .pooling import cosine as cosine
