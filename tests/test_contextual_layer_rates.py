@@ -76,7 +76,7 @@ def test_layers_learn_by_their_factors(model, tmp_path):
         largest[layer] = max(largest.get(layer, 0), np.abs(values - before[path]).max())
     assert largest["embeddings"] == largest["layer_1"] == 0
     assert 0 < largest["layer_2"] < 2e-4  # Adam's first step is the rate
-    assert 5e-3 < min(largest["layer_3"], largest["classes"])
+    assert min(largest["layer_3"], largest["classes"]) > 5e-3
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras").optimizer
     assert isinstance(again, LayerwiseAdamW)
