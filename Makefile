@@ -6,7 +6,8 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test test-reading test-tensorflow test-jax test-torch lint docs bench fuzz fuzz-count differential wheels clean
+.PHONY: demo test test-reading test-tensorflow test-jax test-torch test-lowest test-pythons lint docs notebooks bench fuzz fuzz-count \
+	differential wheels check-dist clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -26,12 +27,21 @@ test-reading: $(VENV)/installed
 test-tensorflow: $(VENV)/installed
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -m keras
 
+# Hundreds of small functions are compiled, and each runs once or twice: JAX need not make them fast.
 test-jax: $(VENV)/installed
-	KERAS_BACKEND=jax $(PY) -m pytest -m keras
+	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -m keras
 
 test-torch: $(VENV)/installed
 	if $(PY) -c 'import torch' 2>/dev/null; then KERAS_BACKEND=torch $(PY) -m pytest -m keras; \
 	else echo 'torch is not installed: its tests were left out (pip install torch, then make test again)'; fi
+
+# In environments of their own, under .venvs/, with nothing of this one: scripts/environments.py. TESTS='--keras tests/test_cli.py' are
+# arguments for it and for pytest.
+test-lowest:
+	$(PYTHON) scripts/environments.py lowest $(TESTS)
+
+test-pythons: $(VENV)/installed
+	$(PY) scripts/environments.py pythons $(TESTS)
 
 lint: $(VENV)/installed
 	$(PY) -m ruff check .
@@ -47,6 +57,14 @@ $(VENV)/sphinx: $(VENV)/installed
 
 docs: $(VENV)/sphinx
 	KERAS_BACKEND=tensorflow $(PY) -m sphinx -q -W --keep-going docs build/site
+
+# Runs them and writes what came out into them; one fetches a model of 80 MB.
+$(VENV)/notebooks: $(VENV)/installed
+	$(PIP) --editable '.[notebooks]'
+	touch $@
+
+notebooks: $(VENV)/notebooks
+	$(PY) scripts/notebooks.py
 
 bench: $(VENV)/installed
 	$(PY) benchmarks/run.py
@@ -91,11 +109,22 @@ $(VENV)/zig: $(VENV)/installed
 
 wheels: $(VENV)/zig
 	rm -rf dist
-	$(PY) setup.py --quiet sdist
+	export W2V_EMBED_URL=$${W2V_EMBED_URL:-$$(git config --get remote.origin.url)}; $(PY) setup.py --quiet sdist
+	export W2V_EMBED_URL=$${W2V_EMBED_URL:-$$(git config --get remote.origin.url)}; \
 	export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} ZIG_GLOBAL_CACHE_DIR=$(abspath $(VENV))/zig-cache; \
 	for target in $(TARGETS); do W2V_EMBED_TARGET=$$target $(PY) -m pip wheel --quiet --no-cache-dir --no-deps \
 		--no-build-isolation --disable-pip-version-check --wheel-dir dist dist/*.tar.gz || exit 1; done; \
 	$(PY) -m pytest -m slow tests/test_wheels.py
+	$(MAKE) check-dist
+
+# What an index would say of what lies in dist/.
+$(VENV)/checkers: $(VENV)/installed
+	$(PIP) twine check-wheel-contents
+	touch $@
+
+check-dist: $(VENV)/checkers
+	$(PY) -m twine check --strict dist/*
+	$(VENV)/bin/check-wheel-contents dist
 
 clean:
-	rm -rf $(VENV) build dist demo_out benchmarks/.work *.egg-info w2v_embed/readers/scan/_kernels.*
+	rm -rf $(VENV) .venvs build dist demo_out benchmarks/.work *.egg-info w2v_embed/readers/scan/_kernels.*

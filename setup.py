@@ -1,7 +1,7 @@
 """The build of the compiled loops, `w2v_embed/readers/scan/kernels.c`; all else about the package stands in setup.cfg.
 
 They are a library that knows nothing of Python, so one wheel serves all versions. W2V_EMBED_TARGET=TAG=TARGET makes a wheel for
-another platform: its tag, and what zig calls it (`make wheels`).
+another platform: its tag, and what zig calls it (`make wheels`). W2V_EMBED_URL is the address that the metadata tell.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ def position_independent() -> list[str]:
 
 
 OWN_COMPILER = [] if TARGET else own_compiler()
+
+# Where the source lies is known to whoever publishes it, not to this file; `make wheels` asks git.
+URL = os.environ.get("W2V_EMBED_URL", "").removesuffix(".git").rstrip("/")
+PAGES = {"Source": "", "Issues": "/issues", "Changelog": "/blob/HEAD/CHANGELOG.md", "Documentation": "/tree/HEAD/docs"}
 
 
 class BuildKernels(build_ext):
@@ -93,6 +97,7 @@ class PlatformWheel(bdist_wheel):
 
 
 setup(
+    project_urls={name: URL + page for name, page in PAGES.items()} if URL.startswith("https://") else {},
     ext_modules=[
         Extension(
             "w2v_embed.readers.scan._kernels",

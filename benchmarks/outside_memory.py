@@ -1,6 +1,7 @@
 """What an index saves, and what mapped and split matrices take: python benchmarks/outside_memory.py index | memory | processes
 
-index      build_matrix out of the 1.8 GB text of run.py, with the index beside it and without, for several numbers of words
+index      build_matrix out of the 1.8 GB text of run.py, with the index beside it, without, and out of the .safetensors that
+           convert makes of it, for several numbers of words
 memory     the greatest anonymous memory beyond what was there before, of building, saving, loading, and of layers of each
            backend, in MB and in tables (RssAnon: pages of mapped files are the system's to take back)
 processes  the same of two JAX processes of four virtual devices each, in shares: half a table
@@ -56,7 +57,7 @@ class Peak:
 
 
 def index(rounds):
-    from w2v_embed import build_matrix
+    from w2v_embed import build_matrix, convert
     from w2v_embed.readers.sidecar import index_path, make_index
 
     text, _, words = write_files(WORDS)
@@ -68,18 +69,22 @@ def index(rounds):
         _, count = make_index(path)
         told = f"{count:,} words, {index_path(path).stat().st_size / 1e6:.1f} MB"
         print(f"index of {told}: {time.perf_counter() - begin:.1f} s, {_cpu() - cpu:.1f} CPU s\n")
-        print("| words looked for | CPU s without | with | ratio | wall without | with | ratio |")
-        print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        own = Path(folder) / "v.safetensors"
+        convert(path, own)
+        columns = "s | with the index | ratio | .safetensors | ratio |"
+        print(f"| words looked for | CPU {columns} wall {columns}")
+        print("| ---: |" + " ---: |" * 10)
         for number in (100, 1_000, 10_000, 20_000, 50_000):
             some = {word: k for k, word in enumerate(list(every)[:number], 1)}
-            taken = {False: [], None: []}
-            for turn in range(2 * (rounds + 1)):
-                use = (False, None)[turn % 2]
+            ways = ((path, False), (path, None), (own, False))
+            taken = [[] for _ in ways]
+            for turn in range(len(ways) * (rounds + 1)):
+                source, use = ways[turn % len(ways)]
                 begin, cpu = time.perf_counter(), _cpu()
-                build_matrix(path, some, index=use)
-                taken[use].append((_cpu() - cpu, time.perf_counter() - begin))
-            without, used = (list(map(statistics.median, zip(*taken[use][1:]))) for use in (False, None))
-            cells = [f"{a:.3f} | {b:.3f} | {b / a:.2f}" for a, b in zip(without, used)]
+                build_matrix(source, some, index=use)
+                taken[turn % len(ways)].append((_cpu() - cpu, time.perf_counter() - begin))
+            medians = [list(map(statistics.median, zip(*some[1:]))) for some in taken]
+            cells = [f"{a:.3f} | {b:.3f} | {b / a:.2f} | {c:.3f} | {c / a:.2f}" for a, b, c in zip(*medians)]
             print(f"| {number:,} | {' | '.join(cells)} |", flush=True)
 
 

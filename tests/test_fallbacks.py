@@ -483,11 +483,13 @@ def test_only_rows_that_lend_are_read_again(tmp_path, monkeypatch, hot):
     """Of a file that can be read at any place: the records of words that a missing word may use, and no other byte."""
     read = []
 
-    def noting(source, begin, view, read_at=excerpt._read_at):
-        read_at(source, begin, view)
-        read.append(bytes(view))
+    class Noting(excerpt.Excerpt):
+        def __init__(self, source, begins, sizes, hot):
+            super().__init__(source, begins, sizes, hot)
+            data = source.path.read_bytes()
+            read.extend(data[begin : begin + size] for begin, size in zip(begins, sizes))
 
-    monkeypatch.setattr(excerpt, "_read_at", noting)
+    monkeypatch.setattr(opened, "Excerpt", Noting)
     for write, odd in ((write_text, "New York"), (write_binary, "New")):
         read.clear()
         rows = rows_of(["the", "cat", "dog", odd, "is"])

@@ -1,11 +1,15 @@
 """The package where nobody may write to it, used by somebody without a home: an ordinary container; what a wheel holds, and
 how it is built with and without a compiler; what works without the compiled loops, and without gensim."""
 
+import configparser
 import ctypes
 import os
+import re
+import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,6 +136,45 @@ def test_without_a_library_the_plain_loops_run(library, tmp_path):
     assert done.stderr.count("WARNING") == 1
     assert "the loops of NumPy run instead" in done.stderr
     assert "pip install --force-reinstall" in done.stderr
+
+
+def test_each_requirement_has_a_lowest_version():
+    """`make test-lowest` pins them."""
+    scripts = runpy.run_path(str(ROOT / "scripts/environments.py"))
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = scripts["requirements"](list(setup["options.extras_require"]))
+    assert len(lines) > 30
+    assert not [line for line in lines if not re.match(r"[\w.-]+(\[\w+\])?>=[\d.]+\b", line)]
+    pins = scripts["lowest"](lines)
+    assert 'gensim==4.3.3; python_version < "3.14"' in pins
+    assert "numpy==1.26" in pins
+    assert not [line for line in pins if ">=" in line]
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_every_file(tmp_path):
+    told = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if told.returncode:
+        pytest.skip("no checkout")
+    subprocess.run([sys.executable, "setup.py", "-q", "sdist", "-d", tmp_path], cwd=ROOT, check=True)
+    (made,) = tmp_path.iterdir()
+    with tarfile.open(made) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert not set(told.stdout.splitlines()) - held
+
+
+def test_the_address_of_the_source(source):
+    gave, _ = build(
+        source, "prepare_metadata_for_build_wheel('.')", {**os.environ, "W2V_EMBED_URL": "https://h/o/n.git"}
+    )
+    told = (source / gave / "METADATA").read_text(encoding="utf-8")
+    assert re.findall(r"^Project-URL: (.*)$", told, re.MULTILINE) == [
+        "Source, https://h/o/n",
+        "Issues, https://h/o/n/issues",
+        "Changelog, https://h/o/n/blob/HEAD/CHANGELOG.md",
+        "Documentation, https://h/o/n/tree/HEAD/docs",
+    ]
 
 
 @pytest.fixture

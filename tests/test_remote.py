@@ -449,7 +449,7 @@ def test_what_fsspec_does_not_find(memory, monkeypatch):
         built("memory://served/none.txt")
     with pytest.raises(IsADirectoryError, match=r"memory://served is a folder; expected a file"):
         built("memory://served")
-    with pytest.raises(ValueError, match=r"s9://host/v\.txt: Protocol not known: s9"):
+    with pytest.raises(ValueError, match=r"s9://host/v\.txt: Protocol not known: s9\. Download the file"):
         built("s9://host/v.txt")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(

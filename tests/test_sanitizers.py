@@ -34,7 +34,7 @@ def run(environment, *arguments):
 
 
 def test_the_kernels_with_sanitizers(sanitized):
-    tests = ["tests/test_kernels.py", "tests/test_nets.py::test_what_the_fuzzer_knows"]
+    tests = ["tests/test_kernels.py", "tests/test_excerpt.py", "tests/test_nets.py::test_what_the_fuzzer_knows"]
     done = run({**sanitized, "PYTHONMALLOC": "malloc"}, "-m", "pytest", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 

@@ -15,7 +15,7 @@ from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, wri
 from tests.fuzz import index as fuzzed
 from w2v_embed import build_matrix, stamps
 from w2v_embed.cli import main
-from w2v_embed.readers import fetching, index_file, sidecar
+from w2v_embed.readers import index_file, opened, sidecar
 from w2v_embed.readers.scan import plain
 from w2v_embed.readers.scan.plain import LENGTH_BITS
 from w2v_embed.readers.sidecar import index_path, make_index
@@ -192,16 +192,16 @@ def test_a_copy_keeps_its_index(tmp_path, rows, scanned, monkeypatch):
 def test_a_file_that_is_changed_while_it_is_read(tmp_path, rows, monkeypatch):
     path = write_text(tmp_path / "v.txt", rows)
     make_index(path)
-    original = fetching.fetch
+    original = opened.Opened.go_back
 
     def late(*arguments):
         change(path, "a number")
         original(*arguments)
 
-    monkeypatch.setattr(sidecar, "fetch", late)
+    monkeypatch.setattr(opened.Opened, "go_back", late)
     with pytest.raises(ValueError, match=r"v.txt has changed while it was read by its index. Wait until it is written"):
         build_matrix(path, WORDS)
-    monkeypatch.setattr(sidecar, "fetch", lambda *_: (change(path, "cut"), original(*_)))
+    monkeypatch.setattr(opened.Opened, "go_back", lambda *_: (change(path, "cut"), original(*_)))
     make_index(path)
     with pytest.raises(ValueError, match=r"v.txt has (changed|become shorter) while it was read"):
         build_matrix(path, list(rows))

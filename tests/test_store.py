@@ -360,6 +360,41 @@ LIES = [
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"words": octets(b"a\xffb\xffa\xff")}, "1 of its 3 words stand there twice"),
+        ({"ids": np.array([1, 2, 2], "<i8")}, "the words 'b' and 'c' both have the id 2"),
+    ],
+)
+def test_words_that_no_dict_is_made_of(changes, told, suffix, tmp_path):
+    """A source of which few words are wanted: neither words nor ids may stand there twice for that."""
+    nothing = {"derived": np.zeros((0, 3), "<i8"), "lenders": octets(b""), "suggested": np.zeros(0, "<i8")}
+    nothing |= {"origins": np.array([0, 3, 4, 0, 5], "<i4"), "suggestions": {}, "fallbacks": []}
+    path = tmp_path / f"m{suffix}"
+    write_parts(path, *parts_of(**nothing))
+    assert build_matrix(path, ["<pad>", "c", "d"]).matrix[1].tolist() == [8, 9]
+    write_parts(path, *parts_of(**nothing, **changes))
+    with pytest.raises(ValueError, match=told):
+        build_matrix(path, ["<pad>", "c", "d"])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_a_few_of_many_odd_words(suffix, tmp_path, hot):
+    """Those that are asked for, found by their keys, are those that a dict finds; with line breaks and halves of pairs."""
+    rng = np.random.default_rng(0)
+    parts = ["", "a", "b", "\n", "中", "\ud800", "\udc00", "\0", "\xff", " "]
+    words = list(dict.fromkeys("".join(rng.choice(parts, rng.integers(5))) for _ in range(3000)))
+    words.remove("")
+    em = EmbeddingMatrix(rng.normal(size=(len(words), 3)).astype(np.float32), {w: k for k, w in enumerate(words)})
+    em.save(tmp_path / f"m{suffix}")
+    wanted = ["<pad>", *words[::7], "not there", *(word + "x" for word in words[::11])]
+    got, expected = (build_matrix(source, wanted) for source in (tmp_path / f"m{suffix}", em))
+    assert same_bits(got.matrix, expected.matrix)
+    assert got.coverage.found == expected.coverage.found == words[::7]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
 @pytest.mark.parametrize(("changes", "told"), LIES, ids=[f"{name}{k}" for k, ((name,), _) in enumerate(LIES)])
 def test_tensors_that_lie_are_refused(changes, told, suffix, tmp_path):
     """Though their checksum is right: as another program could write them."""

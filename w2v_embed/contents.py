@@ -16,16 +16,18 @@ The first version, "w2v_embed 1", had no tensors but the matrix: all was JSON in
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
-from .parts import FIRST_SOURCE, checked_steps
+from .parts import FIRST_SOURCE, checked_ids, checked_steps
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from ._types import Bytes, Ids
 
     Tensors: TypeAlias = Mapping[str, npt.NDArray[Any]]
     Derived: TypeAlias = Mapping[str, tuple[str, Sequence[str]]]
@@ -94,7 +96,8 @@ def check_size(name: str, size: int) -> None:
 def unpack(metadata: Mapping[str, str], tensors: Tensors, rows: int, dim: int) -> dict[str, Any]:
     """What is beside a matrix of `rows` × `dim` → dict of the parts, checked as far as others rely on them.
 
-    Its `derived` is a dict as `pack` takes it, or a callable that makes it.
+    Instead of the word index it has `words`, `PackedWords`, and `ids`, an int64 array. Its `derived` is a dict as `pack` takes
+    it, or a callable that makes it.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: it is not what it is to be. (`parts` holds parts against each other.)
@@ -107,6 +110,8 @@ def unpack(metadata: Mapping[str, str], tensors: Tensors, rows: int, dim: int) -
     if kind == _EARLIER:
         fields = {key: json.loads(metadata[key]) for key in _EARLIER_TEXTS}
         _check_lists(fields)
+        index, fields["ids"] = checked_ids(dict(fields.pop("word_index")), rows)
+        fields["words"] = PackedWords(words_to_bytes(index), len(index))
     else:
         fields = _fields({key: json.loads(metadata[key]) for key in _TEXTS}, tensors, rows)
     if dim < 1 or fields["origins"] is None:
@@ -167,21 +172,66 @@ def words_to_bytes(words: Iterable[str]) -> bytes:
     return b"".join(word.encode("utf-8", "surrogatepass") + _END for word in words)
 
 
-def words_of_bytes(data: bytes, count: int, name: str) -> list[str]:
+class PackedWords(Sequence[str]):
+    """Words as they lie in a file (`words_to_bytes`), each of which is made a str when it is asked for.
+
+    Args:
+        data: at least the words; what is behind them does not count.
+        count: how many there are.
+
+    Attributes:
+        buf: uint8 array; begins, ends: int64 arrays: word k is `buf[begins[k]:ends[k]]`.
+
+    >>> words = PackedWords(words_to_bytes(["a", "", "中"]), 3)
+    >>> words[2], list(words), list(words.take(np.array([2, 0])))
+    ('中', ['a', '', '中'], ['中', 'a'])
+    """
+
+    def __init__(self, data: bytes, count: int) -> None:
+        self.buf: Bytes = np.frombuffer(data, np.uint8)
+        self.ends: Ids = np.flatnonzero(self.buf == _END[0])[:count]
+        self.begins: Ids = np.concatenate([np.zeros(1, np.int64), self.ends + 1])[: len(self.ends)]
+        self._whole: bool = True
+
+    def take(self, numbers: Ids) -> PackedWords:
+        """Those of these numbers."""
+        taken = PackedWords.__new__(PackedWords)
+        taken.buf, taken.begins, taken.ends = self.buf, self.begins[numbers], self.ends[numbers]
+        taken._whole = False
+        return taken
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return list(self.take(np.arange(len(self))[index]))
+        return self.buf[self.begins[index] : self.ends[index]].tobytes().decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        data = self.buf.tobytes()
+        if self._whole and b"\n" not in data:  # all in one piece
+            return islice(data.replace(_END, b"\n").decode("utf-8", "surrogatepass").split("\n"), len(self))
+        places = zip(self.begins.tolist(), self.ends.tolist())
+        return (data[begin:end].decode("utf-8", "surrogatepass") for begin, end in places)
+
+
+def words_of_bytes(data: bytes, count: int, name: str) -> PackedWords:
     """The `count` words that `words_to_bytes` made `data` of; `name` is that of the tensor."""
     ends = data.count(_END)
     if not count <= ends < count + _ALIGNED:  # before anything is made of them
         raise ValueError(f"its tensor {name} has {ends:,} words; expected {count:,}")
+    words = PackedWords(data, count)
+    if data[words.ends[-1] + 1 if count else 0 :].strip(_END):
+        raise ValueError(f"its tensor {name} has more behind its {count:,} words")
     try:
-        if b"\n" in data:
-            words = [word.decode("utf-8", "surrogatepass") for word in data.split(_END)]
-        else:
-            words = data.replace(_END, b"\n").decode("utf-8", "surrogatepass").split("\n")
+        data.replace(_END, b"\n").decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise ValueError(f"its tensor {name} is no UTF-8 ({error.reason} at byte {error.start})") from error
-    if any(words[count:]):
-        raise ValueError(f"its tensor {name} has more behind its {count:,} words")
-    del words[count:]
     return words
 
 
@@ -204,9 +254,6 @@ def _fields(told, tensors, rows):
     if len(ids) > rows or len(tensors["origins"]) != rows or (len(ids) and not 0 <= ids.min() <= ids.max() < rows):
         raise ValueError(f"its {len(ids):,} ids and {len(tensors['origins']):,} origins are not those of {rows:,} rows")
     words = words_of_bytes(tensors["words"].tobytes(), len(ids), "words")
-    word_index = dict(zip(words, ids.tolist()))
-    if len(word_index) < len(words):
-        raise ValueError(f"{len(words) - len(word_index):,} of its {len(words):,} words stand there twice")
     has_word = np.zeros(rows, bool)
     has_word[ids] = True
     _check_derived(derived, tensors["origins"], has_word, told["fallbacks"])
@@ -217,10 +264,11 @@ def _fields(told, tensors, rows):
     if _sum(counts, "suggestions") != len(suggested) or not _are_rows(suggested, has_word):
         raise ValueError("its suggestions are not rows of its words")
     word_at = np.empty(rows if len(suggested) else 0, object)
-    word_at[ids if len(suggested) else []] = words if len(suggested) else []
+    word_at[ids if len(suggested) else []] = list(words) if len(suggested) else []
     parts = np.split(suggested, np.cumsum(counts)[:-1]) if len(counts) else []
     return {
-        "word_index": word_index,
+        "words": words,
+        "ids": ids,
         "origins": tensors["origins"],
         "sources": told["sources"],
         "padding_row": told["padding_row"],
@@ -234,11 +282,11 @@ def _later(derived, lenders, fallbacks, ids, words) -> Callable[[], dict[str, tu
     """What makes the dict of derived words: half a million small objects, which few ask for."""
 
     def made():
-        word_at = dict(zip(ids.tolist(), words))
+        word_at, lent = dict(zip(ids.tolist(), words)), list(lenders)
         rows, codes, counts = derived.T.tolist()
         found, end = {}, 0
         for row, code, count in zip(rows, codes, counts):
-            found[word_at[row]] = fallbacks[code], tuple(lenders[end : end + count])
+            found[word_at[row]] = fallbacks[code], tuple(lent[end : end + count])
             end += count
         return found
 

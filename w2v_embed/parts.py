@@ -45,7 +45,19 @@ def checked(
     Raises:
         ValueError: they do not fit together.
     """
-    word_index, ids = _checked_ids(dict(word_index), rows)
+    word_index, ids = checked_ids(dict(word_index), rows)
+    return word_index, *checked_rows(rows, word_index, ids, origins, sources, padding_row)
+
+
+def checked_rows(
+    rows: int,
+    words: Collection[str],
+    ids: npt.NDArray[np.int64],
+    origins: npt.ArrayLike | None = None,
+    sources: Iterable[str | Sequence[str | None]] = (),
+    padding_row: int | None = None,
+) -> tuple[Codes, tuple[Label, ...], int | None]:
+    """As `checked`, of words whose `ids` are."""
     padding_row = _checked_padding(padding_row, rows)
     labels = tuple(map(_checked_source, sources))
     if origins is None:
@@ -54,16 +66,16 @@ def checked(
         codes = np.full(rows, UNUSED, np.int32)
         codes[ids] = FIRST_SOURCE
         codes[[] if padding_row is None else [0]] = PADDING
-        return word_index, codes, labels or (("unnamed", None),), padding_row
+        return codes, labels or (("unnamed", None),), padding_row
     codes = _checked_origins(origins, rows, labels)
     bare = np.flatnonzero(codes[ids] == UNUSED)
     if len(bare):
-        word = list(word_index)[bare[0]]
+        word = list(words)[bare[0]]
         raise ValueError(f"the row {ids[bare[0]]} of the word {word!r} is marked as unused; expected where it is from")
     padding = np.flatnonzero(codes == PADDING).tolist()
     if padding != ([] if padding_row is None else [0]):
         raise ValueError(f"the rows {padding[:5]} are marked as padding, but padding_row is {padding_row}")
-    return word_index, codes, labels, padding_row
+    return codes, labels, padding_row
 
 
 def check_told(
@@ -123,12 +135,17 @@ def listed(vectors: Any) -> tuple[list[str], list[int], Any] | None:
 def exact_words(word_index: Mapping[str, int], codes: Codes, sources: Iterable[Label]) -> dict[str, int]:
     """dict word → row of the words that have a vector of their own: not padding, not made for unknown words, not made of
     n-grams or lent by other words."""
-    own = {code for code, (_, fallback) in enumerate(sources, FIRST_SOURCE) if fallback is None}
-    of_row = codes.tolist()
+    own, of_row = own_codes(sources), codes.tolist()
     return {word: index for word, index in word_index.items() if of_row[index] in own}
 
 
-def _checked_ids(word_index: dict[str, int], rows: int) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
+def own_codes(sources: Iterable[Label]) -> set[int]:
+    """The codes of rows that are those of their words in a source."""
+    return {code for code, (_, fallback) in enumerate(sources, FIRST_SOURCE) if fallback is None}
+
+
+def checked_ids(word_index: dict[str, int], rows: int) -> tuple[dict[str, int], npt.NDArray[np.int64]]:
+    """A dict word → id of a matrix of `rows` rows: (the same, of str and int; its ids)."""
     if not set(map(type, word_index.values())) <= {int} or not set(map(type, word_index)) <= {str}:
         word_index = dict(map(_checked_id, word_index.items()))
     highest = max(word_index.values(), default=-1)

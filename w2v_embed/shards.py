@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _Made = TypeVar("_Made")
 _SUFFIX = ".safetensors.index.json"
-_MOST = 5_000_000_000  # bytes of the rows of a part, as Hugging Face's libraries have it
+MOST = 5_000_000_000  # bytes of the rows of a part, as Hugging Face's libraries have it
 _NAME = re.compile(r"(?P<stem>.*)-(?P<begin>\d{1,18})-(?P<end>\d{1,18})-of-(?P<of>\d{1,18})\.safetensors", re.DOTALL)
 _TENSOR = re.compile(rf"{MATRIX}\[(\d{{1,18}}):(\d{{1,18}})\]")
 _DTYPES = ("float16", "float32", "float64")
@@ -105,7 +105,7 @@ def part_of(em: EmbeddingMatrix, begin: int, end: int) -> EmbeddingMatrix:
     )
 
 
-def save_shards(em: EmbeddingMatrix, index: StrPath, *, most: int = _MOST, build: str | None = None) -> None:
+def save_shards(em: EmbeddingMatrix, index: StrPath, *, most: int = MOST, build: str | None = None) -> None:
     """Write `em` as parts of at most `most` bytes of rows, and their index.
 
     Args:
@@ -202,11 +202,11 @@ class Index(NamedTuple):
     parts: tuple[Part, ...]
 
 
-def read_index(path: StrPath) -> Index:
-    """What the index at `path` says, held against itself and the sizes of the parts.
+def told_index(path: StrPath) -> Index:
+    """What the index at `path` says, held against itself; nobody looks for the parts.
 
     Raises:
-        FileNotFoundError, ValueError: it is none, or a part is missing.
+        ValueError: it is none.
     """
     path = Path(path)
     try:
@@ -236,13 +236,23 @@ def read_index(path: StrPath) -> Index:
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{path} is no index of a matrix of this package ({what}). Build it again.") from error
-    width = shape[1] * np.dtype(dtype).itemsize
-    for part in parts:
+    return Index(path, shape, dtype, str(build), tuple(parts))
+
+
+def read_index(path: StrPath) -> Index:
+    """As `told_index`, held against the sizes of the parts, too.
+
+    Raises:
+        FileNotFoundError, ValueError: it is none, or a part is missing.
+    """
+    index = told_index(path)
+    width = index.shape[1] * np.dtype(index.dtype).itemsize
+    for part in index.parts:
         if not part.path.is_file():
             raise FileNotFoundError(f"{path} names {part.path.name}, which is not there. Build that part again.")
         if part.path.stat().st_size < (part.end - part.begin) * width:
             raise ValueError(f"{part.path} looks cut off: it must hold {part.end - part.begin:,} rows. Build it again.")
-    return Index(path, shape, dtype, str(build), tuple(parts))
+    return index
 
 
 def load_shards(path: StrPath, make: Callable[[Any, dict[str, Any]], _Made]) -> _Made:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .contents import MOST_BYTES, TENSORS, bytes_of, check_size, checksum_of, crc32, pack, unpack
+from .contents import MOST_BYTES, TENSORS, PackedWords, bytes_of, check_size, checksum_of, crc32, pack, unpack
 from .mapped import mapped
 from .output import check_writable, write_atomically
-from .parts import check_told, checked, exact_words
+from .parts import check_told, checked_ids, checked_rows, own_codes
 from .safetensors import DTYPES, head_of, read_head
 from .shown import json_text
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ._types import Floats, StrPath
+    from ._types import Floats, Ids, StrPath
     from .contents import Tensors
     from .matrix.embedding_matrix import EmbeddingMatrix
     from .parts import Step
@@ -182,6 +182,7 @@ def load(
             if suffix == ".npy":
                 return make(_map_npy(file) if mmap else np.load(file, allow_pickle=False), {})
             rows, fields = _read(file, suffix[1:], accept)
+            fields["word_index"] = _index(fields.pop("words"), fields.pop("ids"))
             return make(rows.mapped() if mmap else rows[:], fields)
         except Exception as error:
             raise _broken(path, suffix, error) from error
@@ -197,34 +198,46 @@ def _map_npy(file):
     return mapped(file.fileno(), file.tell(), shape, dtype)
 
 
-def read_vectors(path: Path | Place, kind: str, file: io.FileIO) -> tuple[list[str], list[int], Rows, tuple[Step, ...]]:
-    """The words of an artifact that have vectors of their own (see `parts.exact_words`).
+def read_vectors(
+    path: Path | Place, kind: str, file: io.FileIO, distinct: Callable[[PackedWords], bool]
+) -> tuple[PackedWords, Ids, Rows, tuple[Step, ...]]:
+    """The words of an artifact that have vectors of their own (see `parts.exact_words`). No dict of all words is made.
 
     Args:
         path: of the artifact, for messages.
         kind: one of `_READERS`.
         file: the artifact, opened; it must stay open as long as rows are read.
+        distinct: whether words surely differ from each other; those of which it is not sure are compared.
 
     Returns:
-        (list of words, list of their rows, ascending, what gives rows `(rows, dim)` when it is sliced, and the steps)
+        (the words, int64 array of their rows, ascending, what gives rows `(rows, dim)` when it is sliced, and the steps)
 
     Raises:
         ValueError: it is no whole artifact of `EmbeddingMatrix.save`.
     """
     try:
         rows, fields = _read(file, kind)
-        told = (fields[name] for name in ("word_index", "origins", "sources", "padding_row"))
-        word_index, codes, sources, _ = checked(rows.shape[0], *told)
-        derived = fields["derived"]
-        check_told(word_index, codes, () if callable(derived) else derived, fields["suggestions"])
-        exact = exact_words(word_index, codes, sources)
-        words, ids = list(exact), list(exact.values())
-        if ids != (ordered := sorted(ids)):
-            word_at = dict(zip(ids, words))
-            words, ids = [word_at[index] for index in ordered], ordered
+        words, ids, derived = (fields[name] for name in ("words", "ids", "derived"))
+        told = (fields[name] for name in ("origins", "sources", "padding_row"))
+        codes, sources, _ = checked_rows(rows.shape[0], words, ids, *told)
+        if fields["suggestions"] or (derived and not callable(derived)):
+            check_told(_index(words, ids), codes, () if callable(derived) else derived, fields["suggestions"])
+        elif not distinct(words) or np.bincount(ids).max(initial=0) > 1:
+            checked_ids(_index(words, ids), rows.shape[0])
+        exact = np.flatnonzero(np.isin(codes[ids], list(own_codes(sources))))
+        exact = exact[np.argsort(ids[exact], kind="stable")]
+        words, ids = words.take(exact), ids[exact]
     except Exception as error:
         raise _broken(path, kind, error) from error
     return words, ids, _NamedRows(rows, partial(_broken, path, kind)), fields["steps"]
+
+
+def _index(words, ids):
+    """dict word → id."""
+    index = dict(zip(words, ids.tolist()))
+    if len(index) < len(words):
+        raise ValueError(f"{len(words) - len(index):,} of its {len(words):,} words stand there twice")
+    return index
 
 
 def _read(file, kind, accept=None):

@@ -2,7 +2,7 @@
 
 from tests.fuzz import engine
 
-_MODULES = ("readers.sidecar", "readers.fetching", "readers.opened", "safetensors")
+_MODULES = ("readers.sidecar", "readers.excerpt", "readers.opened", "safetensors")
 
 with engine.instrumented(*(f"w2v_embed.{name}" for name in _MODULES)):
     from tests.fuzz.index import check

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 WORK = HERE.parent.parent / "benchmarks" / ".work" / "fuzz"
 # A fresh process now and then: the fuzzer itself keeps some bytes a run, and would come to the bound meant for the cases.
 _RUNS, _RUNS_IN_C = 100_000, 5_000_000
-_ARGUMENTS = ("-timeout=20", "-rss_limit_mb=3072", "-detect_leaks=0", "-print_final_stats=1")
+_ARGUMENTS = ("-timeout=120", "-rss_limit_mb=3072", "-detect_leaks=0", "-print_final_stats=1")
 _LONGEST = {"readers": 256, "kernels": 512}  # bytes of a case: short files are quick, and show as much
 _COMPILE = "-O2 -g -std=gnu11 -ffp-contract=off -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all"
 

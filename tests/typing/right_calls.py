@@ -214,6 +214,12 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     build_matrix("v.txt", {"a": 1}, index=True, out=Path("m.safetensors"), rows=(0, 2))
     build_matrix("v.txt", {"a": 1}, index=None, out="m.safetensors.index.json", rows=None)
     EmbeddingMatrix.load("m.npy", mmap=True)
+    url: str = em.push_to_hub(
+        "me/v", license={"v.txt": "mit"}, language=["zh"], counts={"a": 1}, private=True, token=True
+    )
+    em.push_to_hub("me/v", license="mit", card=False, revision="v2", commit_message=url, create_pr=True)
+    EmbeddingMatrix.from_pretrained(Path("folder"), mmap=True)
+    EmbeddingMatrix.from_pretrained("me/v", revision="v2", cache_dir="c", local_files_only=True, token="t")
     return EmbeddingMatrix.load(Path("m.safetensors"))
 
 

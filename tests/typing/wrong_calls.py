@@ -113,6 +113,10 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     em.coverage.weighted_rate(3)  # error: arg-type
     em.export_projector("folder", limit="all")  # error: arg-type
     em.export_static(7)  # error: arg-type
+    em.push_to_hub("me/v", license=["mit"])  # error: arg-type
+    em.push_to_hub("me/v", private="yes")  # error: arg-type
+    EmbeddingMatrix.from_pretrained("me/v", local_files_only="yes")  # error: arg-type
+    EmbeddingMatrix.from_pretrained("me/v", "v2")  # error: call-arg
     fit_subwords(7)  # error: arg-type
     fit_subwords("v", limit="all")  # error: arg-type
     fit_subwords("v").save("s", dtype="int8")  # error: arg-type

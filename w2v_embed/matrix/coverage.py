@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks import MOST_COUNT, checked_count
+from ..parts import OOV, UNUSED
 from ..shown import json_text, shown, shown_word
 from .fallbacks import FINDS, Derivation
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .._types import Counts
+    from .embedding_matrix import EmbeddingMatrix
 
 
 _EXACT = 1 << 53  # from here on two whole numbers may be one float
@@ -225,6 +227,22 @@ class Coverage:
 
     def __repr__(self) -> str:
         return f"Coverage(found={len(self.found)}, missing={len(self.missing)}, rate={self.rate:.3f})"
+
+
+def coverage_of(em: EmbeddingMatrix, labels: Sequence[str]) -> Coverage:
+    """The coverage that the rows of `em` tell; `labels` are the names of its origins, from 0 on."""
+    origins = em.origins.tolist()
+    found: list[str] = []
+    missing: list[str] = []
+    sources: dict[str, str] = {}
+    for word, index in em.word_index.items():
+        if origins[index] > OOV:
+            found.append(word)
+            sources[word] = labels[origins[index]]
+        elif origins[index] == OOV:
+            missing.append(word)
+    unused = int((em.origins == UNUSED).sum()) if em.word_index else 0  # a bare array has no ids
+    return Coverage(found, missing, sources, em.derived, em.suggestions, unused)
 
 
 def ways_of(coverage: Coverage, words: Iterable[str]) -> list[str | None]:

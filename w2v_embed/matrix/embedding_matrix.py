@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..parts import OOV, ORIGINS, UNUSED, check_told, checked, checked_steps, exact_words
+from ..parts import OOV, ORIGINS, check_told, checked, checked_steps, exact_words
 from ..readers.damage import DamageReport
 from ..shown import plain_errors
-from .coverage import Coverage
+from .coverage import Coverage, coverage_of
 from .fallbacks import Derivation
 
 if TYPE_CHECKING:
@@ -151,19 +151,7 @@ class EmbeddingMatrix:
 
     @cached_property
     def coverage(self) -> Coverage:
-        origins = self.origins.tolist()
-        labels = [*ORIGINS, *map(_label, self.sources)]
-        found: list[str] = []
-        missing: list[str] = []
-        sources: dict[str, str] = {}
-        for word, index in self.word_index.items():
-            if origins[index] > OOV:
-                found.append(word)
-                sources[word] = labels[origins[index]]
-            elif origins[index] == OOV:
-                missing.append(word)
-        unused = int((self.origins == UNUSED).sum()) if self.word_index else 0  # a bare array has no ids
-        return Coverage(found, missing, sources, self.derived, self.suggestions, unused)
+        return coverage_of(self, [*ORIGINS, *map(_label, self.sources)])
 
     @plain_errors
     def save(self, path: StrPath) -> None:
@@ -205,6 +193,77 @@ class EmbeddingMatrix:
                 "mmap"
             )
         return load_shards(path, cls._from_stored)
+
+    @plain_errors
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        license: str | Mapping[str, str] | None = None,
+        language: str | Sequence[str] | None = None,
+        counts: Counts | None = None,
+        card: bool = True,
+        private: bool | None = None,
+        revision: str | None = None,
+        commit_message: str = "Upload an embedding matrix",
+        create_pr: bool = False,
+        token: str | bool | None = None,
+    ) -> str:
+        """Put the matrix into a repository of the Hugging Face Hub, in one commit; returns the address of what came about.
+
+        Args:
+            repo: "owner/name"; made if it is not there.
+            license: the licence of the vectors, as the Hub writes them ("cc-by-sa-4.0"), or a dict source → licence.
+            language: a code ("zh"), or several.
+            counts: how often each word occurs, as for `Coverage.weighted_rate`: the card tells the share of the tokens.
+            card: whether README.md is written anew: sizes, coverage, sources and their licences.
+            private: whether a repository that is made shows to its owner only; None: as the owner has it set.
+            revision: the branch, if not the main one.
+            commit_message, create_pr: what the commit says, and whether it is only proposed, as a pull request.
+            token: of the Hub; None: that of `hf auth login`.
+
+        Raises:
+            ImportError, ValueError: huggingface_hub is not installed; the matrix cannot be saved; an argument is wrong.
+            OSError: the Hub does not take it. (PermissionError, FileNotFoundError and ConnectionError are that, too.)
+        """
+        from ..hub import push
+
+        return push(
+            self, repo, license=license, language=language, counts=counts, card=card, private=private,
+            revision=revision, commit_message=commit_message, create_pr=create_pr, token=token,
+        )  # fmt: skip
+
+    @classmethod
+    @plain_errors
+    def from_pretrained(
+        cls,
+        repo: StrPath,
+        *,
+        revision: str | None = None,
+        cache_dir: StrPath | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        mmap: bool = False,
+    ) -> EmbeddingMatrix:
+        """Read what `push_to_hub` put into a repository, out of huggingface_hub's cache where it is there already.
+
+        Args:
+            repo: "owner/name", or a folder with the same files; a folder of that name comes first.
+            revision: a branch, a tag or a commit.
+            cache_dir: where files are kept; None: where huggingface_hub keeps them.
+            local_files_only: ask nobody, take what the cache has; as with HF_HUB_OFFLINE=1.
+            token, mmap: see `push_to_hub` and `load`.
+
+        Raises:
+            ImportError, ValueError: huggingface_hub is not installed; what is there is no matrix of this package, or not whole.
+            OSError: the Hub does not give it, as above.
+        """
+        from .. import hub
+
+        return hub.load(
+            repo, lambda path: cls.load(path, mmap=mmap),
+            revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token,
+        )  # fmt: skip
 
     @classmethod
     def _from_stored(cls, matrix: npt.ArrayLike, fields: dict[str, Any]) -> EmbeddingMatrix:

@@ -11,6 +11,7 @@ import numpy as np
 from .compression import Source
 from .damage import Damage, Damages, again, zero_tail
 from .encodings import looks_like, reads_as
+from .excerpt import Excerpt
 from .pieces import InPlace, Pieces, Streamed
 from .scan import plain
 from .scratch import Notes, Scratch
@@ -76,7 +77,7 @@ class BlockReader:
     """Base of the readers: cuts the stream into blocks of whole records and turns a block into rows.
 
     Args:
-        source: a `Source`, which gives what comes after `head`.
+        source: a `Source`, which gives what comes after `head`; or an `Excerpt`, of which all is read.
         layout: its `Layout`.
         head: unpacked bytes that were read already.
         wanted: the words that are looked for, as a list of bytes, or None for all.
@@ -101,7 +102,7 @@ class BlockReader:
 
     def __init__(
         self,
-        source: Stream,
+        source: Stream | Excerpt,
         layout: Layout,
         head: bytes,
         wanted: list[bytes] | None,
@@ -117,18 +118,19 @@ class BlockReader:
         self.notes: list[Notes] = []
         self.hot: ModuleType = hot
         self.table: Any = hot.make_table(wanted or [])
+        self._begin: int = 0 if isinstance(source, Excerpt) else layout.begin
         self._pieces: Pieces
-        if isinstance(source, Source) and source.compression is None:
-            self._pieces = InPlace(source, layout.begin)
+        if isinstance(source, Excerpt) or (isinstance(source, Source) and source.compression is None):
+            self._pieces = InPlace(source, self._begin)
         else:
             self._pieces = Streamed(source, head[layout.begin :])
         # What is left of the pieces so far, the begin of a record; where it lies; how long it must be to be looked at again.
-        self._left, self._offset, self._enough = bytearray(), layout.begin, 0
+        self._left, self._offset, self._enough = bytearray(), self._begin, 0
         self._ended = False
 
     def scratch(self) -> Scratch:
         """Memory for one worker."""
-        scratch = Scratch(self.dim, self.least_bytes, _BLOCK, self._layout.begin)
+        scratch = Scratch(self.dim, self.least_bytes, _BLOCK, self._begin)
         self.notes.append(scratch.notes)
         return scratch
 

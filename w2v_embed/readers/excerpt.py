@@ -1,4 +1,4 @@
-"""Records that lie apart in a file that is not packed, one after another as a stream."""
+"""Records that lie apart in a file that is not packed, as if they lay one behind the other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from .._types import Ids
     from .compression import Source
@@ -19,45 +20,47 @@ _SEEKING = threading.Lock()
 
 
 class Excerpt:
-    """Stretches of a file, a newline after each, as a stream for a `BlockReader`.
+    """Stretches of a file, one behind the other, a newline behind each: what a `BlockReader` reads of it.
 
     Args:
         source: the `Source`, of a file that is not packed.
         begins, sizes: int64 arrays: the first byte of each stretch in the file, and its length.
+        hot: the hot loops.
 
     Attributes:
         path: of the file.
-        size: bytes of the whole stream.
+        size: bytes of all of it.
+        reached: how much of it has been read.
     """
 
-    damage: str | None = None  # as that of `Source`
+    reached: int = 0
 
-    def __init__(self, source: Source, begins: Ids, sizes: Ids) -> None:
+    def __init__(self, source: Source, begins: Ids, sizes: Ids, hot: ModuleType) -> None:
         self.path: Path | Place = source.path
-        self._source, self._begins, self._sizes = source, begins, sizes
-        self._bounds = np.cumsum(np.concatenate([[0], sizes + 1]))  # of the stretches, in the stream
+        self._source, self._begins, self._sizes, self._hot = source, begins, sizes, hot
+        self._bounds = np.cumsum(np.concatenate([[0], sizes + 1]))  # of the stretches
         self.size: int = int(self._bounds[-1])
-        self._next, self._ready = 0, bytearray()
 
-    def readinto(self, view: memoryview) -> int:
-        """As `Source.readinto`."""
-        n, first = min(len(self._ready), len(view)), self._next
-        view[:n] = self._ready[:n]
-        del self._ready[:n]
-        start = self._bounds[first] - n
-        last = max(first, int(np.searchsorted(self._bounds, start + len(view), "right")) - 1)
-        places = self._bounds[first : last + 1] - start  # in the view, of the stretches that fit into it
-        for at, size, begin in zip(
-            *(a[first:last].tolist() for a in (self._bounds - start, self._sizes, self._begins))
-        ):
-            _read_at(self._source, begin, view[at : at + size])
-        np.frombuffer(view, np.uint8)[places[1:] - 1] = ord("\n")
-        n, self._next = int(places[-1]), last
-        if n < len(view) and last < len(self._sizes):
-            self._ready = bytearray(read_at(self._source, int(self._begins[last]), int(self._sizes[last])) + b"\n")
-            self._next += 1
-            return n + self.readinto(view[n:])
-        return n
+    def read_into(self, at: int, view: memoryview) -> int:
+        """Fill `view` with what lies at a byte, as far as there is something. Returns the bytes written."""
+        stop = min(at + len(view), self.size)
+        if at >= stop:
+            return 0
+        first = int(np.searchsorted(self._bounds, at, "right")) - 1
+        last = int(np.searchsorted(self._bounds, stop, "right")) - 1  # with which the view ends, or before which
+        begins, sizes = self._begins[first : last + 1].copy(), self._sizes[first : last + 1].copy()
+        skipped = at - int(self._bounds[first])
+        begins[0] += skipped
+        sizes[0] -= skipped
+        n, buf = last - first, np.frombuffer(view, np.uint8)
+        starts = self._bounds[first : last + 1] - at
+        starts[0] = 0
+        for k in range(self._hot.read_stretches(self._source.fileno(), begins[:n], sizes[:n], buf), n):
+            _read_at(self._source, int(begins[k]), view[starts[k] : starts[k] + sizes[k]])
+            buf[starts[k] + sizes[k]] = ord("\n")
+        if starts[n] < stop - at:
+            _read_at(self._source, int(begins[n]), view[starts[n] : stop - at])
+        return stop - at
 
     def in_file(self, byte: int) -> int:
         """Where in the file a byte of the stream lies."""
@@ -85,7 +88,7 @@ def _read_at(source, begin, view):
         raise has_shrunk(source)
 
 
-def has_shrunk(source: Source) -> ValueError:
+def has_shrunk(source: Source | Excerpt) -> ValueError:
     """The error that a file ends where it went on before."""
     return ValueError(f"{source.path} has become shorter while it was read. Wait until it is written, and try again.")
 

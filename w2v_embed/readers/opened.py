@@ -239,20 +239,18 @@ class Opened:
         return [keys for keys, _ in self._noted()]
 
     def go_back(self, words: Sequence[str], sink: Sink) -> None:
-        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does; it may keep them."""
+        """Read the records of those of `words` that a run has met, and hand them to `sink`, as `run` does."""
         wanted = self._hot.make_set([keys_of(words, self._hot)])
         spans = np.concatenate([spans[self._hot.are_in(keys, wanted)] for keys, spans in self._noted()])
         spans.sort()
-        excerpt = Excerpt(self.source, spans >> LENGTH_BITS, spans & (1 << LENGTH_BITS) - 1)
+        excerpt = Excerpt(self.source, spans >> LENGTH_BITS, spans & (1 << LENGTH_BITS) - 1, self._hot)
         reader = self._reader_of(excerpt, b"", words)
 
         def commit(block):
             if block is None:
                 return False
-            block.targets, block.rows = block.targets.copy(), block.rows.copy()
             stop, again = sink.add(block)
-            start = block.offset - self.layout.begin
-            self._report(block, again, stop, lambda wrong: self._where(excerpt.in_file(start + wrong.byte)))
+            self._report(block, again, stop, lambda wrong: self._where(excerpt.in_file(block.offset + wrong.byte)))
             return stop is not None
 
         relay(reader, commit, min(self.threads, threads_for(excerpt.size)))

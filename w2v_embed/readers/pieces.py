@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from .excerpt import has_shrunk, read_into
+from .excerpt import Excerpt, has_shrunk, read_into
 
 if TYPE_CHECKING:
     from .compression import Source
@@ -68,14 +68,14 @@ class Streamed:
 
 
 class InPlace:
-    """Pieces of a file that is not packed: each worker reads its own, wherever in the file others read.
+    """Pieces of a file that is not packed, or of an excerpt: each worker reads its own, wherever others read.
 
     Args:
         source: the file.
         begin: where in it the first piece begins.
     """
 
-    def __init__(self, source: Source, begin: int) -> None:
+    def __init__(self, source: Source | Excerpt, begin: int) -> None:
         self._source, self._begin, self._next = source, begin, begin
 
     def take(self, scratch: Scratch) -> bool:
@@ -86,8 +86,11 @@ class InPlace:
 
     def load(self, scratch: Scratch) -> None:
         """Read the piece, up to where the file ended when it was opened: one that grows may be longer for each who looks."""
-        left = max(self._source.size - scratch.at, 0)
-        scratch.got = read_into(self._source, scratch.at, scratch.piece[:left])
+        piece = scratch.piece[: max(self._source.size - scratch.at, 0)]
+        if isinstance(self._source, Excerpt):
+            scratch.got = self._source.read_into(scratch.at, piece)
+        else:
+            scratch.got = read_into(self._source, scratch.at, piece)
 
     def follow(self, scratch: Scratch) -> tuple[bool, str | None]:
         """As of all `Pieces`; and how far the file has been read.

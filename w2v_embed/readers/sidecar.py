@@ -31,7 +31,6 @@ from ..shown import logger
 from ..stamps import is_young, stamp_of
 from .damage import Damages
 from .excerpt import read_at, read_into
-from .fetching import Fetching, fetch
 from .index_file import Index, read_index, write_index
 from .opened import Opened
 from .remote import Place
@@ -197,7 +196,7 @@ class IndexedFile(Opened):
             super().run(sink, progress, log=log)
             return
         tell, before, seen = reporter(progress, self.source.size), _identity(self), _Seen(sink, len(self._fetches))
-        self._fetch(self._fetches, seen)
+        self.go_back(self._fetches, seen)
         self._check(self._fetches, seen)
         if _identity(self) != before:
             raise _changed(self.source.path)
@@ -208,25 +207,6 @@ class IndexedFile(Opened):
             )
         if log:
             self.report.log()
-
-    def _fetch(self, words, seen):
-        """Hand the rows of `words` to `seen`: those of which nothing else can be said quickly, the others as a run would."""
-        index, keys = self.index, keys_of(words, self._hot)
-        there = self._hot.are_in(index.keys, self._hot.make_set([keys]))
-        found, spans = index.keys[there], index.spans[there]
-        order = np.argsort(keys)
-        quick = self.format.name in ("text", "binary")
-        if not quick or (np.diff(keys[order]) == 0).any() or (np.diff(np.sort(found)) == 0).any():
-            self.go_back(words, seen)  # a word that stands there twice, or two of one key: the order tells who counts
-            return
-        targets = order[np.searchsorted(keys[order], found)]
-        begins, sizes = spans >> LENGTH_BITS, spans & (1 << LENGTH_BITS) - 1
-        options: dict[str, Any] = {"binary": self.format.name == "binary", "hot": self._hot, "dim": self.dim}
-        fetching = Fetching(self.source, self._encoded(words), targets, begins, sizes, **options)
-        fetch(fetching, seen, self.threads)
-        if fetching.left:
-            left = np.sort(np.concatenate(fetching.left))
-            self.go_back([words[k] for k in left.tolist()], seen.of(left))
 
     def _check(self, words, seen):
         """Look at the words of the records that were fetched in vain: are they of the keys that were noted?"""
@@ -249,13 +229,8 @@ class _Seen:
     """A sink that remembers which words came."""
 
     def __init__(self, sink, count):
-        self._sink, self.there, self._numbers = sink, np.zeros(count, np.bool_), None
+        self._sink, self.there = sink, np.zeros(count, np.bool_)
         self.stopped, self.damaged = False, 0
-
-    def of(self, numbers):
-        """The same for blocks whose targets are places in `numbers`."""
-        self._numbers = numbers
-        return self
 
     @property
     def count(self):
@@ -263,8 +238,6 @@ class _Seen:
 
     def add(self, block):
         """As a sink of `Opened.run`."""
-        if self._numbers is not None:
-            block.targets = self._numbers[block.targets]
         self.there[block.targets] = True
         self.damaged += block.damage.records
         stop, again = self._sink.add(block)

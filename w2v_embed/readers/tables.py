@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..contents import PackedWords
 from .blocks import Block
 from .damage import Damage, Damages
 from .formats.base import Layout
 from .ngrams import NGrams
+from .scan.keys import WordSet, stretches_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +37,7 @@ class TableReader:
     """A table → blocks, as the other readers give them.
 
     Args:
-        words: list of str, in the order of the rows.
+        words: the words, in the order of the rows.
         rows: what gives rows when it is sliced; its `shape` is (rows, dim).
         wanted: list of the words that are looked for, or None for all.
         ids: for each word its row in the file, ascending; None where row i is that of word i.
@@ -51,7 +54,7 @@ class TableReader:
 
     def __init__(
         self,
-        words: list[str],
+        words: Sequence[str],
         rows: Rows,
         wanted: Sequence[str] | None,
         ids: Sequence[int] | Ids | None = None,
@@ -60,12 +63,12 @@ class TableReader:
         odd: dict[int, Damage] | None = None,
         kv: Any = None,
     ) -> None:
-        self.words: list[str] = words
+        self.words: Sequence[str] = words
         self.rows: Rows = rows
         self.kv: Any = kv
         self.dim: int = int(rows.shape[1])
         self.ids: Ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
-        self._target_of = None if wanted is None else {word: k for k, word in enumerate(wanted)}
+        self._hits: tuple[Ids, Ids] | None = None if wanted is None else _look_up(wanted, words)
         self._next, self._odd = 0, odd or {}
         self._count, self._alone = (rows.shape[0], False) if count is None else (count, True)
 
@@ -82,16 +85,17 @@ class TableReader:
     def read(self, span: _Span, in_order: InOrder) -> Block:
         """The block of these rows."""
         first, last = np.searchsorted(self.ids, (span.begin, span.stop))
-        names = self.words[first:last]
-        targets = np.zeros(len(names), np.int64)
-        keep = np.arange(len(names))
-        if self._target_of is not None:
-            targets = np.array([self._target_of.get(name, -1) for name in names], np.int64)
-            keep = np.flatnonzero(targets >= 0)
-        where = (self.ids[first:last] - span.begin)[keep]
+        if self._hits is None:
+            at, targets = np.arange(first, last), np.zeros(last - first, np.int64)
+            names = list(self.words[first:last])
+        else:
+            some = slice(*np.searchsorted(self._hits[0], (first, last)))
+            at, targets = (numbers[some] for numbers in self._hits)
+            names = [self.words[k] for k in at.tolist()]
+        where = self.ids[at] - span.begin
         with np.errstate(over="ignore"):
             if self._alone:
-                rows = self.rows[first:last][keep].astype(np.float32)
+                rows = self.rows[first:last][at - first].astype(np.float32)
             else:
                 rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
         finite = np.asarray(np.isfinite(rows).all(axis=1))
@@ -100,17 +104,15 @@ class TableReader:
             if span.begin <= row < span.stop:
                 damage.add(replace(wrong, record=row - span.begin))
         good = []
-        for k, name in enumerate(keep.tolist()):
+        for k, name in enumerate(names):
             if not finite[k]:
-                message = (
-                    f"expected finite numbers in the vector of {names[name]!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
-                )
+                message = f"expected finite numbers in the vector of {name!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
                 damage.add(Damage("not finite", message, int(where[k])))
-            elif names[name] == "":
+            elif name == "":
                 damage.add(Damage("empty word", "expected a word, got ''", int(where[k])))
             else:
                 good.append(k)
-        words = None if self._target_of is not None else [names[keep[k]] for k in good]
+        words = None if self._hits is not None else [names[k] for k in good]
         where = where[good]
         return Block(
             span.begin,
@@ -118,22 +120,37 @@ class TableReader:
             0,
             where,
             np.zeros_like(where),
-            targets[keep][good],
+            targets[good],
             words,
             rows[good],
             damage,
         )
 
 
+def _look_up(wanted, words):
+    """(the numbers of those of `words` that are wanted, ascending; of each the number of the wanted one)"""
+    number_of = {word: k for k, word in enumerate(wanted)}
+    # Packed words are made strings only where their keys say that they may be wanted.
+    maybe = (
+        np.flatnonzero(WordSet.of(wanted).has_stretches(*stretches_of(words)))
+        if isinstance(words, PackedWords)
+        else None
+    )
+    some = words if maybe is None else words.take(maybe)
+    targets = np.fromiter(map(number_of.get, some, repeat(-1)), np.int64, len(some))
+    hits = np.flatnonzero(targets >= 0)
+    return (hits if maybe is None else maybe[hits]), targets[hits]
+
+
 class _Span:
     begin = stop = 0
 
 
-def table_of(words: list[str], rows: Rows, ids: Sequence[int] | None = None, *, kv: Any = None) -> Layout:
+def table_of(words: Sequence[str], rows: Rows, ids: Sequence[int] | Ids | None = None, *, kv: Any = None) -> Layout:
     """The layout of a file whose words and rows are there; see `TableReader`."""
     return Layout(
         int(rows.shape[1]),
         table=lambda wanted: TableReader(words, rows, wanted, ids, kv=kv),
         ngrams=NGrams.of(kv) is not None,
-        first_words=lambda most: words[:most],
+        first_words=lambda most: list(words[:most]),
     )

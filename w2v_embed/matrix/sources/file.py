@@ -178,10 +178,10 @@ class _Lent(_Found):
     def add(self, block):
         """As a sink of `Opened.run`."""
         new, again = self.first_of_equal(block)
-        targets = block.targets[new]
+        targets = block.targets[new].copy()  # which are the reader's
         self.found[targets] = True
         self.count += len(targets)
-        self.lent.append((targets, block.rows[new]))
+        self.lent.append((targets, block.rows[new].copy()))
         return self.end(block.where[new]), again
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..scan.keys import keys_of
 from ..tables import table_of
 from .base import Beginning, Format, Layout
 
@@ -32,10 +33,15 @@ class _Artifact(Format):
                 f"{path} is a {self.name} file packed with {packed}, which only word2vec's formats and fastText's may be. "
                 "Unpack it first."
             )
-        words, ids, rows, steps = read_vectors(path, self.name, file.source.file)
+        words, ids, rows, steps = read_vectors(path, self.name, file.source.file, _distinct)
         if not words:
             raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
         return replace(table_of(words, rows, ids), steps=steps)
+
+
+def _distinct(words):
+    keys = np.sort(keys_of(words))
+    return bool((keys[1:] != keys[:-1]).all())
 
 
 class Safetensors(_Artifact):

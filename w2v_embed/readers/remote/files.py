@@ -102,7 +102,9 @@ def system_of(url: str) -> tuple[Any, str]:
         raise ImportError(f"{shown_url(url)}: {error}") from None
     except ValueError as error:  # a scheme that nobody knows
         told = str(error).replace(url, shown_url(url))
-        raise ValueError(f"{shown_url(url)}: {told}") from None
+        raise ValueError(
+            f"{shown_url(url)}: {told}. Download the file and give its path, or install what makes the scheme known to fsspec"
+        ) from None
 
 
 def identity_of(url: str) -> dict[str, str] | None:

@@ -106,7 +106,7 @@ class HttpStream(Resumed):
             raise OSError(f"{told}. Try again later, or download the file first") from None
         except _NO_CONNECTION as error:
             reason = getattr(error, "reason", error)
-            why = getattr(reason, "strerror", None) or type(reason).__name__
+            why = reason if isinstance(reason, str) else getattr(reason, "strerror", None) or type(reason).__name__
             raise OSError(f"{self.name} cannot be reached ({why}). Look at the URL and the network") from None
 
     def close(self) -> None:

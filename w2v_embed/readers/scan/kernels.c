@@ -7,6 +7,13 @@ judge: it reports the line as odd, or the row as unsure, and Python reads that l
 Two loops take nearly all of the time, `line_end` and `parse_line`; of these there is a second version for processors with AVX2,
 chosen when the library is loaded. Everything else is plain C11. Numbers are little-endian throughout. */
 
+#if !defined(_WIN32)
+#define _FILE_OFFSET_BITS 64
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <unistd.h>
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +43,7 @@ chosen when the library is loaded. Everything else is plain C11. Numbers are lit
 #endif
 
 enum {
-    ABI = 2, /* `kernels.py` asks for it: another number, another library */
+    ABI = 3, /* `kernels.py` asks for it: another number, another library */
     TAB = 9, NEWLINE = 10, SPACE = 32,
     LENGTH_BITS = 23, /* of a span */
     BATCH = 32,       /* words that are looked up at the same time: their cache misses overlap */
@@ -802,6 +809,29 @@ API void parse_binary(const uint8_t *buf, const int64_t *hits, int64_t n, uint32
             endless |= (row[column] & 0x7F800000) == 0x7F800000;
         unsure[k] = (uint8_t)endless;
     }
+}
+
+/* ── records that lie apart ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Read `n` stretches of a file one behind the other into `buf`, which has room for them and a newline behind each. Returns how many
+came whole: what is wrong with the next one, Python says; on Windows it reads all of them. */
+API int64_t read_stretches(int64_t file, const int64_t *begins, const int64_t *sizes, int64_t n, uint8_t *buf)
+{
+    int64_t k = 0;
+#if !defined(_WIN32)
+    for (; k < n; k++) {
+        int64_t got = 0;
+        while (got < sizes[k]) {
+            ssize_t more = pread((int)file, buf + got, (size_t)(sizes[k] - got), (off_t)(begins[k] + got));
+            if (more == 0 || (more < 0 && errno != EINTR))
+                return k;
+            got += more > 0 ? more : 0;
+        }
+        buf += got;
+        *buf++ = NEWLINE;
+    }
+#endif
+    return k;
 }
 
 /* ── means ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────── */

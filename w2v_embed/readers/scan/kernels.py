@@ -32,11 +32,12 @@ __all__ = [
     "number_words",
     "parse_binary",
     "parse_text",
+    "read_stretches",
     "scan_binary",
     "scan_text",
 ]
 
-_ABI = 2
+_ABI = 3
 _PRIME = (1 << 31) - 1
 _BYTE, _FLAG, _KEY, _REAL, _NUMBER = map(np.dtype, (np.uint8, np.bool_, np.int64, np.float32, np.int32))
 _SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
@@ -53,6 +54,7 @@ _FUNCTIONS = {
     "scan_binary": ("aiiaaiaaia", None),
     "parse_text": ("aiaiaia", None),
     "parse_binary": ("aaiaia", None),
+    "read_stretches": ("iaaia", ctypes.c_int64),
     "mean_rows_float32": ("aiaiaaai", None),
     "mean_rows_float64": ("aiaiaaai", None),
 }
@@ -252,6 +254,18 @@ def parse_binary(buf: Bytes, hits: Ids, rows: Floats, unsure: Bools) -> None:
     """Copy the vectors of the records in `hits` into `rows`; `unsure[k]` is set where row k holds NaN or infinity."""
     n, dim = rows.shape
     _c.parse_binary(_at(buf, _BYTE), _at(hits, _KEY), n, _at(rows, _REAL), dim, _at(unsure, _FLAG))
+
+
+def read_stretches(file: int, begins: Ids, sizes: Ids, out: Bytes) -> int:
+    """Read stretches of the open file `file` into `out`, a newline behind each. Returns how many came whole, the first ones.
+
+    Args:
+        begins, sizes: of each: its first byte in the file, and its length.
+        out: has room for all of them.
+    """
+    if min(sizes.min(initial=0), begins.min(initial=0)) < 0 or sizes.sum() + len(sizes) > len(out):
+        raise ValueError(f"{len(sizes)} stretches of {sizes.sum()} bytes do not fit into {len(out)}")
+    return _c.read_stretches(file, _at(begins, _KEY), _at(sizes, _KEY), len(sizes), _at(out, _BYTE))
 
 
 def mean_rows(matrix: Floats, more: Floats, lent: Ids, bounds: Ids, targets: Ids) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...contents import PackedWords
 from .hot import hot_loops
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def keys_of(words: Sequence[str], hot: ModuleType | None = None) -> Ids:
 
 
 def stretches_of(words: Sequence[str]) -> tuple[Bytes, Ids, Ids]:
-    """A list of strings as bytes: (uint8 array, where each begins, and ends)."""
+    """Words as bytes: (uint8 array, where each begins, and ends)."""
+    if isinstance(words, PackedWords):
+        return words.buf, words.begins, words.ends
     buf = np.frombuffer("\n".join(words).encode("utf-8", "surrogatepass"), np.uint8)
     ends = np.append(np.flatnonzero(buf == ord("\n")), len(buf))
     if len(ends) == len(words):
