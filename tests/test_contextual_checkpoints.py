@@ -3,10 +3,12 @@
 import io
 import json
 import pickle
+import re
 import shutil
 import struct
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -520,6 +522,40 @@ def test_a_tensor_without_a_place(tmp_path, name, extra):
     edit(folder, lambda tensors: {**tensors, extra: np.zeros(3, np.float32)})
     with pytest.raises(ValueError, match=f"tensor '{extra}' belongs to the encoder and has no place in it"):
         load(folder)
+
+
+# Of each family: what is not the encoder's, and may be missing or have any shape.
+_HEADS = (
+    r"pooler|mask_emb|cls|lm_head|lm_loss|(generator_)?predictions|generator_lm_head|vocab_\w+|global_step|.*adam_[mv]"
+)
+BESIDE = rf"(.*[./])?({_HEADS})([./].*)?"
+EVERY = sorted(path.name for path in REFERENCE.glob("*_*") if (path / "fixture.json").is_file())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_each_tensor_of_each_family_is_needed_and_has_its_shape(name):
+    layout, file, stored = read_checkpoint(REFERENCE / name)
+    tensors = {each: replace(tensor, load=tensor.load().copy) for each, tensor in stored.items()}  # read once
+    config = read_config(REFERENCE / name, layout)
+    needed = [each for each in sorted(tensors) if not re.fullmatch(BESIDE, each)]
+    assert len(needed) > 16
+    for each in needed:
+        others = {key: tensor for key, tensor in tensors.items() if key != each}
+        with pytest.raises(ValueError, match=f" has no tensor '{re.escape(each)}', which the configuration needs, of"):
+            load_weights(config, layout, file, others)
+        held = tensors[each]
+        wrong = replace(held, shape=(*held.shape[:-1], held.shape[-1] + 1))
+        told = rf"'{re.escape(each)}' must have shape {re.escape(str(held.shape))} .* {re.escape(str(wrong.shape))}\.$"
+        with pytest.raises(ValueError, match=told):
+            load_weights(config, layout, file, {**tensors, each: wrong})
+    for each in needed[::9]:
+        extra = f"{each}_"
+        with pytest.raises(
+            ValueError, match=rf"{re.escape(repr(extra)[:80])}.* belongs to the encoder and has no place"
+        ):
+            load_weights(config, layout, file, {**tensors, extra: tensors[each]})
+    for each in tensors.keys() - set(needed):
+        load_weights(config, layout, file, {key: tensor for key, tensor in tensors.items() if key != each})
 
 
 def test_not_a_number_in_the_weights(folder):

@@ -538,9 +538,10 @@ def test_an_encoder_feeds_an_embedding_layer(bert, choices):
 def test_the_documentation_runs(tmp_path, monkeypatch):
     text = (Path(__file__).parent.parent / "docs" / "contextual.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     monkeypatch.chdir(tmp_path)
     Path("model").symlink_to(REFERENCE / "bert_hf")
+    Path("xlnet").symlink_to(REFERENCE / "xlnet_hf")
     Path("corpus.txt").write_text("".join(text + "\n" for text in TEXTS), "utf-8")
     exec("\n".join(blocks), {})
     assert np.load("vectors.npy").shape == (7, 32)

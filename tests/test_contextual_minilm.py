@@ -45,6 +45,13 @@ def test_hidden_states(minilm):
     assert np.abs(states - EXPECTED["states"])[:, mask == 1].max() < 1e-5
 
 
+def test_sentences_equal_sentence_transformers(minilm):
+    """Where sentence-transformers is installed."""
+    theirs = pytest.importorskip("sentence_transformers").SentenceTransformer(str(minilm._folder), device="cpu")
+    texts = [*TEXTS["texts"], "a long text " * 200]
+    np.testing.assert_allclose(minilm.encode(texts), theirs.encode(texts), atol=1e-5)
+
+
 def test_neighbours_make_sense(minilm):
     words = ["king", "queen", "kingdom", "river", "bank", "money", "banana", "apple", "fruit", "quickly"]
     rows, found = minilm.vectors_for(words, layers=-1)

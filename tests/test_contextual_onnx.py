@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from w2v_embed.contextual import ContextualEncoder, add_tokens
+from w2v_embed.contextual import ContextualEncoder, add_tokens, query_states
 from w2v_embed.contextual.backend import ops
 from w2v_embed.contextual.families import FAMILIES, register
 from w2v_embed.contextual.families.bert import Bert
@@ -130,6 +130,11 @@ def test_what_no_graph_can_say_is_told(tmp_path):
         assert ContextualEncoder.from_pretrained(tmp_path).encode(["a"]).shape == (1, 32)
     finally:
         del FAMILIES["rounded"]
+
+
+def test_two_streams_are_not_for_it():
+    with pytest.raises(ValueError, match='encoder must be loaded with engine="keras"'):
+        query_states(load("xlnet_hf", engine="onnx"), [[5]])
 
 
 def test_engines_that_are_not_there(monkeypatch):

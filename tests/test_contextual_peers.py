@@ -1,6 +1,8 @@
 """Random models of each family against transformers: states, what is written back, and ids of odd strings.
 
-Opt-in: `pytest -m slow tests/test_contextual_peers.py`, where torch and transformers are installed; under any backend.
+Opt-in: `pytest -m slow -rP tests/test_contextual_peers.py`, where torch and transformers are installed; under any backend.
+NEZHA needs a transformers that still has its class: 4.40.2, say, with tokenizers 0.19.1 and huggingface_hub 0.36.0. The largest
+difference of each family is printed.
 """
 
 import random
@@ -17,8 +19,24 @@ pytestmark = [pytest.mark.keras, pytest.mark.slow]
 
 CONFIGURATIONS, STRINGS = 40, 500
 REFERENCE = Path(__file__).parent / "data" / "reference"
-FAMILIES = ["Bert", "Roberta", "XLMRoberta", "DistilBert", "Electra", "Albert", "MPNet"]
+FAMILIES = ["Bert", "Nezha", "XLNet", "Roberta", "XLMRoberta", "DistilBert", "Electra", "Albert", "MPNet"]
 ACTIVATIONS = ["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
+OTHER_NAMES = {
+    "DistilBert": {
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+        "hidden_act": "activation",
+    },
+    "XLNet": {
+        "hidden_size": "d_model",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "intermediate_size": "d_inner",
+        "hidden_act": "ff_activation",
+    },
+}
 
 
 def configuration(transformers, family, rng):
@@ -33,13 +51,14 @@ def configuration(transformers, family, rng):
         "hidden_act": str(rng.choice(ACTIVATIONS)),
         "layer_norm_eps": float(rng.choice([1e-12, 1e-5])),
     }
-    if family == "DistilBert":
-        names = ("hidden_size", "dim"), ("num_hidden_layers", "n_layers"), ("num_attention_heads", "n_heads")
-        names = *names, ("intermediate_size", "hidden_dim"), ("hidden_act", "activation")
-        sizes.update({new: sizes.pop(old) for old, new in names})
-        del sizes["layer_norm_eps"]
+    for old, new in OTHER_NAMES.get(family, {}).items():
+        sizes[new] = sizes.pop(old)
+    for name in {"DistilBert": ["layer_norm_eps"], "XLNet": ["max_position_embeddings"]}.get(family, ()):
+        del sizes[name]
     more = {
         "Bert": {"type_vocab_size": int(rng.integers(1, 4))},
+        "Nezha": {"type_vocab_size": int(rng.integers(1, 4)), "max_relative_position": int(rng.integers(1, 30))},
+        "XLNet": {"attn_type": str(rng.choice(["bi", "uni"])), "clamp_len": int(rng.choice([-1, 3, 9]))},
         "Roberta": {"type_vocab_size": int(rng.integers(1, 3)), "pad_token_id": int(rng.integers(0, 3))},
         "XLMRoberta": {"type_vocab_size": 1},
         "Electra": {"embedding_size": int(rng.choice([sizes.get("hidden_size", 6), 6, 10]))},
@@ -54,6 +73,9 @@ def configuration(transformers, family, rng):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_states_equal_transformers(family, tmp_path):
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    if not hasattr(transformers, f"{family}Model"):
+        pytest.skip(f"transformers {transformers.__version__} has no {family}Model")
+    largest = 0.0
     for number in range(CONFIGURATIONS):
         rng = np.random.default_rng([number, len(family)])
         torch.manual_seed(number)
@@ -64,24 +86,29 @@ def test_states_equal_transformers(family, tmp_path):
             parameter.data = torch.randn_like(parameter) * (0.5 if parameter.dim() > 1 else 0.2)
         model.save_pretrained(tmp_path / str(number))
         encoder = ContextualEncoder.from_pretrained(tmp_path / str(number))
-        length = int(rng.integers(1, 20))
+        length = int(rng.integers(1, 22))
         ids, mask = rng.integers(3, config.vocab_size, (3, length)), np.ones((3, length), int)
         mask[1, length - length // 3 :], mask[2, : length // 3] = 0, 0
         ids[mask == 0] = config.pad_token_id or 0
-        types = rng.integers(0, encoder._family.segments(encoder.config), (3, length))
+        segments = min(encoder._family.segments(encoder.config), 4)
+        types = rng.integers(0, segments, (3, length))
+        if number % 2 and segments > 1:  # pairs of texts, each of its own length
+            types = (np.arange(length) >= rng.integers(0, length + 1, (3, 1))).astype(int)
 
-        def states(model, ids=ids, mask=mask, types=types, segments=encoder._family.takes_segments):
-            inputs = {
-                "input_ids": torch.tensor(ids),
-                "attention_mask": torch.tensor(mask),
-                "output_hidden_states": True,
-            }
+        inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+        if encoder._family.takes_segments:
+            inputs["token_type_ids"] = torch.tensor(types)
+
+        def states(model, inputs=inputs):
+            # A text at a time: transformers' XLNet takes no mask for several where it is "uni".
+            rows = [{name: values[row : row + 1] for name, values in inputs.items()} for row in range(3)]
             with torch.inference_mode():
-                output = model(**inputs, **({"token_type_ids": torch.tensor(types)} if segments else {}))
-            return torch.stack(output.hidden_states).numpy()
+                made = [torch.stack(model(**each, output_hidden_states=True).hidden_states) for each in rows]
+            return torch.cat(made, dim=1).numpy()
 
         expected, there = states(model), mask == 1
-        assert np.abs(encoder.hidden_states(ids, mask, types) - expected)[:, there].max() < 1e-5, config
+        largest = max(largest, np.abs(encoder.hidden_states(ids, mask, types) - expected)[:, there].max())
+        assert largest < 1e-5, config
         if number < 3:
             trained = encoder.to_keras(outputs="all")
             made = np.stack([keras.ops.convert_to_numpy(x) for x in trained([ids, mask, types])])
@@ -89,6 +116,7 @@ def test_states_equal_transformers(family, tmp_path):
             encoder.from_keras(trained).save_pretrained(tmp_path / f"{number}_written")
             again = kind.from_pretrained(tmp_path / f"{number}_written").eval()
             assert np.abs(states(again) - expected)[:, there].max() < 1e-5
+    print(f"{family}: {CONFIGURATIONS} configurations, largest difference {largest:.1e} on {keras.backend.backend()}")
 
 
 def odd_strings(count):

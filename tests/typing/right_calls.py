@@ -29,12 +29,14 @@ from w2v_embed import (
 from w2v_embed.comparison import Candidate, Comparison, compare, read_labelled, split_rows
 from w2v_embed.contextual import (
     ContextualEncoder,
+    LayerwiseAdamW,
     Projection,
     TokenVectors,
     add_tokens,
     cosine,
     fit_pca,
     fit_whitening,
+    query_states,
     transplant,
     trim_vocabulary,
 )
@@ -330,6 +332,7 @@ def in_context(texts: Iterable[str]) -> None:
     alike: float = encoder.similarity("a", "b", function="dot", truncate_dim=8)
     tokens: list[TokenVectors] = encoder.encode_tokens(texts, special_tokens=False, stride=4)
     model = encoder.to_keras(layers=[-1], dropout=0.1, head="masked_lm", outputs="all", dtype="mixed_bfloat16", seed=1)
+    print(LayerwiseAdamW(3e-5, {"layer_1": 0.1}, weight_decay=0.01).factors, LayerwiseAdamW(rates=0.9).rates)
     tuned: ContextualEncoder = encoder.from_keras(model)
     tuned.save_pretrained(Path("folder"), model)
     more: ContextualEncoder = add_tokens(encoder, {"a": "b"}, init="description", vectors="v.vec", seed=3)
@@ -340,6 +343,7 @@ def in_context(texts: Iterable[str]) -> None:
     print(
         alike, tokens[0].offsets, tokens[0].pieces, more.steps, warm_start(vectors, ["a"], {"b": 1}, oov="mean").shape
     )
+    print(query_states(encoder, [[5]], perm_mask=np.zeros((1, 1, 1)), target_mapping=None).query.shape)
 
 
 def judged(em: EmbeddingMatrix) -> None:

@@ -17,7 +17,15 @@ from w2v_embed import (
     warm_start,
 )
 from w2v_embed.comparison import Candidate, compare, read_labelled
-from w2v_embed.contextual import ContextualEncoder, add_tokens, fit_pca, transplant, trim_vocabulary
+from w2v_embed.contextual import (
+    ContextualEncoder,
+    LayerwiseAdamW,
+    add_tokens,
+    fit_pca,
+    query_states,
+    transplant,
+    trim_vocabulary,
+)
 from w2v_embed.evaluation import analogies, word_similarity
 from w2v_embed.layers import (
     OpenVocabularyEmbedding,
@@ -141,6 +149,8 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.to_keras(trainable="all")  # error: arg-type
     add_tokens(encoder, ["a"], init="zeros")  # error: arg-type
     transplant(encoder, "folder", method="wechsel")  # error: arg-type
+    LayerwiseAdamW(3e-5, "slow")  # error: arg-type
+    query_states("xlnet", [[5]])  # error: arg-type
     trim_vocabulary(encoder, 7)  # error: arg-type
     warm_start([[1.0]], ["a"], ["a"], oov="some")  # error: arg-type
     encoder.distill(weighting="idf")  # error: arg-type

@@ -7,11 +7,14 @@ from .._lazy import lazily
 # Imported when first asked for: the command line lists its commands without waiting for Keras.
 _HOMES = {
     "ContextualEncoder": ".encoder",
+    "LayerwiseAdamW": ".layer_rates",
     "Projection": ".pooling",
+    "QueryStates": ".two_streams",
     "TokenVectors": ".tokens",
     "add_tokens": ".new_words",
     "transplant": ".transplanting",
     "trim_vocabulary": ".trimming",
+    "query_states": ".two_streams",
     "keras_bert_layers": ".pooling",
     "cosine": ".pooling",
     "fit_pca": ".pooling",

@@ -1,4 +1,5 @@
 from .encoder import ContextualEncoder as ContextualEncoder
+from .layer_rates import LayerwiseAdamW as LayerwiseAdamW
 from .new_words import add_tokens as add_tokens
 from .pooling import Projection as Projection
 from .pooling import cosine as cosine
@@ -8,3 +9,5 @@ from .pooling import keras_bert_layers as keras_bert_layers
 from .tokens import TokenVectors as TokenVectors
 from .transplanting import transplant as transplant
 from .trimming import trim_vocabulary as trim_vocabulary
+from .two_streams import QueryStates as QueryStates
+from .two_streams import query_states as query_states

@@ -61,6 +61,10 @@ class Checkpoint:
         """The weights by role of the head that guesses words; empty if the checkpoint has none."""
         return {row.role: self._reader(row, None) for row in self.family.head if self._reader.name_of(row)}
 
+    def beside(self, role: str) -> npt.NDArray[np.float32]:
+        """A weight of what a checkpoint may have beside the encoder; where it is missing, the error names it."""
+        return self._reader(next(row for row in self.family.beside if row.role == role), None)
+
     def words(self) -> npt.NDArray[np.float32]:
         """The table of words `(V, E)`."""
         return self._reader(self._words_row, None)

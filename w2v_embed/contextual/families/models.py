@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,10 +30,14 @@ class Model:
         embedding: the tensors of the embeddings.
         layers: those of each layer.
         weight: one of them, which knows where it lies; None: it is no tensor of the backend.
+        context, embed, layer: the family's functions, of tensors.
     """
 
     embedding: dict[str, Tensor]
     layers: list[dict[str, Tensor]]
+    context: Callable[..., Mapping[str, Tensor]]
+    embed: Callable[..., Tensor]
+    layer: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -49,9 +53,9 @@ class Model:
         made = {id(layer): {**to_tensors(layer), **shared} for layer in layers}  # layers may have the same weights
         self.layers = [made[id(layer)] for layer in layers]
         self.weight: Tensor = self.embedding["words"]
-        self._context = partial(family.context, config)
-        self._embed = compiled(partial(family.embed, config))
-        self._layer = compiled(partial(family.layer, config))
+        self.context = partial(family.context, config)
+        self.embed = compiled(partial(family.embed, config))
+        self.layer = compiled(partial(family.layer, config))
 
     def states(
         self,
@@ -74,15 +78,15 @@ class Model:
         ids, mask, types = (
             ops.convert_to_tensor(array, "int32") for array in (input_ids, attention_mask, token_type_ids)
         )
-        context = to_tensors(self._context(mask, types, memory))
-        x = self._embed(self.embedding, ids, types)
+        context = to_tensors(self.context(mask, types, memory))
+        x = self.embed(self.embedding, ids, types)
         if wanted is None or 0 in wanted:
             yield 0, ops.convert_to_numpy(x)
         for i, weights in enumerate(self.layers[:last]):
             if mems is not None and memory:
-                x = self._layer(weights, x, {**context, "mems": ops.convert_to_tensor(mems[i], "float32")})
+                x = self.layer(weights, x, {**context, "mems": ops.convert_to_tensor(mems[i], "float32")})
             else:
-                x = self._layer(weights, x, context)
+                x = self.layer(weights, x, context)
             if wanted is None or i + 1 in wanted:
                 yield i + 1, ops.convert_to_numpy(x)
 

@@ -42,6 +42,8 @@ _WEIGHTS = (
     Weight("beta2", "layer_{i}/ff/LayerNorm/beta", "layer.{i}.ff.layer_norm.bias", (_H,)),
 )
 # fmt: on
+# Of no use to encode: the query stream begins from it.
+_MASK = (Weight("mask", "mask_emb/mask_emb", "mask_emb", (1, 1, _H)),)
 _HEAD = (Weight("bias", "/model/lm_loss/bias", "/lm_loss.bias", ("vocab_size",)),)
 _BIASES = ("u", "v", "s")
 
@@ -81,6 +83,7 @@ class XLNet(Family):
     options: ClassVar[tuple[str, ...]] = ("attention_type",)
     config: ClassVar[type[EncoderConfig]] = XLNetConfig
     head: ClassVar[Sequence[Weight]] = _HEAD
+    beside: ClassVar[Sequence[Weight]] = _MASK
     dropout_keys: ClassVar[tuple[str, str]] = ("dropout", "dropout")
     has_memory = True
     tokenizer: ClassVar[type[Tokenizer]] = SentencePieceTokenizer
@@ -147,9 +150,12 @@ class XLNet(Family):
         }
 
     def layer(self, config: Any, w: Mapping[str, Tensor], x: Tensor, context: Mapping[str, Tensor]) -> Tensor:
-        number, size = config.num_heads, config.head_size
-        seen = ops.concatenate([context["mems"], x], axis=1) if "mems" in context else x
+        # The query stream has the content's keys, and queries of some places only. (See `two_streams`.)
+        number, size, targets = config.num_heads, config.head_size, context.get("targets")
+        seen = context.get("content", x)
+        seen = ops.concatenate([context["mems"], seen], axis=1) if "mems" in context else seen
         q = dense(x, w["query"])
+        q = q if targets is None else ops.matmul(ops.transpose(targets, (0, 2, 1)), q)
         k, v = split_heads(dense(seen, w["kv"]), 2, number)
         r = heads(dense(context["positions"], w["position"])[None], number)
 
@@ -159,7 +165,8 @@ class XLNet(Family):
         other_less_same = ops.reshape(w["segments"][1] - w["segments"][0], (1, number, 1, size))
         difference = ops.sum(heads(q + w["s"], number) * other_less_same, axis=-1, keepdims=True)
         total = total + difference * context["other"] + context["bias"]
-        return after_attention(config, w, x, unheads(ops.matmul(weights_of(config, total), v)))
+        attended = unheads(ops.matmul(weights_of(config, total), v))
+        return after_attention(config, w, x, attended if targets is None else ops.matmul(targets, attended))
 
 
 def _sinusoids(keys, length, config):
