@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+import itertools
 import warnings
 from dataclasses import dataclass, field
 
@@ -147,9 +148,17 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("regularizer", [None, "l2"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+# Adam under all conditions; of the others one each way, the rest only when it is asked for.
+CONDITIONS = [
+    pytest.param(
+        *condition,
+        marks=() if condition[0] == "adam" or condition[1:] in ((None, True), ("l2", False)) else pytest.mark.slow,
+    )
+    for condition in itertools.product(OPTIMIZERS, (None, "l2"), (True, False))
+]
+
+
+@pytest.mark.parametrize(("name", "regularizer", "masked"), CONDITIONS)
 def test_padding_stays_zero_and_found_rows_stay_bit_identical(em, name, regularizer, masked):
     pooling = MaskedMeanPooling() if masked else keras.layers.Flatten()
     for train_rows in ("all", "oov"):
