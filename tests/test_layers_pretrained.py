@@ -1,10 +1,10 @@
 """PretrainedEmbedding keeps its promises: padding stays zero, found rows stay as they are, nothing is ever random."""
 
+import itertools
 import logging
 import os
 import subprocess
 import sys
-import itertools
 import warnings
 from dataclasses import dataclass, field
 
