@@ -6,7 +6,7 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 # `tensorflow` and `tensorflow-cpu` own the same files, so exactly one of them is installed.
 TENSORFLOW ?= $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),tensorflow-cpu,tensorflow)>=2.18
 
-.PHONY: demo test test-reading test-tensorflow test-jax test-torch test-lowest test-pythons lint docs notebooks bench fuzz fuzz-count \
+.PHONY: demo test test-reading test-tensorflow test-jax test-torch test-sanitizers test-lowest test-pythons lint docs notebooks bench fuzz fuzz-count \
 	differential wheels check-dist clean
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml w2v_embed/readers/scan/kernels.c
@@ -34,6 +34,10 @@ test-jax: $(VENV)/installed
 test-torch: $(VENV)/installed
 	if $(PY) -c 'import torch' 2>/dev/null; then KERAS_BACKEND=torch $(PY) -m pytest -m keras; \
 	else echo 'torch is not installed: its tests were left out (pip install torch, then make test again)'; fi
+
+# The compiled loops with AddressSanitizer and UBSan.
+test-sanitizers: $(VENV)/installed
+	$(PY) -m pytest -m slow tests/test_sanitizers.py
 
 # In environments of their own, under .venvs/, with nothing of this one: scripts/environments.py. TESTS='--keras tests/test_cli.py' are
 # arguments for it and for pytest.
