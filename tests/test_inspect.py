@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,9 +16,14 @@ from w2v_embed.cli import main
 from w2v_embed.readers.inspection import inspect
 
 
+@cache
+def by_gensim(path):
+    return KeyedVectors.load_word2vec_format(str(path), binary=path.suffix == ".bin")
+
+
 @pytest.mark.parametrize("name", ["vectors.bin", "vectors.txt.bz2"])
 def test_the_shipped_files_against_gensim(hot, data, name):
-    kv = KeyedVectors.load_word2vec_format(str(data / name), binary=name.endswith("bin"))
+    kv = by_gensim(data / name)
 
     facts = inspect(data / name)
 
