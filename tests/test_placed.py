@@ -118,7 +118,7 @@ def test_parts_of_four_hosts_are_the_whole(file, index, tmp_path, options):
 
 
 def test_a_matrix_in_shards(file, index, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "_MOST", 10 * DIM * 4)
+    monkeypatch.setattr(shards, "MOST", 10 * DIM * 4)
     monkeypatch.setattr(shards.save_shards, "__kwdefaults__", {"most": 10 * DIM * 4, "build": None})
     path = tmp_path / "m.safetensors.index.json"
     em = build_matrix(file, index, fallbacks=["characters"], oov="normal", suggest=True)

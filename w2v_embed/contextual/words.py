@@ -49,6 +49,7 @@ class WordEncoder(PretrainedModel):
         Returns:
             a list of float32 arrays `(words, dim)`; a word without pieces has zeros.
 
+        >>> from w2v_embed.contextual import ContextualEncoder
         >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
         >>> river, money = encoder.encode_words([["river", "bank"], ["put", "money", "in", "bank"]])
         >>> river.shape, money.shape
@@ -86,6 +87,7 @@ class WordEncoder(PretrainedModel):
             `(rows, found)`: float32 `(words, dim)`, the mean of the pieces, zeros where not found; bool `(words,)`,
             False where a word has no pieces or a piece is the unknown token.
 
+        >>> from w2v_embed.contextual import ContextualEncoder
         >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
         >>> rows, found = encoder.vectors_for(["king", "zzz"])
         >>> rows.shape, found.tolist()
@@ -121,6 +123,7 @@ class WordEncoder(PretrainedModel):
     def as_source(self, *, mode: EncoderMode = "forward", pca: int | None = None, **options: Any) -> EncoderSource:
         """Return a source for `build_matrix` with choices: see `EncoderSource`, whose arguments these are.
 
+        >>> from w2v_embed.contextual import ContextualEncoder
         >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
         >>> source = encoder.as_source(mode="table", pca=3)
         >>> source.vectors_for(["king", "queen", "bank", "river", "money"])[0].shape
@@ -151,6 +154,7 @@ class WordEncoder(PretrainedModel):
         Returns:
             an `EmbeddingMatrix`, float32; a word whose pieces are not all known has no row.
 
+        >>> from w2v_embed.contextual import ContextualEncoder
         >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/bert_hf")
         >>> em = encoder.distill(["king", "queen", "bank", "river", "zzz"], pca=3)
         >>> em.shape, em.coverage.missing
