@@ -6,6 +6,7 @@ import argparse
 import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from .._types import AlignName, EngineName, FormatName, OnError
@@ -51,7 +52,8 @@ class Parser(argparse.ArgumentParser):
         if message:
             encoding = encoding_of(file)
             message = message.encode(encoding, "backslashreplace").decode(encoding)
-        super()._print_message(message, file)
+        with suppress(OSError):  # as Python 3.11 and later have it themselves; `finish` says what there is to say
+            super()._print_message(message, file)
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
