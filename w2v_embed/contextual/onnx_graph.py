@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     Size: TypeAlias = "int | Traced"
+    _Operator: TypeAlias = Callable[[Any, Any], Any]
     Value: TypeAlias = Any  # a `Traced`, or what NumPy makes an array of
 
 _OPSET, _IR = 20, 9  # an IR that ONNX Runtime has read since 1.17
@@ -21,7 +22,7 @@ OWN: Final = "com.microsoft"  # what it adds to ONNX
 KINDS: Final = ("bool", "int32", "int64", "float32", "float64")  # of two, the later is that of the result
 
 
-def _operator(op: str, turned: bool = False, result: str | None = None) -> Callable[[Any, Value], Any]:
+def _operator(op: str, turned: bool = False, result: str | None = None) -> _Operator:
     def compute(self: Traced, other: Value) -> Traced:
         return self.writer.broadcast(op, *((other, self) if turned else (self, other)), result=result)
 
@@ -38,18 +39,28 @@ class Traced:
         shape: numbers, and where a size is open, the `Traced` number that says it.
     """
 
-    __array_ufunc__ = None  # so that NumPy's arrays leave sums with it to us
+    __array_ufunc__: None = None  # so that NumPy's arrays leave sums with it to us
 
-    __add__, __radd__ = _operator("Add"), _operator("Add", turned=True)
-    __sub__, __rsub__ = _operator("Sub"), _operator("Sub", turned=True)
-    __mul__, __rmul__ = _operator("Mul"), _operator("Mul", turned=True)
-    __truediv__, __rtruediv__ = _operator("Div"), _operator("Div", turned=True)
-    __floordiv__, __rfloordiv__ = _operator("Div"), _operator("Div", turned=True)  # of sizes, which are not negative
-    __gt__, __ge__ = _operator("Greater", result="bool"), _operator("GreaterOrEqual", result="bool")
-    __lt__, __le__ = _operator("Less", result="bool"), _operator("LessOrEqual", result="bool")
+    __add__: _Operator = _operator("Add")
+    __radd__: _Operator = _operator("Add", turned=True)
+    __sub__: _Operator = _operator("Sub")
+    __rsub__: _Operator = _operator("Sub", turned=True)
+    __mul__: _Operator = _operator("Mul")
+    __rmul__: _Operator = _operator("Mul", turned=True)
+    __truediv__: _Operator = _operator("Div")
+    __rtruediv__: _Operator = _operator("Div", turned=True)
+    __floordiv__: _Operator = _operator("Div")  # of sizes, which are not negative
+    __rfloordiv__: _Operator = _operator("Div", turned=True)
+    __gt__: _Operator = _operator("Greater", result="bool")
+    __ge__: _Operator = _operator("GreaterOrEqual", result="bool")
+    __lt__: _Operator = _operator("Less", result="bool")
+    __le__: _Operator = _operator("LessOrEqual", result="bool")
 
     def __init__(self, writer: Any, name: str, dtype: str, shape: Sequence[Size]) -> None:
-        self.writer, self.name, self.dtype, self.shape = writer, name, dtype, tuple(shape)
+        self.writer: Any = writer
+        self.name: str = name
+        self.dtype: str = dtype
+        self.shape: tuple[Size, ...] = tuple(shape)
 
     def __getitem__(self, key: Any) -> Traced:
         return self.writer.sliced(self, key if isinstance(key, tuple) else (key,))
@@ -81,7 +92,8 @@ class Graph:
     def __init__(self, what: str) -> None:
         import onnx
 
-        self.onnx, self.what = onnx, what
+        self.onnx: Any = onnx
+        self.what: str = what
         self._nodes: list[Any] = []
         self._inputs: list[Any] = []
         self._constants: dict[str, Any] = {}

@@ -18,7 +18,7 @@ from .pooling import Ending
 from .stream import gathered
 
 if TYPE_CHECKING:
-    from .._types import Bools, StrPath, TextProgress
+    from .._types import Bools, EncoderEngine, StrPath, TextProgress
     from .sentences import Sentences
     from .states import Vectors
 
@@ -38,9 +38,9 @@ class StaticEncoder(ContextualEncoder):
     def __init__(self, folder: StrPath, sentences: Sentences) -> None:
         self._folder, self._sentences, self._told = Path(folder), sentences, sentences
         self._static = StaticModel(sentences.home)
-        self.engine = "keras"
-        self.steps = []
-        self.vector_size = sentences.finished(np.zeros((1, self._static.dim), np.float32)).shape[1]
+        self.engine: EncoderEngine = "keras"
+        self.steps: list[dict[str, Any]] = []
+        self.vector_size: int = sentences.finished(np.zeros((1, self._static.dim), np.float32)).shape[1]
 
     def __getattr__(self, name: str) -> Any:
         if name in ("config", "_checkpoint", "_family", "_model", "_checksum", "_do_lower_case"):
