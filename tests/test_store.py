@@ -380,6 +380,17 @@ def test_words_that_no_dict_is_made_of(changes, told, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_two_words_of_one_row(suffix, tmp_path):
+    """Beside words that were lent rows, and suggestions, for which a dict of all words is made."""
+    lies = {"ids": np.array([2, 2, 4], "<i8"), "suggested": np.array([2, 2, 2], "<i8")}
+    path = tmp_path / f"m{suffix}"
+    write_parts(path, *parts_of(**lies, origins=np.array([0, 0, 4, 0, 5], "<i4")))
+    for read in (EmbeddingMatrix.load, load_vectors):
+        with pytest.raises(ValueError, match="the words 'a' and 'b' both have the id 2"):
+            read(path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
 def test_a_few_of_many_odd_words(suffix, tmp_path, hot):
     """Those that are asked for, found by their keys, are those that a dict finds; with line breaks and halves of pairs."""
     rng = np.random.default_rng(0)

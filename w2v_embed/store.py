@@ -220,10 +220,10 @@ def read_vectors(
         words, ids, derived = (fields[name] for name in ("words", "ids", "derived"))
         told = (fields[name] for name in ("origins", "sources", "padding_row"))
         codes, sources, _ = checked_rows(rows.shape[0], words, ids, *told)
-        if fields["suggestions"] or (derived and not callable(derived)):
-            check_told(_index(words, ids), codes, () if callable(derived) else derived, fields["suggestions"])
-        elif not distinct(words) or np.bincount(ids).max(initial=0) > 1:
-            checked_ids(_index(words, ids), rows.shape[0])
+        named = () if callable(derived) else derived
+        if named or fields["suggestions"] or not distinct(words) or len(np.unique(ids)) < len(ids):
+            word_index, _ = checked_ids(_index(words, ids), rows.shape[0])
+            check_told(word_index, codes, named, fields["suggestions"])
         exact = np.flatnonzero(np.isin(codes[ids], list(own_codes(sources))))
         exact = exact[np.argsort(ids[exact], kind="stable")]
         words, ids = words.take(exact), ids[exact]
