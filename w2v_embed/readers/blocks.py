@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from .compression import Source
 from .damage import Damage, Damages, again, zero_tail
 from .encodings import looks_like, reads_as
-from .excerpt import Excerpt
+from .excerpt import Excerpt, read_into
 from .pieces import InPlace, Pieces, Streamed
 from .scan import plain
 from .scratch import Notes, Scratch
@@ -120,8 +120,10 @@ class BlockReader:
         self.table: Any = hot.make_table(wanted or [])
         self._begin: int = 0 if isinstance(source, Excerpt) else layout.begin
         self._pieces: Pieces
-        if isinstance(source, Excerpt) or (isinstance(source, Source) and source.compression is None):
-            self._pieces = InPlace(source, self._begin)
+        if isinstance(source, Excerpt):
+            self._pieces = InPlace(source, self._begin, source.read_into)
+        elif isinstance(source, Source) and source.compression is None:
+            self._pieces = InPlace(source, self._begin, partial(read_into, source))
         else:
             self._pieces = Streamed(source, head[layout.begin :])
         # What is left of the pieces so far, the begin of a record; where it lies; how long it must be to be looked at again.

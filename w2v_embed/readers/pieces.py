@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from .excerpt import Excerpt, has_shrunk, read_into
+from .excerpt import has_shrunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .compression import Source
     from .encodings import Stream
+    from .excerpt import Excerpt
     from .scratch import Scratch
 
 # Of a stream, in bytes; then twice as many, up to a whole piece. What is looked for often stands in the first lines.
@@ -73,10 +76,11 @@ class InPlace:
     Args:
         source: the file.
         begin: where in it the first piece begins.
+        read: fills a view with what lies at a byte, and returns the bytes written.
     """
 
-    def __init__(self, source: Source | Excerpt, begin: int) -> None:
-        self._source, self._begin, self._next = source, begin, begin
+    def __init__(self, source: Source | Excerpt, begin: int, read: Callable[[int, memoryview], int]) -> None:
+        self._source, self._begin, self._next, self._read = source, begin, begin, read
 
     def take(self, scratch: Scratch) -> bool:
         """Say which piece it is."""
@@ -86,11 +90,8 @@ class InPlace:
 
     def load(self, scratch: Scratch) -> None:
         """Read the piece, up to where the file ended when it was opened: one that grows may be longer for each who looks."""
-        piece = scratch.piece[: max(self._source.size - scratch.at, 0)]
-        if isinstance(self._source, Excerpt):
-            scratch.got = self._source.read_into(scratch.at, piece)
-        else:
-            scratch.got = read_into(self._source, scratch.at, piece)
+        left = max(self._source.size - scratch.at, 0)
+        scratch.got = self._read(scratch.at, scratch.piece[:left])
 
     def follow(self, scratch: Scratch) -> tuple[bool, str | None]:
         """As of all `Pieces`; and how far the file has been read.

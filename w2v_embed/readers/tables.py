@@ -130,16 +130,13 @@ class TableReader:
 def _look_up(wanted, words):
     """(the numbers of those of `words` that are wanted, ascending; of each the number of the wanted one)"""
     number_of = {word: k for k, word in enumerate(wanted)}
-    # Packed words are made strings only where their keys say that they may be wanted.
-    maybe = (
-        np.flatnonzero(WordSet.of(wanted).has_stretches(*stretches_of(words)))
-        if isinstance(words, PackedWords)
-        else None
-    )
-    some = words if maybe is None else words.take(maybe)
-    targets = np.fromiter(map(number_of.get, some, repeat(-1)), np.int64, len(some))
-    hits = np.flatnonzero(targets >= 0)
-    return (hits if maybe is None else maybe[hits]), targets[hits]
+    maybe = np.arange(len(words))
+    if isinstance(words, PackedWords):  # which are made strings only where their keys say that they may be wanted
+        maybe = np.flatnonzero(WordSet.of(wanted).has_stretches(*stretches_of(words)))
+        words = words.take(maybe)
+    targets = np.fromiter(map(number_of.get, words, repeat(-1)), np.int64, len(words))
+    there = targets >= 0
+    return maybe[there], targets[there]
 
 
 class _Span:
