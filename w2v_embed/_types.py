@@ -59,6 +59,7 @@ BagMode: TypeAlias = Literal["mean", "sum", "max"]
 MergeName: TypeAlias = Literal["sum", "mean", "concat", "last", "first_last"]
 PoolingName: TypeAlias = Literal["mean", "max", "mean_max", "cls", "idf"]
 EncoderEngine: TypeAlias = Literal["keras", "onnx"]  # who computes
+EncoderDtype: TypeAlias = Literal["float32", "bfloat16", "float16"]  # in what
 SimilarityName: TypeAlias = Literal["cosine", "dot", "euclidean", "manhattan"]
 EncoderMode: TypeAlias = Literal["forward", "table"]
 HiddenAct: TypeAlias = Literal["gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh"]
@@ -77,6 +78,7 @@ class LoadOptions(TypedDict, total=False):
     max_relative_position: int | None
     do_lower_case: bool | None
     engine: EncoderEngine
+    dtype: EncoderDtype
 
 
 class EncodeOptions(LoadOptions, total=False):

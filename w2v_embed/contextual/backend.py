@@ -27,16 +27,19 @@ Tensor: TypeAlias = Any  # of whichever backend runs
 __all__ = [
     "compiled",
     "compiles_each_shape",
+    "compiles_long",
     "compute_with",
     "fused_attention",
     "fused_dense",
+    "fused_norm",
     "fuses_gelu",
     "keras",
     "limit_threads",
-    "multiplies_flat",
     "ops",
     "overlapped",
+    "product",
     "standardize_dtype",
+    "to_array",
     "to_tensors",
 ]
 
@@ -73,7 +76,14 @@ def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     if name == "jax":
         import jax
 
-        return jax.jit(function)
+        jitted = jax.jit(function)
+
+        def exact(*args: Any) -> Tensor:
+            # On GPUs JAX multiplies float32 with ten bits of each number unless it is told not to.
+            with jax.default_matmul_precision("highest"):
+                return jitted(*args)
+
+        return exact
     if name == "tensorflow":
         import tensorflow as tf
 
@@ -91,9 +101,13 @@ def compiles_each_shape() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def multiplies_flat() -> bool:
-    """Whether a product of matrices had better get two axes: one of three is slower on TensorFlow."""
-    return _writer.get() is None
+def compiles_long() -> bool:
+    """Whether that compilation takes seconds: on GPUs, where it tries out many ways."""
+    if not compiles_each_shape():
+        return False
+    import jax
+
+    return jax.default_backend() != "cpu"
 
 
 def fuses_gelu() -> bool:
@@ -113,22 +127,37 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
     if (
         _writer.get() is not None
         or keras.backend.backend() != "torch"
-        or not _on_processor(kernel)
+        or standardize_dtype(kernel.dtype) != "float32"
         or activation not in _FUSED
+        or not _on_processor(kernel)
     ):
         return None
     import torch
 
     # It is not documented, so its absence is no error.
-    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+    fused = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
     if not torch.is_inference_mode_enabled():
         return None  # it has no gradient
     name, algorithm = _FUSED[activation]
-    return product and product(x, kernel.T, bias, name, [], algorithm)
+    return fused and fused(x, kernel.T, bias, name, [], algorithm)
+
+
+def product(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """`x @ kernel + bias` of the last axis. Two axes at a time: a product of three is slower on TensorFlow."""
+    if _writer.get() is None and keras.backend.backend() == "torch":
+        import torch
+
+        return torch.nn.functional.linear(x, kernel.T, bias)
+    shape, flat = ops.shape(x), _writer.get() is None
+    y = ops.matmul(ops.reshape(x, (-1, shape[-1])) if flat else x, kernel)
+    y = y if bias is None else y + bias
+    return ops.reshape(y, (*shape[:-1], ops.shape(kernel)[-1])) if flat else y
 
 
 def fused_attention(qkv: Tensor, added: Tensor, number: int, scale: float) -> Tensor | None:
     """Return what each token takes from the others, `(B, T, N · D)`, by one function; None where there is none that is exact.
+
+    ONNX Runtime has one, and torch, outside of training: there its softmax is in float32 whatever the tensors are.
 
     Args:
         qkv: queries, keys and values side by side, `(B, T, 3 · N · D)`.
@@ -137,7 +166,27 @@ def fused_attention(qkv: Tensor, added: Tensor, number: int, scale: float) -> Te
         scale: by which scores are multiplied before.
     """
     writer = _writer.get()
-    return None if writer is None else writer.attention(qkv, added, number, scale)
+    if writer is not None:
+        return writer.attention(qkv, added, number, scale)
+    if keras.backend.backend() != "torch":
+        return None
+    import torch
+
+    if not torch.is_inference_mode_enabled():
+        return None  # weights of attention may be dropped
+    batch, length, width = qkv.shape
+    q, k, v = qkv.view(batch, length, 3, number, width // 3 // number).permute(2, 0, 3, 1, 4)
+    attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, added.to(q.dtype), scale=scale)
+    return attended.transpose(1, 2).reshape(batch, length, width // 3)
+
+
+def fused_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor | None:
+    """Return the layer normalisation of the last axis, summed in float32, in one pass; None where no backend has it."""
+    if _writer.get() is not None or keras.backend.backend() != "torch" or x.dtype != gamma.dtype:
+        return None
+    import torch
+
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], gamma, beta, eps)
 
 
 def _on_processor(weight):
@@ -202,6 +251,12 @@ def _two_workers(weight):
         torch.set_num_threads(threads)  # for threads that are made later; this one never changed
 
 
-def to_tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
+def to_tensors(arrays: Mapping[str, Any], dtype: str = "float32") -> dict[str, Tensor]:
     """Return a dict of float32 arrays as tensors of the backend."""
-    return {name: ops.convert_to_tensor(array, "float32") for name, array in arrays.items()}
+    return {name: ops.convert_to_tensor(array, dtype) for name, array in arrays.items()}
+
+
+def to_array(x: Tensor) -> Any:
+    """Return a tensor as a float32 array, copied no more often than it must be."""
+    x = ops.cast(x, "float32")
+    return x.numpy(force=True) if keras.backend.backend() == "torch" else ops.convert_to_numpy(x)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..checks import whole
 from ..shown import quoted
-from .backend import compiles_each_shape
+from .backend import compiles_each_shape, compiles_long
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -166,6 +166,7 @@ def padded_shape(rows: int, length: int, batch_size: int, longest: int | None) -
     if not compiles_each_shape():
         return rows, length
     step = 8 if length <= 64 else 32 if length <= 256 else 64
+    step *= 2 if compiles_long() else 1
     rounded = -(-length // step) * step
     height = 4 ** -(-(rows - 1).bit_length() // 2)  # 1, 4, 16, 64, …
     return min(batch_size, height), rounded if longest is None else max(length, min(rounded, longest))

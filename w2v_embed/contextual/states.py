@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, get_args
 
 import numpy as np
 
-from .._types import EncoderEngine
+from .._types import EncoderDtype, EncoderEngine
 from ..checks import one_of, whole
 from ..shown import logger, quoted
 from .backend import limit_threads, ops, overlapped
@@ -43,12 +43,14 @@ class PretrainedModel:
         config: an `EncoderConfig` with the sizes of the model.
         vector_size: the width of a hidden state.
         engine: who computes, "keras" or "onnx".
+        dtype: in what, "float32", "bfloat16" or "float16".
         steps: what was done to it since it was loaded, dicts of JSON values: see `add_tokens`, `transplant`, `trim_vocabulary`.
     """
 
     config: EncoderConfig
     vector_size: int
     engine: EncoderEngine
+    dtype: EncoderDtype
     steps: list[dict[str, Any]]
 
     def __init__(
@@ -61,20 +63,21 @@ class PretrainedModel:
         steps: Sequence[Mapping[str, Any]] = (),
         sentences: Sentences | None = None,
         engine: EncoderEngine = "keras",
+        dtype: EncoderDtype = "float32",
     ) -> None:
         config = self.config = checkpoint.config
         self._checkpoint = checkpoint
         self._family = checkpoint.family
         self.vector_size = config.hidden_size
         embedding, layers, self._checksum = load_weights(config, checkpoint.layout, checkpoint.file, checkpoint.tensors)
-        self.engine = engine
+        self.engine, self.dtype = engine, dtype
         self._model: Model | OnnxModel
         if engine == "onnx":
             from .onnx_model import OnnxModel
 
             self._model = OnnxModel(self._family, config, embedding, layers)
         else:
-            self._model = Model(self._family, config, embedding, layers)
+            self._model = Model(self._family, config, embedding, layers, dtype)
         self._folder = Path(folder)
         self._do_lower_case = do_lower_case
         self._sentences = sentences
@@ -92,7 +95,8 @@ class PretrainedModel:
         steps = self.steps if step is None else [*self.steps, step]
         tokenizer = self.__dict__.get("tokenizer") if tokenizer is None else tokenizer
         options: dict[str, Any] = {"do_lower_case": self._do_lower_case, "tokenizer": tokenizer, "steps": steps}
-        return type(self)(checkpoint, self._folder, sentences=self._sentences, engine=self.engine, **options)
+        options |= {"engine": self.engine, "dtype": self.dtype, "sentences": self._sentences}
+        return type(self)(checkpoint, self._folder, **options)
 
     @classmethod
     def from_pretrained(
@@ -104,6 +108,7 @@ class PretrainedModel:
         max_relative_position: int | None = None,
         do_lower_case: bool | None = None,
         engine: EncoderEngine = "keras",
+        dtype: EncoderDtype = "float32",
     ) -> _Model:
         """Load a trained model; neither TensorFlow nor torch nor pickled code is needed to read it.
 
@@ -120,14 +125,16 @@ class PretrainedModel:
                 and NEZHA. Pass False for a cased model in Google's layout, which says it nowhere.
             engine: who computes vectors: "keras", on the backend that runs; or "onnx", ONNX Runtime, on processors and
                 faster there. Numbers differ by less than 1e-5.
+            dtype: in what they are computed: "float32"; or "bfloat16" or "float16", which hold the weights in half the memory
+                and are meant for GPUs, for fewer correct digits (two to four). Vectors are float32 in any case.
 
         Returns:
             a `ContextualEncoder`.
 
         Raises:
             FileNotFoundError: if the folder, the configuration, the weights or a part of them are missing.
-            ValueError: if a file is damaged, if a tensor is missing, left over or of another shape than the
-                configuration says, or if the configuration asks for what is not computed here.
+            ValueError: if a file is damaged, if a tensor is missing, left over or of another shape than the configuration
+                says, or if the configuration asks for what is not computed here; engine="onnx" with another dtype.
             ImportError: engine="onnx", and onnxruntime or onnx is not installed.
 
         >>> from w2v_embed.contextual import ContextualEncoder
@@ -136,6 +143,9 @@ class PretrainedModel:
         (2, 32)
         """
         one_of("engine", engine, get_args(EncoderEngine))
+        one_of("dtype", dtype, get_args(EncoderDtype))
+        if engine == "onnx" and dtype != "float32":
+            raise ValueError(f'dtype must be "float32" with engine="onnx", received {dtype!r}; engine="keras" has it.')
         limit_threads()
         path = Path(folder)
         if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
@@ -157,7 +167,7 @@ class PretrainedModel:
             max_relative_position=max_relative_position,
         )
         checkpoint = Checkpoint(config, settings.values, layout, file, tensors)
-        return cls(checkpoint, home, do_lower_case=do_lower_case, sentences=sentences, engine=engine)
+        return cls(checkpoint, home, do_lower_case=do_lower_case, sentences=sentences, engine=engine, dtype=dtype)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -336,8 +346,8 @@ class PretrainedModel:
 
     def _table(self) -> Vectors:
         """The rows of the input table."""
-        if self.engine == "onnx":
-            return self._checkpoint.words()  # its sessions give nothing back
+        if self.engine == "onnx" or self.dtype != "float32":
+            return self._checkpoint.words()  # sessions give nothing back, and 16 bits not all
         return ops.convert_to_numpy(self._model.weight)
 
     def _known(self, ids):

@@ -18,7 +18,7 @@ from .pooling import Ending
 from .stream import gathered
 
 if TYPE_CHECKING:
-    from .._types import Bools, EncoderEngine, StrPath, TextProgress
+    from .._types import Bools, EncoderDtype, EncoderEngine, StrPath, TextProgress
     from .sentences import Sentences
     from .states import Vectors
 
@@ -39,6 +39,7 @@ class StaticEncoder(ContextualEncoder):
         self._folder, self._sentences, self._told = Path(folder), sentences, sentences
         self._static = StaticModel(sentences.home)
         self.engine: EncoderEngine = "keras"
+        self.dtype: EncoderDtype = "float32"
         self.steps: list[dict[str, Any]] = []
         self.vector_size: int = sentences.finished(np.zeros((1, self._static.dim), np.float32)).shape[1]
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from .backend import keras, ops
 from .families import FAMILIES, EncoderConfig, Family, Weight
-from .families.blocks import BLOCKED, dense, norm
+from .families.blocks import dense, in_dtype, norm
 from .families.weights import assembled, rows_of, working_shape
 
 if TYPE_CHECKING:
     from .backend import Tensor
 
 _ONES = ("gamma", "gamma1", "gamma2")
-_LEAST_FLOAT16 = -3e4
 
 
 class _Part(keras.layers.Layer):
@@ -159,9 +158,7 @@ class EncoderLayer(_Part):
         training: bool = False,
     ) -> Tensor:
         config = self._dropping(training)
-        context = self._kind.context(config, attention_mask, token_type_ids, 0)
-        least = _LEAST_FLOAT16 if self.compute_dtype == "float16" else float(BLOCKED)
-        context = {name: ops.cast(ops.maximum(value, least), self.compute_dtype) for name, value in context.items()}
+        context = in_dtype(self._kind.context(config, attention_mask, token_type_ids, 0), self.compute_dtype)
         w = {**self._roles(), **dict(zip(self._kind.shared, shared))}
         return self._kind.layer(config, w, x, context)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .backend import ops, to_tensors
+from .backend import ops
 from .families.blocks import BLOCKED
 from .families.models import Model
 from .families.xlnet import XLNet
@@ -63,8 +63,8 @@ def query_states(
         `QueryStates`. The logits of the words at a place are `query[-1] @ table.T + bias`, by the head of the checkpoint.
 
     Raises:
-        ValueError: if the encoder is no XLNet, computes by another engine than Keras, or lacks the mask's embedding
-            (`mask_emb`); or a shape or a value is another.
+        ValueError: if the encoder is no XLNet, computes by another engine than Keras or in 16 bits, or lacks the mask's
+            embedding (`mask_emb`); or a shape or a value is another.
 
     >>> from w2v_embed.contextual import ContextualEncoder, query_states
     >>> encoder = ContextualEncoder.from_pretrained("tests/data/reference/xlnet_hf")
@@ -77,9 +77,10 @@ def query_states(
     if not isinstance(family, XLNet):
         raise ValueError(f"encoder must be an XLNet, which alone has a query stream, received a {family.title}.")
     model = encoder._model
-    if not isinstance(model, Model):
+    if not isinstance(model, Model) or model.dtype != "float32":
         raise ValueError(
-            'encoder must be loaded with engine="keras", which alone computes two streams, received "onnx".'
+            'encoder must be loaded with engine="keras" and dtype="float32", which alone compute two streams, '
+            f"received {encoder.engine!r} and {encoder.dtype!r}."
         )
     ids, mask, types, memory = checked_inputs(family, config, input_ids, attention_mask, token_type_ids, mems)
     batch, length = ids.shape
@@ -97,7 +98,7 @@ def query_states(
 
     held = 0 if memory is None else memory.shape[2]
     tensors = [ops.convert_to_tensor(array, "int32") for array in (ids, mask, types)]
-    context = to_tensors(model.context(*tensors[1:], held))
+    context = model.shared_by_layers(*tensors[1:], held)
     blocked, own = _blocked(config, mask, hidden, held)
     of_content = {**context, "bias": _bias(blocked * ~own)}
     of_query = {**context, "bias": _bias(blocked), "targets": ops.convert_to_tensor(targets, "float32")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import numpy as np
 
 from ..._types import HiddenAct
-from ..backend import fused_attention, fused_dense, multiplies_flat, ops, standardize_dtype
+from ..backend import fused_attention, fused_dense, fused_norm, ops, product, standardize_dtype
 
 if TYPE_CHECKING:
     from ..backend import Tensor
@@ -21,6 +21,7 @@ HIDDEN_ACTS: Final[tuple[str, ...]] = get_args(HiddenAct)
 # Added to the score of a key that must not be seen: its weight becomes exactly 0, and a text of nothing but padding
 # still has finite numbers, as it would not with -inf.
 BLOCKED: Final = np.float32(-1e9)
+_BLOCKED_FLOAT16: Final = -3e4  # the other is infinite there
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "gelu": lambda x: ops.gelu(x, approximate=False),
@@ -34,14 +35,11 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def dense(x: Tensor, kernel: Tensor, bias: Tensor | None = None, activation: str | None = None) -> Tensor:
-    """Multiply the last axis of `x` by a matrix. Two axes at a time: a product of three is slower on TensorFlow."""
+    """Multiply the last axis of `x` by a matrix."""
     y = fused_dense(x, kernel, bias, activation)
     if y is not None:
         return y
-    shape = ops.shape(x)
-    y = ops.matmul(ops.reshape(x, (-1, shape[-1])) if multiplies_flat() else x, kernel)
-    y = y if bias is None else y + bias
-    y = ops.reshape(y, (*shape[:-1], ops.shape(kernel)[-1])) if multiplies_flat() else y
+    y = product(x, kernel, bias)
     return y if activation is None else _ACTIVATIONS[activation](y)
 
 
@@ -101,12 +99,22 @@ def after_attention(config: EncoderConfig, w: Mapping[str, Tensor], x: Tensor, a
 
 def norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     """Layer normalisation of the last axis."""
+    made = fused_norm(x, gamma, beta, eps)
+    if made is not None:
+        return made
     return _in_float32(partial(ops.layer_normalization, axis=-1, epsilon=eps), x, gamma, beta)
 
 
 def blocking(mask: Tensor) -> Tensor:
     """What is added to the scores of keys: 0 where `mask` is not 0, else what makes their weight 0."""
     return ops.where(ops.equal(mask, 0), BLOCKED, np.float32(0))
+
+
+def in_dtype(context: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    """What a family's `context` returned, for layers that compute in another type."""
+    if dtype == "float16":
+        context = {name: ops.maximum(value, _BLOCKED_FLOAT16) for name, value in context.items()}
+    return {name: ops.cast(value, dtype) for name, value in context.items()}
 
 
 def _in_float32(function, *tensors):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend import compiled, fuses_gelu, ops, to_tensors
+from ..backend import compiled, fuses_gelu, ops, to_array, to_tensors
+from .blocks import in_dtype
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,6 +26,7 @@ class Model:
         family: of the encoder; its `layer` is compiled once and called with each layer's weights.
         embedding: dict of arrays.
         layers: list of dicts of arrays, one a layer.
+        dtype: in which weights are held and layers compute; states come out in float32 whatever it is.
 
     Attributes:
         embedding: the tensors of the embeddings.
@@ -45,12 +47,16 @@ class Model:
         config: EncoderConfig,
         embedding: Mapping[str, npt.NDArray[Any]],
         layers: Sequence[Mapping[str, npt.NDArray[Any]]],
+        dtype: str = "float32",
     ) -> None:
+        self.dtype = dtype
         if config.hidden_act == "gelu" and not fuses_gelu() and all({"ff1", "ff2"} <= layer.keys() for layer in layers):
             config, layers = replace(config, hidden_act="gelu_folded"), _fold_gelu(layers)
-        self.embedding = to_tensors(embedding)
+        self.embedding = to_tensors(embedding, dtype)
         shared = {role: self.embedding[role] for role in family.shared}
-        made = {id(layer): {**to_tensors(layer), **shared} for layer in layers}  # layers may have the same weights
+        made = {
+            id(layer): {**to_tensors(layer, dtype), **shared} for layer in layers
+        }  # layers may have the same weights
         self.layers = [made[id(layer)] for layer in layers]
         self.weight: Tensor = self.embedding["words"]
         self.context = partial(family.context, config)
@@ -78,17 +84,21 @@ class Model:
         ids, mask, types = (
             ops.convert_to_tensor(array, "int32") for array in (input_ids, attention_mask, token_type_ids)
         )
-        context = to_tensors(self.context(mask, types, memory))
+        context = self.shared_by_layers(mask, types, memory)
         x = self.embed(self.embedding, ids, types)
         if wanted is None or 0 in wanted:
-            yield 0, ops.convert_to_numpy(x)
+            yield 0, to_array(x)
         for i, weights in enumerate(self.layers[:last]):
             if mems is not None and memory:
-                x = self.layer(weights, x, {**context, "mems": ops.convert_to_tensor(mems[i], "float32")})
+                x = self.layer(weights, x, {**context, "mems": ops.convert_to_tensor(mems[i], self.dtype)})
             else:
                 x = self.layer(weights, x, context)
             if wanted is None or i + 1 in wanted:
-                yield i + 1, ops.convert_to_numpy(x)
+                yield i + 1, to_array(x)
+
+    def shared_by_layers(self, attention_mask: Tensor, token_type_ids: Tensor, memory: int) -> dict[str, Tensor]:
+        """The family's `context` as the layers take it."""
+        return in_dtype(self.context(attention_mask, token_type_ids, memory), self.dtype)
 
 
 def _fold_gelu(layers: Sequence[Mapping[str, npt.NDArray[Any]]]) -> list[dict[str, npt.NDArray[Any]]]:
