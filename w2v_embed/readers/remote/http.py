@@ -12,6 +12,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from .streams import DroppedError, Resumed, skip
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TIMEOUT = 60.0  # seconds without a byte
+_YOUNG = 60.0  # seconds
 _NO_CONNECTION = (urllib.error.URLError, OSError)
 
 
@@ -48,6 +50,7 @@ class HttpStream(Resumed):
         length = self.identity.get("Content-Length", "")
         self.size: int | None = int(length) if length.isascii() and length.isdigit() else None
         self._ranges = headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        self._old = _seconds_between(headers.get("Last-Modified"), headers.get("Date")) >= _YOUNG
 
     def seekable(self) -> bool:
         return self._ranges and self.size is not None
@@ -74,6 +77,30 @@ class HttpStream(Resumed):
                 raise self._changed(byte)
             skip(response, byte)
         self._response = response
+
+    def known(self) -> dict[str, str] | None:
+        """A weak ETag tells of no byte, and a time only of writes that are a while ago (RFC 9110, 8.8.1 and 8.8.2.2)."""
+        tag = self.identity.get("ETag", "W/")
+        return None if tag.startswith("W/") and not self._old else self.identity
+
+    def stretch(self, byte: int, size: int) -> bytes:
+        try:
+            response = self._asked({"Range": f"bytes={byte}-{byte + size - 1}", **self._if_range()})
+        except (FileNotFoundError, PermissionError) as error:
+            raise DroppedError(str(error)) from None
+        with response:
+            told = {name: response.headers[name] for name in ("ETag", "Last-Modified")}
+            same = [told[name] == self.identity.get(name) for name in told if told[name]]
+            if response.status != 206:
+                raise DroppedError(f"{self.name}: the server sends no part of it, or the file has changed")
+            if response.headers.get("Content-Range", "").strip() != f"bytes {byte}-{byte + size - 1}/{self.size}":
+                raise DroppedError(f"{self.name}: the server sends another part than the one that it was asked for")
+            if not same or not all(same) or response.headers.get("Content-Encoding", "identity") != "identity":
+                raise DroppedError(f"{self.name}: the file has changed, or the server does not say which it sends")
+            data: bytes = response.read(size + 1)
+        if len(data) > size:
+            raise DroppedError(f"{self.name}: the server sends more than it was asked for")
+        return data
 
     def _changed(self, byte):
         return DroppedError(
@@ -113,6 +140,14 @@ class HttpStream(Resumed):
         if not self.closed:
             self._response.close()
         super().close()
+
+
+def _seconds_between(earlier, later):
+    """Of two dates in headers; 0 where one is none."""
+    try:
+        return (parsedate_to_datetime(later) - parsedate_to_datetime(earlier)).total_seconds()
+    except (TypeError, ValueError):
+        return 0
 
 
 def _without_user(url):

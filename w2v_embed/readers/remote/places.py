@@ -20,7 +20,7 @@ from .streams import OfObject, Stream
 from .urls import is_url, shown_url
 
 if TYPE_CHECKING:
-    from ..._types import AnyFile
+    from ..._types import AnyFile, Ids
 
     Opened: TypeAlias = "io.FileIO | Stream"
 
@@ -51,6 +51,9 @@ class Place:
     def identity(self) -> list[str] | None:
         """What differs once it holds something else; None where nobody can tell."""
         return None
+
+    def have(self, begins: Ids, sizes: Ids) -> None:
+        """Let stretches of it be where they are read from: only what is fetched piece by piece has to do something."""
 
     def __str__(self) -> str:
         return self.shown
@@ -214,7 +217,7 @@ class Fetched(Place):
     def __init__(self, place: Path | Place, file: io.RawIOBase) -> None:
         super().__init__(str(place), place.name)
         number, self._path = tempfile.mkstemp(prefix="w2v_embed.")
-        weakref.finalize(self, _remove, self._path)
+        weakref.finalize(self, remove_quietly, self._path)
         with open(number, "wb") as out:
             shutil.copyfileobj(file, out, _FETCHED)
 
@@ -222,7 +225,8 @@ class Fetched(Place):
         return open(self._path, "rb", buffering=0)
 
 
-def _remove(path):
+def remove_quietly(path: str) -> None:
+    """Remove a file, if it can be."""
     with suppress(OSError):
         os.unlink(path)
 
