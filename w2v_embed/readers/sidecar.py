@@ -30,11 +30,11 @@ from ..progress import reporter
 from ..shown import logger, quoted
 from ..stamps import is_young, stamp_of
 from .compression import Source
-from .damage import Damages
+from .damage import DamageReport, Damages
 from .encodings import Transcoded
 from .excerpt import read_at, read_into
 from .index_file import Index, read_index, write_index
-from .opened import Opened
+from .opened import HEAD, Opened
 from .remote import Place, place_of
 from .remote.places import Url
 from .remote.ranges import Ranged
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".w2v-index"
 _PIECE = 1 << 20
-_LARGE = 0.5  # share of a remote file: whoever wants more of it has it sooner in one piece
+_LARGE = 0.5  # share of a remote file: what costs more than that is had sooner in one piece
 _NOBODY = "\n "  # no word of a file: text has no newline in it, and word2vec's binary format no space
 
 
@@ -188,12 +188,18 @@ class IndexedFile(Opened):
         index: bool | StrPath | None = None,
     ) -> None:
         folder = index_folder(index)
-        super().__init__(path, format, encoding, on_error, trust)
+        home = place_of(path)
+        self._as_opened = home, format, encoding, on_error, trust
+        if isinstance(home, Url) and folder and index_path(home, folder).is_file():  # its head will do
+            home = Url(home.url, HEAD)
+        super().__init__(home, format, encoding, on_error, trust)
         self.index: Index | None = None
         self._fetches: list[str] | None = None
         try:
             if index is not False:
                 self.index = self._find(bool(index is True or folder), format, folder)
+            if self.index is None and isinstance(self.source.file, Resumed) and self.source.file.begun:
+                self._open_anew()
         except BaseException:
             self.source.close()
             raise
@@ -245,17 +251,29 @@ class IndexedFile(Opened):
         stretches = spans >> LENGTH_BITS, spans & (1 << LENGTH_BITS) - 1
         try:
             here = Ranged(whole.path, whole.file, self._head)
-            if here.bytes_of(here.missing(*stretches)) > _LARGE * whole.size:
+            if here.cost_of(here.missing(*stretches)) > _LARGE * whole.size:
                 logger.info("%s is read as a whole: so many of its rows are wanted", whole.path)
+                self._open_anew()
                 return False
             here.have(*stretches)
             self.source = Source(here)
         except OSError as error:
             logger.warning("%s is read as a whole, not by its index: %s", whole.path, error)
+            self._open_anew()
             return False
         whole.close()
         self._stream = self.source
         return True
+
+    def _open_anew(self):
+        """What was opened may be no more."""
+        report, dim = self.report, self.dim
+        self.source.close()
+        super().__init__(*self._as_opened)
+        report.__dict__.update(self.report.__dict__)  # which others have
+        self.report: DamageReport = report
+        if self.dim != dim:
+            raise _changed(self.source.path)
 
     def run(self, sink: Sink, progress: Progress = None, *, log: bool = True) -> None:
         if self._fetches is None or self.index is None:

@@ -31,6 +31,7 @@ class HttpStream(Resumed):
 
     Args:
         url: where it is.
+        first: ask for so many bytes at first, and for the rest when they have been read.
 
     Attributes:
         identity: what the server says of the file: "ETag", "Last-Modified", "Content-Length".
@@ -39,26 +40,58 @@ class HttpStream(Resumed):
         FileNotFoundError, PermissionError, OSError: the server has no such file, wants to know who asks, cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, first: int = 0) -> None:
         super().__init__(shown_url(url))
         self._url, self._authorization = _without_user(url)
-        self._response: Any = self._asked({})
+        self._end: int | None = None  # of the first part
+        self._response: Any = self._begun(first)
         headers = self._response.headers
         self.identity: dict[str, str] = {
             name: headers[name] for name in ("ETag", "Last-Modified", "Content-Length") if headers[name]
         }
+        if self._end is not None:
+            self.identity["Content-Length"] = headers["Content-Range"].rpartition("/")[2].strip()
         length = self.identity.get("Content-Length", "")
         self.size: int | None = int(length) if length.isascii() and length.isdigit() else None
-        self._ranges = headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        self._ranges = self._end is not None or headers.get("Accept-Ranges", "").strip().lower() == "bytes"
         self._old = _seconds_between(headers.get("Last-Modified"), headers.get("Date")) >= _YOUNG
 
     def seekable(self) -> bool:
         return self._ranges and self.size is not None
 
+    def _begun(self, first):
+        """The answer to a request for the first part, if that is what comes; else to one for the file."""
+        if not first:
+            return self._asked({})
+        try:
+            response = self._asked({"Range": f"bytes=0-{first - 1}"})
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError:  # also where the file is empty
+            return self._asked({})
+        if response.status != 206:
+            return response
+        found = re.fullmatch(r"bytes 0-(\d+)/(\d+)", response.headers.get("Content-Range", "").strip())
+        if found and int(found[1]) + 1 == min(first, int(found[2])):
+            self._end = int(found[1]) + 1
+            return response
+        response.close()
+        return self._asked({})
+
+    @property
+    def begun(self) -> bool:
+        """Whether only the first part was asked for."""
+        return self._end not in (None, self.size)
+
     def fill(self, view: memoryview) -> int:
-        return self._response.readinto(view) or 0
+        n = self._response.readinto(view) or 0
+        if not n and self._next == self._end and self.begun:
+            self.reconnect(self._next)
+            n = self._response.readinto(view) or 0
+        return n
 
     def reconnect(self, byte: int) -> None:
+        self._end = None
         self._response.close()
         try:
             response = self._asked({"Range": f"bytes={byte}-", **self._if_range()})

@@ -63,13 +63,19 @@ class Place:
 
 
 class Url(Place):
-    """A file at a URL."""
+    """A file at a URL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: where it is.
+        first: as of `HttpStream`.
+    """
+
+    def __init__(self, url: str, first: int = 0) -> None:
         super().__init__(
             shown_url(url), PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc.rpartition("@")[2]
         )
         self.url: str = url
+        self._first = first
 
     def _is_http(self):
         return re.match(r"https?://", self.url, re.IGNORECASE)
@@ -78,7 +84,7 @@ class Url(Place):
         if self._is_http():
             from .http import HttpStream
 
-            return HttpStream(self.url)
+            return HttpStream(self.url, self._first)
         from .files import FsspecStream
 
         return FsspecStream(self.url)

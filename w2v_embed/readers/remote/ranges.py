@@ -92,10 +92,6 @@ class Ranged(Place):
         for begin, end in runs.tolist():
             self._here[begin:end] = True
 
-    def bytes_of(self, runs: Ids) -> int:
-        """How many bytes runs of pages have."""
-        return int(np.diff(runs, axis=1).sum()) * _PAGE
-
-    def bytes_here(self) -> int:
-        """How much of the file is here."""
-        return min(int(np.count_nonzero(self._here)) * _PAGE, self.size)
+    def cost_of(self, runs: Ids) -> int:
+        """What runs of pages cost, in bytes: their own, and those that could come in the time of a request."""
+        return (int(np.diff(runs, axis=1).sum()) + len(runs) * _GAP) * _PAGE

@@ -120,6 +120,11 @@ class Resumed(Stream):
         """By what a change of the file is known for certain; None where nobody tells."""
         raise NotImplementedError
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was opened for its first part."""
+        return False
+
     def is_same(self) -> bool:
         """Whether the file is what it was when this was opened; of those whose answers do not say so themselves."""
         return True
