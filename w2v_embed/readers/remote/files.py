@@ -47,7 +47,7 @@ class FsspecStream(Resumed):
                 raise IsADirectoryError(
                     f"{self.name} is a folder; expected a file of word vectors. Name the file inside it."
                 )
-            self._known = identity_of(url)  # before it is opened: what is read may be newer, never older
+            self._known = self._told()  # before it is opened: what is read may be newer, never older
             self._file = self._open()
             size = getattr(self._file, "size", None)
             self.size: int | None = int(size) if isinstance(size, int) else self._system.size(self._path)
@@ -59,6 +59,11 @@ class FsspecStream(Resumed):
             raise OSError(
                 f"{self.name} cannot be opened ({self.told(error)}). Look at the URL and what it needs"
             ) from None
+
+    def _told(self) -> dict[str, str] | None:
+        with suppress(Exception):  # who opens it says what is wrong
+            return identity_of(self._url)
+        return None
 
     def _open(self) -> Any:
         file = self._system.open(self._path, "rb", block_size=_BLOCK)
@@ -90,7 +95,7 @@ class FsspecStream(Resumed):
         return self._known
 
     def is_same(self) -> bool:
-        return identity_of(self._url) == self._known
+        return self._told() == self._known
 
     def stretch(self, byte: int, size: int) -> bytes:
         data: bytes = self._system.cat_file(self._path, start=byte, end=byte + size)
