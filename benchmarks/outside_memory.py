@@ -1,7 +1,8 @@
-"""What an index saves, and what mapped and split matrices take: python benchmarks/outside_memory.py index | memory | processes
+"""What an index saves, what mapped and split matrices take: python outside_memory.py index | remote | memory | processes
 
 index      build_matrix out of the 1.8 GB text of run.py, with the index beside it, without, and out of the .safetensors that
            convert makes of it, for several numbers of words
+remote     what a local server sends of that text with the index, for several numbers of words, and how many requests that takes
 memory     the greatest anonymous memory beyond what was there before, of building, saving, loading, and of layers of each
            backend, in MB and in tables (RssAnon: pages of mapped files are the system's to take back)
 processes  the same of two JAX processes of four virtual devices each, in shares: half a table
@@ -86,6 +87,73 @@ def index(rounds):
             medians = [list(map(statistics.median, zip(*some[1:]))) for some in taken]
             cells = [f"{a:.3f} | {b:.3f} | {b / a:.2f} | {c:.3f} | {c / a:.2f}" for a, b, c in zip(*medians)]
             print(f"| {number:,} | {' | '.join(cells)} |", flush=True)
+
+
+# ── remote ──
+
+
+def serve(path):
+    """A server of one file, which counts what it sends: (its URL, a list with the bytes of each answer, in a list)."""
+    from contextlib import suppress
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    size, sent = os.path.getsize(path), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            asked = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+            begin, end = int(asked[0] or 0), int(asked[2] or size - 1) + 1
+            self.send_response(206 if asked[0] else 200)
+            for name, value in (("ETag", '"1"'), ("Accept-Ranges", "bytes"), ("Content-Length", end - begin)):
+                self.send_header(name, str(value))
+            if asked[0]:
+                self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{size}")
+            self.end_headers()
+            own = [0]  # of a reading before, it may end when nobody counts any more
+            sent.append(own)
+            with open(path, "rb") as file, suppress(OSError):
+                file.seek(begin)
+                while begin + own[0] < end:
+                    own[0] += self.wfile.write(file.read(min(1 << 16, end - begin - own[0])))
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/v.txt", sent
+
+
+def remote(rounds):
+    from w2v_embed import build_matrix
+    from w2v_embed.readers.sidecar import make_index
+
+    text, _, _ = write_files(WORDS)
+    with open(text, encoding="utf-8") as file:
+        next(file)
+        words = [line.partition(" ")[0] for line in file]
+    url, sent = serve(text)
+    size = os.path.getsize(text)
+    with tempfile.TemporaryDirectory() as folder:
+        make_index(url, folder=folder)
+        print(f"file of {size / 1e6:,.0f} MB\n")
+        print("| words, all over the file | MB sent | share | requests | s with the index | s without | ratio |")
+        print("| ---: |" + " ---: |" * 6)
+        for number in (10, 100, 1_000):
+            some = {word: k for k, word in enumerate(words[len(words) // number // 2 :: len(words) // number], 1)}
+            taken, told = ([], []), []
+            for turn in range(2 * (rounds + 1)):
+                sent.clear()
+                begin = time.perf_counter()
+                build_matrix(url, some, index=(folder, False)[turn % 2])
+                taken[turn % 2].append(time.perf_counter() - begin)
+                if not turn % 2:
+                    time.sleep(0.1)  # what the server still writes
+                    told = [sum(bytes_ for (bytes_,) in sent), len(sent)]
+            a, b = (statistics.median(some[1:]) for some in taken)
+            cells = f"{told[0] / 1e6:,.1f} | {told[0] / size:.4f} | {told[1]} | {a:.2f} | {b:.2f} | {a / b:.2f}"
+            print(f"| {len(some):,} | {cells} |", flush=True)
 
 
 def _cpu():
@@ -203,7 +271,7 @@ def processes(rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["index", "memory", "processes", "measure", "process"])
+    parser.add_argument("what", choices=["index", "remote", "memory", "processes", "measure", "process"])
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
@@ -211,7 +279,7 @@ def main():
     if args.what in ("measure", "process"):
         {"measure": measure, "process": process}[args.what](*args.more)
     else:
-        {"index": index, "memory": memory, "processes": processes}[args.what](args.rounds)
+        {"index": index, "remote": remote, "memory": memory, "processes": processes}[args.what](args.rounds)
 
 
 if __name__ == "__main__":

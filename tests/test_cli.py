@@ -365,6 +365,47 @@ def test_ctrl_c_while_a_file_is_read(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
 
 
+DROPS = """
+asked = []
+def press(*_):
+    if not asked:
+        asked.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(9): pass  # Python answers signals in loops
+class Asks:
+    def __del__(self): press()
+class Ends: pass
+class Fails:
+    def __del__(self): raise ValueError("another one")
+def counted(words, counts):
+    Fails()
+    if {where!r} == "collector": gc.callbacks.append(press); gc.collect()
+    elif {where!r} == "finalizer": Asks()
+    else:
+        ended = Ends()
+        watched = weakref.ref(ended, press)
+        del ended
+    for _ in range(3000): time.sleep(0.01)
+    os._exit(7)
+"""
+
+
+@pytest.mark.parametrize("where", ["collector", "finalizer", "weak reference"])
+def test_ctrl_c_where_python_drops_it(tmp_path, where):
+    """What is raised there is printed, no more; JAX has such a callback."""
+    text = tmp_path / "t.txt"
+    text.write_text("some words here\n")
+    imports = "import gc, os, sys, time, weakref, w2v_embed.corpus as corpus"
+    end = "corpus._add = counted\nfrom w2v_embed.cli import main; sys.exit(main())"
+    code = f"{ATTENTIVE}{imports}{DROPS.format(where=where)}{end}"
+    code, printed, told = run("vocab", text, "-o", tmp_path / "i.json", python=["-c", code])
+    assert (code, printed) == (130, b"")
+    assert told.endswith(b"\nw2v-embed: stopped; no output was written\n")
+    assert b"ValueError: another one" in told
+    assert b"KeyboardInterrupt" not in told
+    assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
+
+
 def test_what_was_written_is_told(data, index, tmp_path, monkeypatch, capsys):
     pytest.importorskip("altair")
     out, page = tmp_path / "m.npz", tmp_path / "p.html"

@@ -212,6 +212,7 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     em.export_projector(Path("folder"), counts=index, limit=None)
     em.export_static(Path("folder"), tokenizer="tokenizer.json")
     build_matrix("v.txt", {"a": 1}, index=True, out=Path("m.safetensors"), rows=(0, 2))
+    build_matrix("https://host/v.txt", {"a": 1}, index=Path("folder"))
     build_matrix("v.txt", {"a": 1}, index=None, out="m.safetensors.index.json", rows=None)
     EmbeddingMatrix.load("m.npy", mmap=True)
     url: str = em.push_to_hub(

@@ -88,7 +88,7 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     build_matrix(["v", "u"], {"a": 1}, align="rigde")  # error: arg-type
     build_matrix(["v", "u"], {"a": 1}, balance="no")  # error: arg-type
     build_matrix("v", {"a": 1}, oov="zero")  # error: arg-type
-    build_matrix("v", {"a": 1}, index="v.idx")  # error: arg-type
+    build_matrix("v", {"a": 1}, index=3)  # error: arg-type
     build_matrix("v", {"a": 1}, out=True)  # error: arg-type
     build_matrix("v", {"a": 1}, rows=7)  # error: arg-type
     EmbeddingMatrix.load("m", mmap="r")  # error: arg-type

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+_AGAIN = 0.02  # seconds
+
 # Nothing else is loaded here: while NumPy is, Ctrl-C must already be answered in one line.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +46,28 @@ def _note_interrupts(pressed):
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else Ctrl-C is meant for others
         signal.signal(signal.SIGINT, note)
+        _raise_again()
+
+
+def _raise_again():
+    """Raise KeyboardInterrupt anew where Python drops it: out of a callback of the garbage collector, of which JAX has one that
+    runs all the time, of a weak reference, or of a finalizer."""
+    import time
+    from _thread import interrupt_main, start_new_thread
+
+    tell = sys.unraisablehook
+
+    def dropped(what):
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            start_new_thread(again, ())
+        else:
+            tell(what)
+
+    def again():
+        time.sleep(_AGAIN)  # at once it would be dropped, too
+        interrupt_main()
+
+    sys.unraisablehook = dropped
 
 
 def _end_on_interrupts():

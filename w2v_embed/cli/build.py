@@ -67,6 +67,11 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--index", action="store_true", help="make the indexes of the files that lack one (w2v-embed index)"
     )
+    command.add_argument(
+        "--index-folder",
+        metavar="FOLDER",
+        help="the same, and they lie here: those of URLs, too (rows are fetched, not files)",
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of the summary")
     add_reading(command)
     add_examples(
@@ -111,7 +116,7 @@ def run(args: Args) -> None:
         combine=args.combine,
         align=ALIGN[args.align] if args.align else None,
         balance=not args.no_balance,
-        index=args.index or None,
+        index=args.index_folder or args.index or None,
         **reading(args),
     )
     matrix.save(args.output)

@@ -71,7 +71,7 @@ def build_matrix(
     combine: CombineName = "first",
     align: Align = None,
     balance: bool = True,
-    index: bool | None = None,
+    index: bool | StrPath | None = None,
     out: StrPath | None = None,
     rows: tuple[int, int] | None = None,
 ) -> EmbeddingMatrix:
@@ -114,7 +114,8 @@ def build_matrix(
             whose rows are mixed do not agree on the words that both have; False: without.
         balance: whether "concat" scales the rows of later sources to the mean length of those of the first.
         index: of files: None, use the index beside a file (`w2v-embed index`) where there is one and it is true; True, make
-            it where it is missing; False, look at none. The rows are the same. See docs/scale.md.
+            it where it is missing; a folder, the same, and the indexes lie there, those of URLs, too, of which then only the
+            wanted rows are fetched; False, look at none. The rows are the same. See docs/scale.md.
         out: .safetensors to which the rows are written where they will lie, so that they take no memory; what is returned
             is that file, mapped. A name that ends in .safetensors.index.json: parts in Hugging Face's layout. Not with
             combine="average", `align`, `postprocess` and `cache_dir`, which need the rows in memory.

@@ -19,7 +19,7 @@ from .remote.places import Fetched
 from .remote.streams import DroppedError
 
 if TYPE_CHECKING:
-    from .._types import AnyFile
+    from .._types import AnyFile, Ids
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -261,6 +261,11 @@ class Source:
     def go_to(self, byte: int) -> None:
         """Read on from a byte of a file that can be read at any place."""
         self._file.seek(byte)
+
+    def have(self, begins: Ids, sizes: Ids) -> None:
+        """Say what will be read at its place: of a file that is fetched piece by piece that must be there first."""
+        if isinstance(self.path, Place):
+            self.path.have(begins, sizes)
 
     def usual_unpacked_size(self) -> int:
         """A guess at the unpacked size, in bytes; exact where nothing is packed."""

@@ -38,6 +38,7 @@ class Excerpt:
     def __init__(self, source: Source, begins: Ids, sizes: Ids, hot: ModuleType) -> None:
         self.path: Path | Place = source.path
         self._source, self._begins, self._sizes, self._hot = source, begins, sizes, hot
+        source.have(begins, sizes)
         self._bounds = np.cumsum(np.concatenate([[0], sizes + 1]))  # of the stretches
         self.size: int = int(self._bounds[-1])
 
@@ -70,6 +71,7 @@ class Excerpt:
 
 def read_at(source: Source, begin: int, size: int) -> bytes:
     """A stretch of a file that is not packed."""
+    source.have(np.array([begin]), np.array([size]))
     data = bytearray(size)
     _read_at(source, begin, memoryview(data))
     return bytes(data)

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     class Reader(Protocol):
         """What is read block by block, by several threads."""
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 _Result = TypeVar("_Result")
+_Part = TypeVar("_Part")
 _COMMIT = 2  # the step behind those of `InOrder`
 
 
@@ -183,8 +184,15 @@ def in_threads(work: Callable[[slice], _Result], n: int, threads: int) -> list[_
     """`work(part)` for slices of `range(n)` that are about equal, one a thread; returns the list of its results."""
     bounds = [n * k // threads for k in range(threads + 1)]
     results: list[_Result] = []
-    relay(_Parts(work, map(slice, bounds, bounds[1:])), results.append, threads)
+    each_in_threads(work, map(slice, bounds, bounds[1:]), results.append, threads)
     return results
+
+
+def each_in_threads(
+    work: Callable[[_Part], _Result], parts: Iterable[_Part], keep: Callable[[_Result], None], threads: int
+) -> None:
+    """Run `keep(work(part))` for each of `parts`: many work at a time, and one keeps, in the order of the parts."""
+    relay(_Parts(work, iter(parts)), keep, threads)
 
 
 class _Parts:

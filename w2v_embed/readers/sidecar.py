@@ -27,13 +27,19 @@ import numpy as np
 
 from ..output import check_writable
 from ..progress import reporter
-from ..shown import logger
+from ..shown import logger, quoted
 from ..stamps import is_young, stamp_of
-from .damage import Damages
+from .compression import Source
+from .damage import DamageReport, Damages
+from .encodings import Transcoded
 from .excerpt import read_at, read_into
 from .index_file import Index, read_index, write_index
-from .opened import Opened
-from .remote import Place
+from .opened import HEAD, Opened
+from .remote import Place, place_of
+from .remote.places import Url
+from .remote.ranges import Ranged
+from .remote.streams import Resumed
+from .scan.hot import hot_loops
 from .scan.keys import keys_of
 from .scan.plain import LENGTH_BITS
 
@@ -44,41 +50,74 @@ if TYPE_CHECKING:
 
 SUFFIX = ".w2v-index"
 _PIECE = 1 << 20
+_LARGE = 0.5  # share of a remote file: what costs more than that is had sooner in one piece
 _NOBODY = "\n "  # no word of a file: text has no newline in it, and word2vec's binary format no space
 
 
-def index_path(path: StrPath) -> Path:
-    """Where the index of a file lies.
+def index_path(path: AnyFile, folder: StrPath | None = None) -> Path:
+    """Where the index of a file lies: beside it, or in a folder, under a name that no other file's has.
 
-    >>> index_path("v.txt").name
-    'v.txt.w2v-index'
+    >>> index_path("v.txt").name, index_path("https://host/v.txt?token=secret", "kept").name
+    ('v.txt.w2v-index', 'v.txt.5c65fcdc.w2v-index')
     """
-    return Path(f"{os.fspath(path)}{SUFFIX}")
+    if folder is None and isinstance(path, (str, os.PathLike)):
+        return Path(f"{os.fspath(path)}{SUFFIX}")
+    home = place_of(path)
+    whole = str(home) if isinstance(home, Place) else os.path.abspath(home)
+    digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+    return Path(folder or ".") / f"{home.name}.{digest[:8]}{SUFFIX}"
 
 
-def why_no_index(opened: Opened) -> str | None:
-    """Why a file can have no index; None where it can."""
+def index_folder(index: bool | StrPath | None) -> Path | None:
+    """The folder that `index=` names; None where it names none.
+
+    Raises:
+        TypeError: it is neither True, False, None nor a path.
+    """
+    if index is None or isinstance(index, bool):
+        return None
+    if not isinstance(index, (str, os.PathLike)):
+        raise TypeError(f"index must be None, True, False or a folder for the indexes, received {quoted(index)}")
+    return Path(index)
+
+
+def why_no_index(opened: Opened, folder: Path | None = None) -> str | None:
+    """Why a file can have no index; None where it can. `folder`: where it would lie, if not beside the file."""
     if opened.layout.table:
         return f"it is {opened.format.name}, whose rows are found by its own list of words"
-    if isinstance(opened.source.path, Place):
+    file = opened.source.file
+    if not isinstance(opened.source.path, Url) and isinstance(opened.source.path, Place):
         return "it is no file of this disk. Download it"
+    if isinstance(opened.source.path, Url) and folder is None:
+        return "it is no file of this disk. Download it, or name a folder for its index"
     if opened.source.compression is not None:
         return (
             f"it is packed with {opened.source.compression}: rows can be fetched only where the bytes before them are "
             "unpacked, too. Unpack it"
         )
-    if opened._stream is not opened.source:
+    if isinstance(opened._stream, Transcoded):
         return "it is text in another encoding than UTF-8. Convert it"
+    if isinstance(file, Resumed) and not file.seekable():
+        return "its server sends no parts of files. Download it"
+    if isinstance(file, Resumed) and file.known() is None:
+        return "its server tells nothing by which every change is known (an ETag, or an old time). Download it"
     if opened.source.size >> 63 - LENGTH_BITS:
         return "it is too large"
     return None
 
 
-def make_index(path: StrPath, *, format: FormatName | None = None, progress: Progress = None) -> tuple[Path, int]:
+def make_index(
+    path: AnyFile,
+    *,
+    format: FormatName | None = None,
+    progress: Progress = None,
+    folder: StrPath | None = None,
+) -> tuple[Path, int]:
     """Read a vector file from its first byte to the last and write its index beside it, `FILE.w2v-index`.
 
     Args:
         path: text or word2vec's binary format, not packed, words in UTF-8.
+        folder: where the index goes instead, as for files behind URLs.
         format: where it should not be found from the content.
         progress: as for `load_vectors`.
 
@@ -88,23 +127,27 @@ def make_index(path: StrPath, *, format: FormatName | None = None, progress: Pro
     Raises:
         FileNotFoundError, ValueError, OSError: the file can have no index, is damaged, or changed meanwhile.
     """
-    target = index_path(path)
-    check_writable(target)
+    kept = index_folder(folder)
     with _Noting(path, format, "utf-8", "raise") as opened:
-        if why := why_no_index(opened):
-            raise ValueError(f"{path} can have no index, for {why}.")
+        if why := why_no_index(opened, kept):
+            raise ValueError(f"{opened.source.path} can have no index, for {why}.")
+        if kept:
+            kept.mkdir(parents=True, exist_ok=True)
+        target, local = index_path(path, kept), opened.source.local
+        check_writable(target)
         before = _identity(opened)
         opened.look_for([_NOBODY], lambda _: ())
         opened.run(_Nothing(), progress, log=False)
         noted = np.concatenate([np.empty((2, 0), np.int64), *opened._noted()], axis=1)
         keys, spans = noted[:, np.argsort(noted[1], kind="stable")]
         index = Index(keys, spans, np.array(opened._blocks, np.int64).reshape(-1, 2))
-        digest = _sha256(opened)
-        if _identity(opened) != before:
-            raise ValueError(f"{path} has changed while it was read. Wait until it is written, and try again.")
-        write_index(
-            target, index, _about(opened), digest, None if is_young(os.fstat(opened.source.fileno())) else before
-        )
+        digest = _sha256(opened) if local else ""
+        if _identity(opened) != before or not (local or opened.source.file.is_same()):
+            raise ValueError(
+                f"{opened.source.path} has changed while it was read. Wait until it is written, and try again."
+            )
+        young = local and is_young(os.fstat(opened.source.fileno()))
+        write_index(target, index, _about(opened), digest, None if young else before)
     return target, len(keys)
 
 
@@ -130,7 +173,8 @@ class IndexedFile(Opened):
 
     Args:
         path, format, encoding, on_error, trust: as for `Opened`.
-        index: None: use it where it is there; True: make it where it is missing or not true; False: do not look.
+        index: None: use it where it is there; True: make it where it is missing or not true; a folder: the same, and it lies
+            there, also that of a file behind a URL; False: do not look.
     """
 
     def __init__(
@@ -141,26 +185,33 @@ class IndexedFile(Opened):
         on_error: OnError = "raise",
         trust: bool = False,
         *,
-        index: bool | None = None,
+        index: bool | StrPath | None = None,
     ) -> None:
-        super().__init__(path, format, encoding, on_error, trust)
+        folder = index_folder(index)
+        home = place_of(path)
+        self._as_opened = home, format, encoding, on_error, trust
+        if isinstance(home, Url) and folder and index_path(home, folder).is_file():  # its head will do
+            home = Url(home.url, HEAD)
+        super().__init__(home, format, encoding, on_error, trust)
         self.index: Index | None = None
         self._fetches: list[str] | None = None
         try:
             if index is not False:
-                self.index = self._find(index is True, format)
+                self.index = self._find(bool(index is True or folder), format, folder)
+            if self.index is None and isinstance(self.source.file, Resumed) and self.source.file.begun:
+                self._open_anew()
         except BaseException:
             self.source.close()
             raise
 
-    def _find(self, make, format):
+    def _find(self, make, format, folder):
         """The index, if there is one, it is whole, and of this file as it is now."""
-        home, why = self.source.path, why_no_index(self)
-        if why or isinstance(home, Place):
+        home, why = self.source.path, why_no_index(self, folder)
+        if why:
             if make and not self.layout.table:
                 logger.warning("%s has no index, for %s", home, why)
             return None
-        path, index = index_path(home), None
+        path, index = index_path(home, folder), None
         try:
             if path.is_file():
                 index = _read_true(self, path)
@@ -173,7 +224,7 @@ class IndexedFile(Opened):
                 return None
         if index is None:
             try:
-                make_index(home, format=format)
+                make_index(home, format=format, folder=folder)
                 index = _read_true(self, path)
             except (ValueError, OSError) as error:
                 logger.warning("no index of %s could be made: %s", self.source.path, error)
@@ -182,6 +233,8 @@ class IndexedFile(Opened):
     def look_for(
         self, words: list[str] | None, candidates: Callable[[list[str]], Collection[str]] | None = None
     ) -> None:
+        if self.index is not None and words is not None and not self.source.local and not self._fetch(words):
+            self.index = None
         if self.index is None or words is None:
             super().look_for(words, candidates)
             return
@@ -190,6 +243,37 @@ class IndexedFile(Opened):
         self.goes_back: bool = True
         self.reader.notes.append(self.index)  # type: ignore[union-attr, arg-type]
         self._blocks = list(map(tuple, self.index.blocks.tolist()))
+
+    def _fetch(self, words):
+        """Have the records of `words` of a remote file here, as far as it has some; whether they are."""
+        index, whole, hot = self.index, self.source, hot_loops(self.source.size)[0]
+        spans = index.spans[hot.are_in(index.keys, hot.make_set([keys_of(words, hot)]))]
+        stretches = spans >> LENGTH_BITS, spans & (1 << LENGTH_BITS) - 1
+        try:
+            here = Ranged(whole.path, whole.file, self._head)
+            if here.cost_of(here.missing(*stretches)) > _LARGE * whole.size:
+                logger.info("%s is read as a whole: so many of its rows are wanted", whole.path)
+                self._open_anew()
+                return False
+            here.have(*stretches)
+            self.source = Source(here)
+        except OSError as error:
+            logger.warning("%s is read as a whole, not by its index: %s", whole.path, error)
+            self._open_anew()
+            return False
+        whole.close()
+        self._stream = self.source
+        return True
+
+    def _open_anew(self):
+        """What was opened may be no more."""
+        report, dim = self.report, self.dim
+        self.source.close()
+        super().__init__(*self._as_opened)
+        report.__dict__.update(self.report.__dict__)  # which others have
+        self.report: DamageReport = report
+        if self.dim != dim:
+            raise _changed(self.source.path)
 
     def run(self, sink: Sink, progress: Progress = None, *, log: bool = True) -> None:
         if self._fetches is None or self.index is None:
@@ -252,8 +336,11 @@ def _changed(path):
 # ── what the file is ──
 
 
-def _identity(opened: Opened) -> list[int]:
-    return stamp_of(os.fstat(opened.source.fileno()))
+def _identity(opened: Opened) -> list[Any]:
+    file = opened.source.file
+    if isinstance(file, Resumed):
+        return [str(opened.source.path), *map(list, sorted((file.known() or {}).items()))]
+    return stamp_of(os.fstat(file.fileno()))
 
 
 def _sha256(opened: Opened) -> str:
@@ -286,7 +373,7 @@ def _read_true(opened: Opened, path: Path) -> Index:
         raise ValueError("it is of a file of another format or width")
     now = _identity(opened)
     if identity != now:
-        if _sha256(opened) != metadata["sha256"] or _identity(opened) != now:
+        if not opened.source.local or _sha256(opened) != metadata["sha256"] or _identity(opened) != now:
             raise ValueError("it is of another state of the file")
         if not is_young(os.fstat(opened.source.fileno())):
             with suppress(OSError, ValueError):  # from now on the times tell all

@@ -24,7 +24,7 @@ from .static import StaticSource
 from .subwords import SubwordSource
 
 if TYPE_CHECKING:
-    from ..._types import FormatName, OnError, Progress
+    from ..._types import FormatName, OnError, Progress, StrPath
 
 
 def path_of(value: Any) -> Path | Place | None:
@@ -40,7 +40,7 @@ def source_of(
     on_error: OnError = "raise",
     trust: bool = False,
     progress: Progress = None,
-    index: bool | None = None,
+    index: bool | StrPath | None = None,
 ) -> BaseSource:
     """What `build_matrix` was given as vectors, as a source. No file is read whole before the source is asked to `fill`.
 

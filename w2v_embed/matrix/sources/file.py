@@ -19,7 +19,7 @@ from .base import BaseSource
 from .held import HeldRows
 
 if TYPE_CHECKING:
-    from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress
+    from ..._types import Bools, Floats, FormatName, Ids, OnError, Progress, StrPath
     from ...readers.remote import Place
     from .base import Frequent
 
@@ -48,7 +48,7 @@ class FileSource(BaseSource):
         on_error: OnError = "raise",
         trust: bool = False,
         progress: Progress = None,
-        index: bool | None = False,
+        index: bool | StrPath | None = False,
     ) -> None:
         self._opened = IndexedFile(path, format, encoding, on_error, trust, index=index)
         self._as_opened = path, format, encoding

@@ -40,12 +40,14 @@ class FsspecStream(Resumed):
 
     def __init__(self, url: str) -> None:
         super().__init__(shown_url(url))
+        self._url = url
         self._system, self._path = system_of(url)
         try:
             if self._system.isdir(self._path):
                 raise IsADirectoryError(
                     f"{self.name} is a folder; expected a file of word vectors. Name the file inside it."
                 )
+            self._known = self._told()  # before it is opened: what is read may be newer, never older
             self._file = self._open()
             size = getattr(self._file, "size", None)
             self.size: int | None = int(size) if isinstance(size, int) else self._system.size(self._path)
@@ -57,6 +59,11 @@ class FsspecStream(Resumed):
             raise OSError(
                 f"{self.name} cannot be opened ({self.told(error)}). Look at the URL and what it needs"
             ) from None
+
+    def _told(self) -> dict[str, str] | None:
+        with suppress(Exception):  # who opens it says what is wrong
+            return identity_of(self._url)
+        return None
 
     def _open(self) -> Any:
         file = self._system.open(self._path, "rb", block_size=_BLOCK)
@@ -84,6 +91,16 @@ class FsspecStream(Resumed):
             self._file = self._open()
             self._file.seek(byte)
 
+    def known(self) -> dict[str, str] | None:
+        return self._known
+
+    def is_same(self) -> bool:
+        return self._told() == self._known
+
+    def stretch(self, byte: int, size: int) -> bytes:
+        data: bytes = self._system.cat_file(self._path, start=byte, end=byte + size)
+        return data
+
     def close(self) -> None:
         if not self.closed:
             self._file.close()
@@ -110,6 +127,8 @@ def system_of(url: str) -> tuple[Any, str]:
 def identity_of(url: str) -> dict[str, str] | None:
     """What a file system says by which a changed file is known: its size and its times or sums; None where it says none."""
     system, path = system_of(url)
+    with suppress(Exception):  # what it remembers of a folder is what was there
+        system.invalidate_cache()
     try:
         info = system.info(path)
     except FileNotFoundError:

@@ -20,7 +20,7 @@ from .streams import OfObject, Stream
 from .urls import is_url, shown_url
 
 if TYPE_CHECKING:
-    from ..._types import AnyFile
+    from ..._types import AnyFile, Ids
 
     Opened: TypeAlias = "io.FileIO | Stream"
 
@@ -52,6 +52,9 @@ class Place:
         """What differs once it holds something else; None where nobody can tell."""
         return None
 
+    def have(self, begins: Ids, sizes: Ids) -> None:
+        """Let stretches of it be where they are read from: only what is fetched piece by piece has to do something."""
+
     def __str__(self) -> str:
         return self.shown
 
@@ -60,13 +63,19 @@ class Place:
 
 
 class Url(Place):
-    """A file at a URL."""
+    """A file at a URL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: where it is.
+        first: as of `HttpStream`.
+    """
+
+    def __init__(self, url: str, first: int = 0) -> None:
         super().__init__(
             shown_url(url), PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc.rpartition("@")[2]
         )
         self.url: str = url
+        self._first = first
 
     def _is_http(self):
         return re.match(r"https?://", self.url, re.IGNORECASE)
@@ -75,7 +84,7 @@ class Url(Place):
         if self._is_http():
             from .http import HttpStream
 
-            return HttpStream(self.url)
+            return HttpStream(self.url, self._first)
         from .files import FsspecStream
 
         return FsspecStream(self.url)
@@ -214,7 +223,7 @@ class Fetched(Place):
     def __init__(self, place: Path | Place, file: io.RawIOBase) -> None:
         super().__init__(str(place), place.name)
         number, self._path = tempfile.mkstemp(prefix="w2v_embed.")
-        weakref.finalize(self, _remove, self._path)
+        weakref.finalize(self, remove_quietly, self._path)
         with open(number, "wb") as out:
             shutil.copyfileobj(file, out, _FETCHED)
 
@@ -222,7 +231,8 @@ class Fetched(Place):
         return open(self._path, "rb", buffering=0)
 
 
-def _remove(path):
+def remove_quietly(path: str) -> None:
+    """Remove a file, if it can be."""
     with suppress(OSError):
         os.unlink(path)
 

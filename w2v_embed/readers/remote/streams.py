@@ -107,6 +107,49 @@ class Resumed(Stream):
         """
         raise NotImplementedError
 
+    def stretch(self, byte: int, size: int) -> bytes:
+        """So many bytes from `byte` on, by a request of its own; fewer where it broke. Several threads ask at a time.
+
+        Raises:
+            DroppedError: that cannot be had, now or ever; says why.
+            OSError and others: it broke.
+        """
+        raise NotImplementedError
+
+    def known(self) -> dict[str, str] | None:
+        """By what a change of the file is known for certain; None where nobody tells."""
+        raise NotImplementedError
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was opened for its first part."""
+        return False
+
+    def is_same(self) -> bool:
+        """Whether the file is what it was when this was opened; of those whose answers do not say so themselves."""
+        return True
+
+    def at(self, byte: int, size: int) -> bytes:
+        """What lies at a byte, whatever has been read. Several threads may ask.
+
+        Raises:
+            DroppedError: it cannot be had, or is that of another file.
+        """
+        wrong = ""
+        for tries in range(_TRIES):
+            if tries:
+                time.sleep(_WAIT * 2 ** (tries - 1))
+            try:
+                data = self.stretch(byte, size)
+                if len(data) == size:
+                    return data
+                wrong = "it was closed"
+            except DroppedError:
+                raise
+            except Exception as error:  # each library has its own ways to say so
+                wrong = self.told(error)
+        raise DroppedError(f"{self.name}: {size:,} bytes from byte {byte:,} on did not come, {_TRIES} times ({wrong})")
+
     def reconnect(self, byte: int) -> None:
         """Make a connection that gives what lies from `byte` on.
 
