@@ -295,7 +295,7 @@ def test_files_in_other_encodings(encoding, name, content, tmp_path, data):
     [
         ("[" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
-        ('{"a": 1%s}' % ("0" * 5000), "not JSON that can be read .*4300 digits"),
+        ('{"a": 1%s}' % ("0" * 5000), "not JSON that can be read .*4300"),
         ('{"a": NaN}', "whole numbers, received nan"),
         ('{"a": 1e999}', "whole numbers, received inf"),
         ('{"version": "1.0", "model": {"type": "WordPiece", "vocab": {"a": 0}}}', "Tokenizer.from_file"),
