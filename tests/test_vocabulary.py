@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said(source, error, message):
 def test_what_is_wrong_with_a_file_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_word_index(tmp_path / "nowhere.json")
-    (tmp_path / "bad.json").write_text('{"a": 1,\n}')
+    (tmp_path / "bad.json").write_text('{"a": 1,\n"b"}')
     with pytest.raises(ValueError, match=r"bad\.json, line 2: not JSON"):
         read_word_index(tmp_path / "bad.json")
     (tmp_path / "number.json").write_text("7")
