@@ -22,8 +22,11 @@ import sys
 import time
 from pathlib import Path
 
+from page import Column, Table, versions
+
 WORK = Path(__file__).parent / ".work"
 BATCH = 32
+PEER_PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime")
 BACKENDS = ("tensorflow", "jax", "torch")
 PEERS = ("huggingface", "sentence-transformers", "onnxruntime", "onnxruntime-optimized")
 
@@ -247,16 +250,20 @@ def compare(sides, model, count, passes, turns):
             except subprocess.CalledProcessError as error:
                 print(f"{side} does not run: {error}", file=sys.stderr)
     best = {side: {key: min(run[key] for run in some) for key in some[0]} for side, some in runs.items() if some}
-    print(f"{model}: {count} sentences, batches of {BATCH}, {os.cpu_count()} cores, best of {turns} × {passes} passes")
-    print("| side | texts/s | first pass | CPU seconds | by Hugging Face | by ONNX Runtime | largest difference |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    runtime = min((best[side]["best"] for side in best if side.startswith("onnxruntime")), default=float("nan"))
-    truth = np.load(WORK / "huggingface.npy")
-    for side, found in best.items():
-        apart = np.abs(np.load(WORK / f"{side}.npy") - truth).max()
-        told = [f"{count / found[key]:.0f}" for key in ("best", "first")] + [f"{found['cpu']:.2f}"]
-        told += [f"{peer / found['best']:.2f}" for peer in (best["huggingface"]["best"], runtime)]
-        print(f"| {side} | {' | '.join(told)} | {apart:.1e} |", flush=True)
+    columns = [Column("texts/s", ".0f", False), Column("first pass", ".0f", False), Column("CPU seconds")]
+    columns += [Column(f"by {peer}", ".2f", False) for peer in ("Hugging Face", "ONNX Runtime")]
+    columns += [Column("largest difference", ".1e")]
+    runtime = min((best[side]["best"] for side in best if side.startswith("onnxruntime")), default=None)
+    truth, peer = np.load(WORK / "huggingface.npy"), best.get("huggingface", {}).get("best")
+    told = versions("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "onnxruntime")
+    told |= {f"peers' {name}": number for name, number in versions(*PEER_PACKAGES, python=peer_python()).items()}
+    setting = f"{model}: {count} sentences, batches of {BATCH}"
+    with Table("Sentences a second", setting, columns, ["texts/s"], told) as page:
+        for side, found in best.items():
+            rates = (count / found["best"], count / found["first"], found["cpu"])
+            ratios = (each and each / found["best"] for each in (peer, runtime))
+            apart = np.abs(np.load(WORK / f"{side}.npy") - truth).max()
+            page.add(side, *rates, *ratios, float(apart), ours=side not in PEERS)
 
 
 def main():

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import numpy as np
+from page import Column, Table, versions
 
 from w2v_embed.text import TextEncoder
 
@@ -38,24 +39,28 @@ def plain(texts, word_index, length):
 
 
 def measured(runs, rounds):
-    """dict name → (wall seconds, processor seconds), each the least and the median of the rounds, which take turns."""
+    """dict name → (wall seconds, processor seconds), each the least, median and most of the rounds, which take turns."""
     taken = {name: [] for name in runs}
     for number in range(rounds):
         for name in list(runs) if number % 2 else reversed(list(runs)):
             wall, cpu = time.perf_counter(), time.process_time()
             runs[name]()
             taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {name: [(min(kind), statistics.median(kind)) for kind in zip(*rows)] for name, rows in taken.items()}
+    return {
+        name: [(min(kind), statistics.median(kind), max(kind)) for kind in zip(*rows)] for name, rows in taken.items()
+    }
 
 
-def table(results, against):
-    print(
-        f"\n| | wall: least (median), s | processor | wall, times {against} | processor |\n| --- | --- | --- | --- | --- |"
-    )
-    (base, _), (base_cpu, _) = results[against]
-    for name, ((wall, wall_median), (cpu, cpu_median)) in results.items():
-        seconds = f"{wall:.2f} ({wall_median:.2f}) | {cpu:.2f} ({cpu_median:.2f})"
-        print(f"| {name} | {seconds} | {wall / base:.2f} | {cpu / base_cpu:.2f} |", flush=True)
+def table(title, setting, results, against):
+    columns = [Column("wall, s"), Column("processor, s"), Column(f"wall × {against}"), Column(f"processor × {against}")]
+    told = versions("jieba", "keras", "tensorflow-cpu", "tensorflow")
+    with Table(title, setting, columns, ["wall, s", "processor, s"], told) as page:
+        base = [least for least, _, _ in results[against]]
+        for name, kinds in results.items():
+            ratios = (least / unit for (least, _, _), unit in zip(kinds, base))
+            page.add(
+                name, *((middle, least, most) for least, middle, most in kinds), *ratios, ours="TextEncoder" in name
+            )
 
 
 def chinese(texts, args):
@@ -66,7 +71,7 @@ def chinese(texts, args):
     runs = {"jieba": lambda: [jieba.lcut(text) for text in texts], "TextEncoder": lambda: encoder(texts)}
     if args.processes > 1:
         runs[f"TextEncoder, {args.processes} processes"] = lambda: encoder(texts, processes=args.processes)
-    table(measured(runs, args.rounds), "jieba")
+    table("Chinese titles to ids", f"{args.texts:,} titles", measured(runs, args.rounds), "jieba")
 
 
 def white_space(texts, args):
@@ -90,7 +95,7 @@ def white_space(texts, args):
         "a loop of Python": lambda: plain(texts, encoder.word_index, 32),
         "TextEncoder": lambda: encoder(texts),
     }
-    table(measured(runs, args.rounds), "TextEncoder")
+    table("Texts split at white space to ids", f"{args.texts:,} titles", measured(runs, args.rounds), "TextEncoder")
 
 
 def main():

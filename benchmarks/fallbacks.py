@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from page import Column, Table, versions
 
 WORK = Path(__file__).parent / ".work"
 WANTED, ABSENT = 50_000, 5_000
@@ -157,7 +158,7 @@ def main():
     for missing in args.missing:
         runs = measure(builders, missing, args.rounds)
         peak = {when: max(run["peak"] for run in runs[when, name]) for when, name in runs}
-        table(runs, missing)
+        table(runs, missing, f"{path.name}, {path.stat().st_size / 1e9:.2f} GB")
         if args.before:
             compare(runs)
     for builder in builders.values():
@@ -183,15 +184,16 @@ def times_of(runs, when, what, how):
     return {name: how(run[what] for run in some) for (of, name), some in runs.items() if of == when}
 
 
-def table(runs, missing):
+def table(runs, missing, setting):
     middle, least = (times_of(runs, "now", "seconds", how) for how in (statistics.median, min))
-    print(f"\n{WANTED:,} words, {missing} % of them missing:\n")
-    print("| fallbacks | found | seconds | of plain selection | least seconds | of plain selection's |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for name in middle:
-        found = runs["now", name][-1]["found"]
-        print(f"| {name} | {found:,} | {middle[name]:.3f} | {middle[name] / middle['(none)']:.2f} ", end="")
-        print(f"| {least[name]:.3f} | {least[name] / least['(none)']:.2f} |")
+    most = times_of(runs, "now", "seconds", max)
+    columns = [Column("found", ",.0f", None), Column("seconds", ".3f"), Column("× plain"), Column("least × plain")]
+    title = f"Fallbacks, {missing} % of {WANTED:,} words missing"
+    with Table(title, setting, columns, ["seconds"], versions("numpy", "OpenCC")) as page:
+        for name in middle:
+            seconds = (middle[name], least[name], most[name])
+            ratios = middle[name] / middle["(none)"], least[name] / least["(none)"]
+            page.add(name, runs["now", name][-1]["found"], seconds, *ratios, ours=True)
 
 
 def compare(runs):

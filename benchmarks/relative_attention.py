@@ -5,7 +5,7 @@
 
 Each form runs in a process of its own, on the same weights and input; the numbers they give are compared first. Time is
 the median of the calls after the first. Memory is the highest resident set of the process less that before the first
-call, so what the first call compiles is in it. Prints a Markdown table whose last row is the ratio.
+call, so what the first call compiles is in it. page.py tells them.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from page import Column, Table, versions
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -103,19 +105,18 @@ def main():
     if apart > 1e-5:
         sys.exit(f"The two forms disagree by {apart:.1e}: nothing here is worth comparing.")
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    print(
+    setting = (
         f"T = {arguments.length}, batch {arguments.batch}, {arguments.heads} heads of {arguments.key_dim}, "
-        f"K = {arguments.max_distance}, {backend}, {os.cpu_count()} cores; the outputs differ by {apart:.0e}.\n"
+        f"K = {arguments.max_distance}, {backend}"
     )
-    print("| form | forward | peak memory | training step | peak memory |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for form, r in zip(FORMS, results):
-        print(
-            f"| {form} | {r['forward'] * 1000:.0f} ms | {r['forward memory']:.0f} MB "
-            f"| {r['step'] * 1000:.0f} ms | {r['step memory']:.0f} MB |"
-        )
-    ratios = [results[0][key] / results[1][key] for key in ("forward", "forward memory", "step", "step memory")]
-    print(f"| ratio | {' | '.join(f'{ratio:.1f}×' for ratio in ratios)} |")
+    keys = ("forward", "forward memory", "step", "step memory")
+    columns = [Column(f"{key}, MB" if "memory" in key else f"{key}, ms", ".0f") for key in keys]
+    columns += [Column(f"{key}: the tensor ÷", ".1f", None) for key in keys]
+    with Table("Relative attention", setting, columns, ["forward, ms", "step, ms"], versions("keras", backend)) as page:
+        for form, result in zip(FORMS, results):
+            figures = [result[key] * (1 if "memory" in key else 1000) for key in keys]
+            page.add(form, *figures, *(results[0][key] / result[key] for key in keys), ours=form != FORMS[0])
+    print(f"\n{os.cpu_count()} cores; the outputs differ by {apart:.0e}.")
     return None
 
 

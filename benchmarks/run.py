@@ -1,7 +1,7 @@
 """The main job side by side with its peers, in one run: python benchmarks/run.py [--only TABLE …]
 
 Makes its files and the peers' own environment under benchmarks/.work (once), runs each measurement in a process of its own, the
-fast ones in turn for several rounds, and prints ratios of medians as Markdown. The files are as large as the Baidu-Baike
+fast ones in turn for several rounds, and tells ratios of medians as page.py does. The files are as large as the Baidu-Baike
 vectors (636,013 words × 300, six decimals); the numbers in them are drawn. What a change did: before.py.
 """
 
@@ -10,7 +10,6 @@ import bz2
 import gzip
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from page import Column, Table, machine, versions
 
 HERE = Path(__file__).parent
 WORK = HERE / ".work"
@@ -25,8 +25,10 @@ WORK = HERE / ".work"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 DIM = 300
 INDEX_WORDS = 50_000
+WARM_WORDS = 16_000  # of the files that a runner reads before it is timed
 TABLES = ("select", "checks", "text", "binary", "packed")
-PEERS = ["gensim", "embfile", "overrides<4", "reach", "snakefusion"]
+PEER_NAMES = ("gensim", "embfile", "reach", "snakefusion")
+PEERS = [*PEER_NAMES, "overrides<4"]
 
 
 def tell(message):
@@ -54,7 +56,7 @@ def write_files(words):
     rng = np.random.default_rng(0)
     values = rng.normal(0, 0.35, 1 << 18).round(6).astype(np.float32)
     decimals = np.array([f"{v:.6f}" for v in values], object)
-    for path, count in ((warm, 16_000), (text, words)):
+    for path, count in ((warm, WARM_WORDS), (text, words)):
         if path.exists():
             continue
         tell(f"writing {path.name}")
@@ -65,7 +67,7 @@ def write_files(words):
                 file.writelines(
                     f"{word(start + k)} {' '.join(row)}\n" for k, row in enumerate(decimals[picks].tolist())
                 )
-    for path, count in ((WORK / "warm.bin", 16_000), (binary, words)):
+    for path, count in ((WORK / "warm.bin", WARM_WORDS), (binary, words)):
         if path.exists():
             continue
         tell(f"writing {path.name}")
@@ -75,7 +77,7 @@ def write_files(words):
                 start = int(rng.integers(0, len(values) - DIM))
                 file.write(word(k).encode() + b" " + values[start : start + DIM].tobytes() + b"\n")
     for suffix, module in ((".gz", gzip), (".bz2", bz2)):
-        for source, count in ((text, words // 10), (warm, 16_000)):
+        for source, count in ((text, words // 10), (warm, WARM_WORDS)):
             path = source.with_name(source.name + suffix)
             if not path.exists():
                 tell(f"writing {path.name}: {count} words")
@@ -131,27 +133,26 @@ def measure(entries, rounds, without=()):
     return table
 
 
-def show(title, table, ours, limit=None):
-    """A Markdown table of ratios: how many times as long as `ours`, and as `limit`."""
-    print(f"\n**{title}**\n")
-    head = [
-        "",
-        "seconds (least to most)",
-        f"× {ours}",
-        *([f"× {limit}"] if limit else []),
-        "MB beyond start",
-        "result MB",
+def show(title, setting, table, ours, limit=None, peers=None):
+    """Ratios: how many times as long as `ours`, and as `limit`. `peers`: versions of those that are in the table."""
+    ratios = [f"× {ours}", *([f"× {limit}"] if limit else [])]
+    columns = [
+        Column("seconds"),
+        *map(Column, ratios),
+        Column("MB beyond start", ".0f"),
+        Column("result MB", ".0f", None),
     ]
-    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
-    for name, row in table.items():
-        cells = [
-            name,
-            f"{row['seconds']:.2f} ({row['least']:.2f} to {row['most']:.2f})",
-            f"{row['seconds'] / table[ours]['seconds']:.2f}",
-        ]
-        cells += [f"{row['seconds'] / table[limit]['seconds']:.2f}"] if limit else []
-        cells += [f"{row['peak'] - row['before']:.0f}", f"{row['result']:.0f}"]
-        print("| " + " | ".join(cells) + " |")
+    with Table(title, setting, columns, ["seconds", "MB beyond start"], {**versions("numpy"), **(peers or {})}) as page:
+        for name, row in table.items():
+            base = [table[each]["seconds"] if each in table else None for each in (ours, limit) if each]
+            page.add(
+                name,
+                (row["seconds"], row["least"], row["most"]),
+                *(seconds and row["seconds"] / seconds for seconds in base),
+                row["peak"] - row["before"],
+                row["result"],
+                ours=name not in (*PEER_NAMES, "cat"),
+            )
 
 
 def main():
@@ -170,18 +171,16 @@ def main():
     args = parser.parse_args()
     WORK.mkdir(exist_ok=True)
     text, binary, index = write_files(args.words)
-    peers, ours = peers_python(), sys.executable
-    cpu = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        "?",
-    )
+    ours, asked = sys.executable, [name for name in PEER_NAMES if name not in args.without and args.only != ["checks"]]
+    peers = peers_python() if asked else None  # made only where it is needed
+    peer_versions = versions(*asked, python=peers) if asked else {}
+    setting = f"{args.words:,} words × {DIM}, text of {text.stat().st_size / 1e9:.2f} GB"
     print(
-        f"{args.words:,} words × {DIM}, text of {text.stat().st_size / 1e9:.2f} GB, on {len(os.sched_getaffinity(0))} × {cpu},"
+        f"{setting}, on {machine()}; medians of {args.rounds} rounds, gensim once; load average {os.getloadavg()[0]:.1f}."
     )
-    print(
-        f"Python {platform.python_version()}; medians of {args.rounds} rounds, gensim once; "
-        f"load average {os.getloadavg()[0]:.1f} at the start."
-    )
+
+    def told(table):
+        return {name: number for name, number in peer_versions.items() if name in table}
 
     def cat(path):
         return lambda: whole_process(["cat", path])
@@ -194,24 +193,21 @@ def main():
         entries = {
             "cat": (cat(text), False),
             "w2v_embed": (run(ours, "select_w2v_embed", text), False),
-            "w2v-embed build, whole process": (lambda: whole_process([ours, *build]), False),
+            "whole process: w2v-embed build": (lambda: whole_process([ours, *build]), False),
             "embfile": (run(peers, "select_embfile", text), False),
             "reach": (run(peers, "select_reach", text), False),
             "gensim": (run(peers, "select_gensim", text), True),
         }
-        show(
-            f"Rows of {INDEX_WORDS:,} words out of the text file",
-            measure(entries, args.rounds, args.without),
-            "w2v_embed",
-            "cat",
-        )
+        table = measure(entries, args.rounds, args.without)
+        title = f"Rows of {min(INDEX_WORDS, args.words):,} words out of the text file"
+        show(title, setting, table, "w2v_embed", "cat", told(table))
     if "checks" in args.only:
         entries = {
             "without detection and checks": (run(ours, "select_unchecked", text), False),
             "w2v_embed": (run(ours, "select_w2v_embed", text), False),
         }
         table = measure(entries, 3 * args.rounds)
-        show("What detection and checks cost of that", table, "without detection and checks")
+        show("What detection and checks cost of that", setting, table, "without detection and checks")
     if "text" in args.only:
         entries = {
             "cat": (cat(text), False),
@@ -219,7 +215,8 @@ def main():
             "snakefusion": (run(peers, "load_snakefusion", text), False),
             "gensim": (run(peers, "load_gensim", text), True),
         }
-        show("The whole text file as KeyedVectors", measure(entries, args.rounds, args.without), "w2v_embed", "cat")
+        table = measure(entries, args.rounds, args.without)
+        show("The whole text file as KeyedVectors", setting, table, "w2v_embed", "cat", told(table))
     if "binary" in args.only:
         entries = {
             "cat": (cat(binary), False),
@@ -227,7 +224,8 @@ def main():
             "snakefusion": (run(peers, "load_snakefusion", binary), False),
             "gensim": (run(peers, "load_gensim", binary), False),
         }
-        show("The whole binary file as KeyedVectors", measure(entries, args.rounds, args.without), "w2v_embed", "cat")
+        table = measure(entries, args.rounds, args.without)
+        show("The whole binary file as KeyedVectors", setting, table, "w2v_embed", "cat", told(table))
     if "packed" in args.only:
         for suffix in (".gz", ".bz2"):
             packed = text.with_name(text.name + suffix)
@@ -236,7 +234,8 @@ def main():
                 "gensim": (run(peers, "load_gensim", packed), True),
             }
             title = f"A {suffix} of {args.words // 10:,} words as KeyedVectors"
-            show(title, measure(entries, min(3, args.rounds), args.without), "w2v_embed")
+            table = measure(entries, min(3, args.rounds), args.without)
+            show(title, setting, table, "w2v_embed", peers=told(table))
 
 
 if __name__ == "__main__":

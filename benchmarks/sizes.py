@@ -2,7 +2,7 @@
 
 1.4 million words of 25, 50 and 100 numbers and 636,013 of 300, as text, from which 1,000 words up to all are taken. Each
 measurement is a process of its own; each round reads the file with `cat`, too. Figures: wall as a multiple of `cat`'s, and
-processor seconds.
+processor seconds; page.py tells them.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from page import Column, Table, versions
 from run import WORK, tell, whole_process, word
 
 WORDS = {25: 1_400_000, 50: 1_400_000, 100: 1_400_000, 300: 636_013}
@@ -64,8 +65,7 @@ def main():
         path, wanted, words = args.select
         select(Path(path), int(wanted), int(words))
         return
-    print("| numbers a word (MB of the file) | " + " | ".join(f"{n:,} words" for n in WANTED) + " |")
-    print("| --- |" + " --- |" * len(WANTED), flush=True)
+    columns = [Column("× cat"), Column("CPU s")]
     for dim, words in WORDS.items():
         path = WORK / (f"vectors-{words}.txt" if dim == 300 else f"vectors-{words}x{dim}.txt")
         write_text(path, words, dim)
@@ -75,9 +75,13 @@ def main():
             for wanted, results in rounds.items():
                 wall, cpu = measure(path, wanted, words)
                 results.append((wall / cat, cpu))
-        cells = ["{:.2f} × cat, {:.2f} CPU s".format(*map(statistics.median, zip(*r))) for r in rounds.values()]
-        cells += ["" for _ in WANTED[len(cells) :]]
-        print(f"| {dim} ({path.stat().st_size / 1e6:,.0f}) | {' | '.join(cells)} |", flush=True)
+        setting = f"{words:,} words, text of {path.stat().st_size / 1e6:,.0f} MB"
+        with Table(
+            f"Selection of {dim} numbers a word", setting, columns, ["× cat", "CPU s"], versions("numpy")
+        ) as page:
+            for wanted, results in rounds.items():
+                each = zip(*results)
+                page.add(f"{wanted:,} words", *((statistics.median(r), min(r), max(r)) for r in each), ours=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training steps with a layer that we filled beside one that Keras filled, in turn, in one run: python benchmarks/steps.py
 
-    python benchmarks/steps.py [--backends tensorflow jax torch] [--rows 20000 100000 400000] [--rounds 15] [--out FILE]
+    python benchmarks/steps.py [--backends tensorflow jax torch] [--rows 20000 100000 400000] [--rounds 15]
 
 One process for each backend, number of rows, and of frozen and trainable. In it stand all models at once: Keras' own
 `Embedding(weights=[table])`, `embedding_layer`, both also after saving and loading, and the other ways of this package.
@@ -23,9 +23,11 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from page import Column, Table, versions
 
 BACKENDS = ("tensorflow", "jax", "torch")
 KERAS, OURS = "Keras' Embedding", "embedding_layer"
+FIGURES = (("ms", ".1f"), ("CPU ms", ".1f"), ("CPU ÷ Keras'", ".2f"))
 
 
 def models(table, trainable):
@@ -76,15 +78,17 @@ def measure(rows, dim, trainable, rounds):
     return {name: (1e3 * np.median(each, axis=0)).tolist() for name, each in taken.items()}
 
 
-def tables(backends, sizes, dim, rounds, frozen_only):
-    yield f"{dim} columns, {rounds} rounds, {os.cpu_count()} cores\n"
-    yield "| backend | rows | layer | frozen: ms | CPU ms | CPU ÷ Keras' | trainable: ms | CPU ms | CPU ÷ Keras' |"
-    yield "| --- | ---: | --- |" + " ---: |" * 6
-    for backend in backends:
+def compare(backend, sizes, dim, rounds, frozen_only):
+    """A table of a backend; a process for each number of rows, and of frozen and trainable."""
+    kinds = ["frozen"] if frozen_only else ["frozen", "trainable"]
+    columns = [Column(f"{kind}: {what}", spec) for kind in kinds for what, spec in FIGURES]
+    title, setting = f"Training steps of {backend}", f"{dim} columns, 64 × 20 ids"
+    told = versions("keras", backend, *["tensorflow-cpu"] * (backend == "tensorflow"))
+    with Table(title, setting, columns, [f"{kind}: {FIGURES[-1][0]}" for kind in kinds], told) as page:
         for rows in sizes:
             results = []
-            for trainable in (False,) if frozen_only else (False, True):
-                command = [sys.executable, __file__, "--one", *map(str, (rows, dim, int(trainable), rounds))]
+            for trainable in range(len(kinds)):
+                command = [sys.executable, __file__, "--one", *map(str, (rows, dim, trainable, rounds))]
                 environment = {**os.environ, "KERAS_BACKEND": backend}
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
                 if done.returncode:
@@ -93,13 +97,10 @@ def tables(backends, sizes, dim, rounds, frozen_only):
             for name in results[-1]:
                 peer = KERAS + ", loaded" * name.endswith(", loaded")
                 cells = []
-                for result in (*results, {})[:2]:
-                    if name in result:
-                        wall, cpu = result[name]
-                        cells += [f"{wall:.1f}", f"{cpu:.1f}", f"{cpu / result[peer][1]:.2f}"]
-                    else:
-                        cells += [""] * 3
-                yield f"| {backend} | {rows:,} | {name} | {' | '.join(cells)} |"
+                for result in results:
+                    wall, cpu = result.get(name, (None, None))
+                    cells += [wall, cpu, cpu and cpu / result[peer][1]]
+                page.add(f"{rows:,} rows: {name}", *cells, ours=not name.startswith(KERAS))
 
 
 def main():
@@ -109,20 +110,14 @@ def main():
     parser.add_argument("--dim", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--frozen-only", action="store_true", help="fast: many rounds are no matter")
-    parser.add_argument("--out", type=Path, help="also write the table there")
     parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         rows, dim, trainable, rounds = args.one
         print(json.dumps(measure(rows, dim, bool(trainable), rounds)))
         return
-    backends = args.backends or [name for name in BACKENDS if importlib.util.find_spec(name)]
-    lines = []
-    for line in tables(backends, args.rows, args.dim, args.rounds, args.frozen_only):
-        print(line, flush=True)
-        lines.append(line)
-    if args.out:
-        args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for backend in args.backends or [name for name in BACKENDS if importlib.util.find_spec(name)]:
+        compare(backend, args.rows, args.dim, args.rounds, args.frozen_only)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,21 @@ def test_the_report(em, axe, width, dark, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_the_benchmarks(axe, width, dark, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import page
+
+    for commit in "ab":
+        columns = [page.Column("seconds"), page.Column("MB")]
+        made = page.Table("Rows", "10 words", columns, ["seconds"], {}, tmp_path / "h.jsonl", tmp_path / "b.html")
+        made.record["commit"] = commit
+        with made:
+            made.add("w2v_embed", (1.0, 0.9, 1.1), 5, ours=True)
+            made.add("gensim: slow", (50.0, 40.0, 60.0), None)
+    assert not findings(tmp_path / "b.html", axe, width, dark, tmp_path / "profile")
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_the_comparison(axe, width, dark, tmp_path):
     labels, texts = read_labelled(ROOT / "data/titles.tsv")
     vectors = [ROOT / "data/vectors.bin"]

@@ -78,7 +78,8 @@ def test_the_script_is_the_same_command(data, index, tmp_path):
         "-o",
         str(out),
     ]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    there = {**os.environ, "PYTHONPATH": str(ROOT)}  # where the package need not be installed
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env=there)
     assert done.returncode == 0, done.stderr
     assert out.exists()
     assert "words found" in done.stdout
@@ -657,7 +658,10 @@ def test_bash_completes(tmp_path):
         ("w2v-embed build --oov m", "mean"),
     ):
         call = f'COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; $_f; echo "${{COMPREPLY[@]}}"'
-        done = subprocess.run(["bash", "-c", script + call], cwd=tmp_path, capture_output=True, text=True, check=False)
+        there = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            ["bash", "-c", script + call], cwd=tmp_path, capture_output=True, text=True, check=False, env=there
+        )
         assert done.stdout.split() == [expected], (done.stdout, done.stderr)
 
 

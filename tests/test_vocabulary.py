@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said(source, error, message):
 def test_what_is_wrong_with_a_file_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_word_index(tmp_path / "nowhere.json")
-    (tmp_path / "bad.json").write_text('{"a": 1,\n}')
+    (tmp_path / "bad.json").write_text('{"a": 1,\n"b"}')
     with pytest.raises(ValueError, match=r"bad\.json, line 2: not JSON"):
         read_word_index(tmp_path / "bad.json")
     (tmp_path / "number.json").write_text("7")
@@ -295,7 +295,7 @@ def test_files_in_other_encodings(encoding, name, content, tmp_path, data):
     [
         ("[" * 100_000, "nested too deeply"),
         ('{"a":' * 100_000, "nested too deeply"),
-        ('{"a": 1%s}' % ("0" * 5000), "not JSON that can be read .*4300 digits"),
+        ('{"a": 1%s}' % ("0" * 5000), "not JSON that can be read .*4300"),
         ('{"a": NaN}', "whole numbers, received nan"),
         ('{"a": 1e999}', "whole numbers, received inf"),
         ('{"version": "1.0", "model": {"type": "WordPiece", "vocab": {"a": 0}}}', "Tokenizer.from_file"),

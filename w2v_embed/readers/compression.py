@@ -385,12 +385,14 @@ class _Streams(io.RawIOBase):
                         return 0
                     packed = packed.lstrip(b"\0")
                 self._unpack = self._make()
-            elif self._unpack.needs_input:
+            ended = False
+            if not packed and self._unpack.needs_input:
                 packed = self._file.read(_PIECE)
-                if not packed:
-                    raise EOFError("it ends in the middle of a stream")
+                ended = not packed
             data = self._unpack.decompress(packed, len(view))
             packed = b""
             if data:
                 view[: len(data)] = data
                 return len(data)
+            if ended and not self._unpack.eof:  # isal before 1.9 asks for input while it still has data to give
+                raise EOFError("it ends in the middle of a stream")

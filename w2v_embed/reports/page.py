@@ -29,13 +29,13 @@ def check_report(path: StrPath) -> Any:
     return altair
 
 
-def write_page(path: StrPath, template: str, parts: Mapping[str, str], data: object) -> None:
+def write_page(path: StrPath, template: str | Path, parts: Mapping[str, str], data: object) -> None:
     """Fill a template and write it.
 
     Args:
         path: .html file to write.
-        template: a file beside this one. What it calls `/*NAME*/` is taken from `parts`; STYLE, SCRIPT, DATA and LIBRARY are
-            added.
+        template: a file beside this one, or the path of another. What it calls `/*NAME*/` is taken from `parts`; STYLE, SCRIPT,
+            DATA and LIBRARY are added.
         parts: markup for each name.
         data: for the page's script, as JSON.
     """
@@ -51,6 +51,7 @@ def write_page(path: StrPath, template: str, parts: Mapping[str, str], data: obj
         "DATA": json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "LIBRARY": bundle(),
     }
-    page = here.joinpath(template).read_text(encoding="utf-8")
+    source = template if isinstance(template, Path) else here.joinpath(template)
+    page = source.read_text(encoding="utf-8")
     page = re.sub(r"/\*([A-Z]+)\*/", lambda place: whole[place[1]], page)
     write_atomically(path, lambda file: file.write(page.encode("utf-8", "replace")))

@@ -49,8 +49,9 @@ def export_model(
         ImportError: what converts is not installed.
 
     Example:
-        >>> from w2v_embed.text import export_model, load_model
-        >>> model = load_model("tests/data/artifacts/classifier.keras")
+        >>> import keras
+        >>> from w2v_embed.text import TextEncoder, TextModel, export_model
+        >>> model = TextModel(keras.Sequential([keras.layers.Embedding(3, 2)]), TextEncoder({"cat": 1, "dog": 2}))
         >>> export_model(model, "model.txt", format="onnx")
         Traceback (most recent call last):
         ...
