@@ -28,10 +28,11 @@ def use_hot(name, monkeypatch):
     """Make the readers use one set of hot loops, and tiny blocks, so that small files have many."""
     from w2v_embed.matrix import lending
     from w2v_embed.readers import blocks, opened
+    from w2v_embed.readers.formats import artifact
     from w2v_embed.readers.scan import kernels, keys, plain
 
     module, threads = {"kernels": (kernels, 2), "plain": (plain, 1)}[name]
-    for user in (opened, keys, lending):
+    for user in (opened, keys, lending, artifact):
         monkeypatch.setattr(user, "hot_loops", lambda size: (module, threads))
     monkeypatch.setattr(blocks, "_BLOCK", 256)
     return module

@@ -43,7 +43,7 @@ class Counted(formats.Format):
     def why_not(self, word, dim):
         return "is longer than 255 bytes" if len(word.encode()) > 255 else None
 
-    def header(self, words, dim, *, source, crc):
+    def header(self, words, dim, *, source, sums):
         return b"COUNTED" + struct.pack("<2I", len(words), dim)
 
     def rows(self, words, vectors):
@@ -91,7 +91,7 @@ def test_damage_in_a_toy_format_is_told(counted, tmp_path):
     path, long = tmp_path / "v.counted", "x" * 256
     rows = [("a", [1, 2]), ("b", [np.nan, 2]), ("a", [3, 4])]
     body = [counted.rows([word], np.array([row], np.float32)) for word, row in rows]
-    path.write_bytes(counted.header(rows, 2, source="", crc=0) + b"".join(body))
+    path.write_bytes(counted.header(rows, 2, source="", sums=None) + b"".join(body))
     with pytest.raises(ValueError, match=r"v\.counted, row 2: expected finite numbers in the vector of 'b', got nan"):
         load_vectors(path)
     kv = load_vectors(path, on_error="skip")

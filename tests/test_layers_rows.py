@@ -78,6 +78,12 @@ refused(lambda: save_rows(layer, "t.npz"), "path must end in .safetensors.index.
 small = keras.layers.Embedding(1016, 32)
 small.build(None)
 refused(lambda: load_rows(small, em_index), "must have the shape (1016, 32)", "received (1001, 32)")
+try:
+    load_rows(other, f"{folder}/flipped.safetensors.index.json")
+except ValueError as error:  # of the process that has the row
+    assert "the checksum of its rows 128 to 159 says" in str(error), error
+    print("the changed row", flush=True)
+check(other)
 bad = EmbeddingMatrix.load(f"{folder}/bad.safetensors", mmap=True)
 try:
     PretrainedEmbedding(bad, pad_rows_to=8)
@@ -96,6 +102,11 @@ def folder(tmp_path):
     em = EmbeddingMatrix(table, {f"w{k}": k for k in range(1, 1001)}, padding_row=0)
     em.save(tmp_path / "m.safetensors")
     em.save(tmp_path / "em.safetensors.index.json")
+    em.save(tmp_path / "flipped.safetensors.index.json")
+    part = next(tmp_path.glob("flipped-*.safetensors"))
+    data = bytearray(part.read_bytes())
+    data[130 * 128 - em.matrix.nbytes] ^= 1
+    part.write_bytes(data)
     table[130, 3] = np.nan
     em.save(tmp_path / "bad.safetensors")
     return tmp_path
@@ -126,13 +137,16 @@ def run(script, folder, processes):
 
 
 def test_eight_devices_of_one_process(folder):
-    assert "the row of NaN" in run(_TABLES, folder, 1)[0]
+    said = run(_TABLES, folder, 1)[0]
+    assert "the row of NaN" in said
+    assert "the changed row" in said
 
 
 @pytest.mark.slow
 def test_two_processes_of_four_devices(folder):
     said = run(_TABLES, folder, 2)
-    assert ["the row of NaN" in out for out in said] == [True, False]
+    for words in ("the row of NaN", "the changed row"):
+        assert [words in out for out in said] == [True, False]
     assert len(list(folder.glob("t-*-of-1008.safetensors"))) == 8
     back = EmbeddingMatrix.load(folder / "t.safetensors.index.json")
     assert back.matrix[:1001].tobytes() == np.load(folder / "table.npy").tobytes()

@@ -17,6 +17,7 @@ from .contents import pack
 from .mapped import mapped, move, reserve
 from .output import named, write_atomically
 from .store import ALIGNED, MATRIX, beside, safetensors_head
+from .summed import count_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,7 +61,7 @@ def save_placed(
             dtype = np.dtype(dtype)
             size = shape[0] * shape[1] * dtype.itemsize
             _, tensors = pack(word_index, np.zeros(shape[0], np.int32), [], None)
-            begin = _ROOM + sum(array.nbytes for array in tensors.values())
+            begin = _ROOM + sum(array.nbytes for array in tensors.values()) + 8 * count_of(shape, dtype)
             begin += min(_LENDER * len(word_index), size >> 6) if lent else 0
             begin += -begin % ALIGNED
             named(path, reserve, number, begin + size)

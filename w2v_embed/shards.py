@@ -23,7 +23,7 @@ import numpy as np
 from .output import check_writable, write_atomically
 from .parts import FIRST_SOURCE, PADDING, checked
 from .shown import quoted
-from .store import MATRIX, load, open_safetensors, save
+from .store import MATRIX, load, map_rows, open_safetensors, save
 from .texts import read_json
 
 if TYPE_CHECKING:
@@ -269,9 +269,13 @@ def load_shards(path: StrPath, make: Callable[[Any, dict[str, Any]], _Made]) -> 
         raise ValueError(f"the parts of {path} do not fit together ({error}). Build them again.") from error
 
 
-def mapped_part(index: Index, part: Part) -> npt.NDArray[Any]:
-    """The rows of a part, mapped."""
-    return load(part.path, lambda matrix, _: _checked(matrix, index, part), partial(_accept, index), mmap=True)
+def mapped_part(index: Index, part: Part) -> tuple[npt.NDArray[Any], Callable[[int, int], None]]:
+    """The rows of a part, mapped, and what looks at some of them: see `store.map_rows`."""
+    matrix, check = map_rows(part.path, partial(_accept, index))
+    try:
+        return _checked(matrix, index, part), check
+    except ValueError as error:
+        raise ValueError(f"{part.path} is no part of {index.path.name} ({error}). Build it again.") from error
 
 
 def _accept(index, metadata):

@@ -1,6 +1,7 @@
 """EmbeddingMatrix ⇄ file.
 
-.safetensors  the tensors that `contents` describes, in its order, and behind them the tensor `matrix`; metadata, all text
+.safetensors  the tensors that `contents` describes, in its order, `sums` (see `summed`; earlier files have none), and behind them
+              the tensor `matrix`; metadata, all text
 .npz          the same arrays, and `metadata` (JSON, in bytes)
 .npy          the matrix alone
 
@@ -26,6 +27,7 @@ from .output import check_writable, write_atomically
 from .parts import check_told, checked_ids, checked_rows, own_codes
 from .safetensors import DTYPES, head_of, read_head
 from .shown import json_text
+from .summed import SUMS, FileRows, NamedRows, count_of, fill, sums_of, whole_of
 
 if TYPE_CHECKING:
     import io
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .parts import Step
     from .readers.remote import Place
     from .readers.tables import Rows
+    from .summed import Stretches
 
 _Made = TypeVar("_Made")
 
@@ -105,7 +108,12 @@ def beside(
     except ValueError as error:
         raise ValueError(f"cannot write {path}: {error}") from error
     metadata.update(extra or {})
-    metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc32(bytes_of(matrix)), tensors)
+    if path.suffix == ".npz":  # which is read as a whole
+        crc = crc32(bytes_of(matrix))
+    else:
+        tensors[SUMS] = sums_of(matrix)
+        crc = whole_of(tensors[SUMS], matrix.shape, matrix.dtype)
+    metadata["checksum"] = checksum_of(metadata, matrix.shape, matrix.dtype, crc, tensors)
     return metadata, tensors
 
 
@@ -169,7 +177,7 @@ def load(
     """Read an artifact of `save`; returns `make(matrix, fields)`, fields being what the metadata says, {} for a .npy.
 
     `accept(metadata)` raises where it is not the one that is looked for. With `mmap` the matrix is mapped, to be read only, and
-    its checksum is not looked at, for that would read all of it.
+    not looked at; all else is, where the file has the sums of its blocks.
     """
     path = Path(path)
     suffix = _suffix(path)
@@ -188,6 +196,29 @@ def load(
             raise _broken(path, suffix, error) from error
 
 
+def map_rows(
+    path: Path, accept: Callable[[dict[str, str]], object]
+) -> tuple[npt.NDArray[Any], Callable[[int, int], None]]:
+    """The matrix of a .safetensors, mapped, and what looks at its rows from one up to another.
+
+    It raises a ValueError where they are not what was written, and looks at nothing in a file of an earlier version.
+    """
+    with open(path, "rb", buffering=0) as file:
+        try:
+            rows, _ = _read(file, "safetensors", accept)
+            matrix = rows.mapped()
+        except Exception as error:
+            raise _broken(path, ".safetensors", error) from error
+
+    def check(begin, end):
+        try:
+            rows.check_mapped(matrix, begin, end)
+        except ValueError as error:
+            raise _broken(path, ".safetensors", error) from error
+
+    return matrix, check
+
+
 def _map_npy(file):
     """The array of a .npy, mapped."""
     version = np.lib.format.read_magic(file)
@@ -199,7 +230,7 @@ def _map_npy(file):
 
 
 def read_vectors(
-    path: Path | Place, kind: str, file: io.FileIO, distinct: Callable[[PackedWords], bool]
+    path: Path | Place, kind: str, file: io.FileIO, distinct: Callable[[PackedWords], bool], stretches: Stretches
 ) -> tuple[PackedWords, Ids, Rows, tuple[Step, ...]]:
     """The words of an artifact that have vectors of their own (see `parts.exact_words`). No dict of all words is made.
 
@@ -208,20 +239,24 @@ def read_vectors(
         kind: one of `_READERS`.
         file: the artifact, opened; it must stay open as long as rows are read.
         distinct: whether words surely differ from each other; those of which it is not sure are compared.
+        stretches: as of `FileRows`.
 
     Returns:
-        (the words, int64 array of their rows, ascending, what gives rows `(rows, dim)` when it is sliced, and the steps)
+        (the words, int64 array of their rows, ascending, what gives rows `(rows, dim)` when it is sliced or asked for `some`,
+        and the steps)
 
     Raises:
         ValueError: it is no whole artifact of `EmbeddingMatrix.save`.
     """
     try:
         rows, fields = _read(file, kind)
+        if isinstance(rows, FileRows):
+            rows.stretches = stretches
         words, ids, derived = (fields[name] for name in ("words", "ids", "derived"))
         told = (fields[name] for name in ("origins", "sources", "padding_row"))
         codes, sources, _ = checked_rows(rows.shape[0], words, ids, *told)
         named = () if callable(derived) else derived
-        if named or fields["suggestions"] or not distinct(words) or len(np.unique(ids)) < len(ids):
+        if named or fields["suggestions"] or not distinct(words) or _twice(ids, rows.shape[0]):
             word_index, _ = checked_ids(_index(words, ids), rows.shape[0])
             check_told(word_index, codes, named, fields["suggestions"])
         exact = np.flatnonzero(np.isin(codes[ids], list(own_codes(sources))))
@@ -229,7 +264,14 @@ def read_vectors(
         words, ids = words.take(exact), ids[exact]
     except Exception as error:
         raise _broken(path, kind, error) from error
-    return words, ids, _NamedRows(rows, partial(_broken, path, kind)), fields["steps"]
+    return words, ids, NamedRows(rows, partial(_broken, path, kind)), fields["steps"]
+
+
+def _twice(ids, rows):
+    """Whether one of these numbers of rows stands there twice. (NumPy's `unique` takes a hundred times as long.)"""
+    there = np.zeros(rows, bool)
+    there[ids] = True
+    return len(ids) > np.count_nonzero(there)
 
 
 def _index(words, ids):
@@ -248,14 +290,17 @@ def _read(file, kind, accept=None):
 
     def check(values):
         told, counted = metadata.get("checksum"), checksum_of(metadata, matrix.shape, dtype, values, tensors)
-        if told not in (None, counted):  # earlier versions wrote none
+        if told != counted and (told is not None or SUMS in tensors):  # earlier versions wrote none
             raise ValueError(f"its checksum says {told}, its content gives {counted}: a part of it was changed")
 
     if isinstance(matrix, np.ndarray):
         check(crc32(matrix))
+    elif matrix.crc is not None:
+        check(matrix.crc)
     else:  # when the last row was read
         matrix.check = check
-    return matrix, unpack(metadata, tensors, *matrix.shape)
+    beside = {name: tensor for name, tensor in tensors.items() if name != SUMS}
+    return matrix, unpack(metadata, beside, *matrix.shape)
 
 
 def _broken(path, suffix, error):
@@ -283,18 +328,23 @@ def open_safetensors(file: io.FileIO) -> tuple[Any, dict[str, str], np.dtype[Any
 
     def read(offset, length):
         data = bytearray(length)
-        file.seek(offset)
-        _fill(file, memoryview(data))
+        fill(file, offset, memoryview(data))
         return data
 
     size = os.fstat(file.fileno()).st_size
-    start, places, metadata = read_head(read, size, longest=MOST_BYTES, most=1 + len(TENSORS))
+    start, places, metadata = read_head(read, size, longest=MOST_BYTES, most=2 + len(TENSORS))
     name = next(filter(SHARD.fullmatch, places), MATRIX)
     if name not in places and metadata.get("format", "").startswith("w2v_embed subwords"):
         raise ValueError("it is a SubwordModel, which SubwordModel.load reads and build_matrix takes as a source")
     place, tensors = places.pop(name), {}
     if place.dtype not in map(_NAMES.get, map(np.dtype, _FLOATS)) or len(place.shape) != 2:
         raise ValueError(f"expected a matrix of floats, got {place.dtype} of shape {place.shape}")
+    dtype = np.dtype(DTYPES[place.dtype])
+    if SUMS in places and places[SUMS][:2] != ("I64", (count_of(place.shape, dtype),)):
+        kind, shape, *_ = places[SUMS]
+        raise ValueError(
+            f"its tensor {SUMS} is {kind} of shape {shape}; expected I64 of shape ({count_of(place.shape, dtype)},)"
+        )
     for name, (kind, shape, begin, end) in sorted(places.items(), key=lambda item: item[1].begin):
         if begin != start:
             raise ValueError(f"its tensor {name} begins at the byte {begin}, expected {start}")
@@ -306,63 +356,11 @@ def open_safetensors(file: io.FileIO) -> tuple[Any, dict[str, str], np.dtype[Any
             f"its header says {' × '.join(map(str, place.shape))} numbers in the bytes {place.begin} to {place.end}, the "
             f"file has room for them in those from {start} to {size}"
         )
-    dtype = np.dtype(DTYPES[place.dtype])
-    return _FileRows(file, place.begin, place.shape, dtype), metadata, dtype, tensors
+    return FileRows(file, place.begin, place.shape, dtype, tensors.get(SUMS)), metadata, dtype, tensors
 
 
 # name of a format → how it is read
 _READERS = {"npz": _load_npz, "safetensors": open_safetensors}
-
-
-def _fill(file, view):
-    while len(view):
-        got = file.readinto(view)
-        if not got:
-            raise ValueError(f"it ends {len(view)} bytes too early")
-        view = view[got:]
-
-
-class _FileRows:
-    """A matrix in a file; a slice of it is read when it is asked for. (Not mapped, unless somebody asks for it:
-    cutting a mapped file kills its readers.)
-
-    `check` is called with the CRC-32 of all values when the last of them was read, if all were, one slice after the other.
-    """
-
-    def __init__(self, file, begin, shape, dtype):
-        rows, dim = shape
-        self.shape, self.nbytes = shape, rows * dim * dtype.itemsize
-        self._file, self._begin, self._dtype = file, begin, dtype
-        self._next = self._crc = 0
-
-    def mapped(self):
-        """All rows, as they lie in the file."""
-        return mapped(self._file.fileno(), self._begin, self.shape, self._dtype)
-
-    def __getitem__(self, rows):
-        first, last, _ = rows.indices(self.shape[0])
-        array = np.empty((max(last - first, 0), self.shape[1]), self._dtype)
-        values = memoryview(array).cast("B") if array.size else memoryview(b"")
-        self._file.seek(self._begin + first * self.shape[1] * self._dtype.itemsize)
-        _fill(self._file, values)
-        if first == self._next:
-            self._crc, self._next = crc32(values, self._crc), last
-            if last == self.shape[0]:
-                self.check(self._crc)
-        return array
-
-
-class _NamedRows:
-    """Rows, of which a slice that cannot be read is an error of `broken`."""
-
-    def __init__(self, rows, broken):
-        self.shape, self._rows, self._broken = rows.shape, rows, broken
-
-    def __getitem__(self, rows):
-        try:
-            return self._rows[rows]
-        except ValueError as error:
-            raise self._broken(error) from error
 
 
 def _suffix(path):

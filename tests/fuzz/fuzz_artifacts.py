@@ -2,7 +2,7 @@
 
 from tests.fuzz import engine
 
-_MODULES = ("store", "contents", "matrix.build", "matrix.coverage", "readers")
+_MODULES = ("store", "summed", "contents", "matrix.build", "matrix.coverage", "readers")
 
 with engine.instrumented(*(f"w2v_embed.{name}" for name in _MODULES)):
     from tests.fuzz.artifacts import check

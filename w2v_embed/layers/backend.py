@@ -54,11 +54,14 @@ class Backend:
         """How a variable is split over devices; None where it is on one. Without one: how any may be."""
         return None
 
-    def fill_split(self, variable: Variable, part: Callable[[int, int], Array]) -> None:
+    def fill_split(
+        self, variable: Variable, part: Callable[[int, int], Array], check: Callable[[int, int], None] | None = None
+    ) -> None:
         """Fill a variable that is split over devices, of which each process reads and holds its own share.
 
         Args:
             part: (first row, the one behind the last) → these rows, which nobody changes later.
+            check: is called with each that `part` will be, before anything is changed; it may raise.
         """
         raise NotImplementedError
 
@@ -228,17 +231,21 @@ class _Jax(Backend):
         layout = getattr(variable, "_layout", None)
         return getattr(layout, "backend_layout", layout)
 
-    def fill_split(self, variable, part):
+    def fill_split(self, variable, part, check=None):
         import jax
 
         shape, dtype = tuple(variable.shape), jax.numpy.zeros((), variable.dtype).dtype
+        split = self.split_over(variable)
+        if check:
+            for begin, end, _ in {i[0].indices(shape[0]) for i in split.addressable_devices_indices_map(shape).values()}:
+                check(begin, end)
 
         def share(index):
             begin, end, _ = index[0].indices(shape[0])
             return np.ascontiguousarray(part(begin, end)[:, index[1]], dtype)
 
         variable._value.delete()  # the zeros, before there is something else
-        variable._value = jax.make_array_from_callback(shape, self.split_over(variable), share)
+        variable._value = jax.make_array_from_callback(shape, split, share)
 
     def is_first(self):
         import jax

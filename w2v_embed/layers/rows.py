@@ -15,6 +15,8 @@ from ..shards import Part, is_index, mapped_part, read_index, save_part, shard_p
 from .backend import backend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
     from .._types import StrPath
@@ -63,7 +65,8 @@ def load_rows(layer: keras.layers.Embedding, path: StrPath) -> None:
         path: what `save_rows`, `EmbeddingMatrix.save` or the hosts of `build_matrix(…, rows=…)` wrote.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such file, or its rows are not those of the layer.
+        FileNotFoundError, ValueError: there is no such file, its rows are not those of the layer, or those that this process
+            reads are not what was written. The table is what it was.
     """
     index = read_index(_checked(layer, path))
     rows, dim = map(int, layer._embeddings.shape)
@@ -72,17 +75,24 @@ def load_rows(layer: keras.layers.Embedding, path: StrPath) -> None:
         raise ValueError(
             f"{path} must have the shape {(rows, dim)} of the table of layer {layer.name!r}, received {index.shape}"
         )
-    parts = [(part, mapped_part(index, part)) for part in index.parts]
-    backend.fill_split(layer._embeddings, partial(_rows, parts, dim))
+    parts = [(part, *mapped_part(index, part)) for part in index.parts]
+    backend.fill_split(layer._embeddings, partial(_rows, parts, dim), partial(_check, parts))
     if hasattr(layer, "_lacks"):
         layer._lacks.clear()
 
 
-def _rows(parts: list[tuple[Part, Array]], dim: int, begin: int, end: int) -> Array:
+def _check(parts: list[tuple[Part, Array, Callable[[int, int], None]]], begin: int, end: int) -> None:
+    """Raise where the rows from `begin` up to `end` are not what was written."""
+    for part, _, check in parts:
+        if part.begin < end and begin < part.end:
+            check(max(begin - part.begin, 0), min(end, part.end) - part.begin)
+
+
+def _rows(parts: list[tuple[Part, Array, Callable[[int, int], None]]], dim: int, begin: int, end: int) -> Array:
     """The rows from `begin` up to `end`; zeros behind the last part."""
     found = [
         matrix[max(begin - part.begin, 0) : end - part.begin]
-        for part, matrix in parts
+        for part, matrix, _ in parts
         if part.begin < end and begin < part.end
     ]
     if len(found) == 1 and len(found[0]) == end - begin and is_mapped(found[0]):

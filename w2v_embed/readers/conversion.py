@@ -1,7 +1,7 @@
 """A file of word vectors → another format: word2vec text or binary, packed or not, or an artifact for `EmbeddingMatrix.load`.
 
-The file is read twice, and neither time kept: first the words and a checksum of the numbers, which the header needs and which
-shows damage before anything is written, then the vectors, which must be those that the checksum is of.
+The file is read twice, and neither time kept: first the words and checksums of the numbers, which the header needs and which
+shows damage before anything is written, then the vectors, which must be those that the checksums are of.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..contents import crc32
+import numpy as np
+
 from ..output import check_writable, write_atomically
 from ..shown import plain_errors
+from ..summed import Summing
 from .blocks import first_of_equal
 from .compression import zstd_module
 from .damage import Damage, Damages
@@ -74,7 +76,7 @@ def convert(
                 if file is None:
                     stack.callback(os.close, file := os.dup(opened.source.fileno()))
                 opened.look_for(None)
-                sink.dim = opened.dim
+                sink.dim, sink.summing = opened.dim, Summing(opened.dim, np.float32)
                 opened.run(sink, progress, log=sink is words)  # what is wrong is told once
             return file, opened.report
 
@@ -84,10 +86,11 @@ def convert(
 
         def write(out):
             with _packed(out, packing, Path(target)) as stream:
-                stream.write(kind.header(words.kept, words.dim, source=source.name, crc=words.crc))
+                stream.write(kind.header(words.kept, words.dim, source=source.name, sums=words.summing.sums()))
                 copy = _Copy(kind, words.kept, stream)
                 read(copy, file)
-            if (copy.count, copy.dim, copy.crc) != (words.count, words.dim, words.crc):
+            same = copy.summing.sums().tobytes() == words.summing.sums().tobytes()
+            if (copy.count, copy.dim) != (words.count, words.dim) or not same:
                 raise ValueError(
                     f"{source} changed while it was read: of {words.count} words {copy.count} came, or other numbers. "
                     "Nothing was written."
@@ -145,10 +148,10 @@ def _packed(file, packing, target):
 
 
 class _Words:
-    """The words that the target can hold, in the order of the file, and the CRC-32 of their vectors."""
+    """The words that the target can hold, in the order of the file, and the sums of their vectors."""
 
     def __init__(self, format):
-        self.format, self.kept, self.crc, self.dim = format, {}, 0, 0
+        self.format, self.kept = format, {}
 
     @property
     def count(self):
@@ -165,7 +168,7 @@ class _Words:
             else:
                 self.kept[block.words[k]] = None
                 rows.append(k)
-        self.crc = crc32(block.rows[rows].tobytes(), self.crc)
+        self.summing.add(block.rows[rows])
         return None, wrong
 
 
@@ -173,7 +176,7 @@ class _Copy:
     """Writes the vectors of `words`, which come in the order of the file."""
 
     def __init__(self, format, words, stream):
-        self.format, self.stream, self.count, self.crc, self.dim = format, stream, 0, 0, 0
+        self.format, self.stream, self.count = format, stream, 0
         self._words = iter(words)
         self._next = next(self._words)
 
@@ -185,6 +188,6 @@ class _Copy:
                 self._next = next(self._words, None)
         self.count += len(rows)
         vectors = block.rows[rows]
-        self.crc = crc32(vectors.tobytes(), self.crc)
+        self.summing.add(vectors)
         self.stream.write(self.format.rows([block.words[k] for k in rows], vectors))
         return None, Damages()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .relay import InOrder
 
     class Rows(Protocol):
-        """What gives rows when it is sliced: an array, or one that is still in a file."""
+        """What gives rows when it is sliced: an array, or one that is still in a file (`summed.NamedRows`)."""
 
         @property
         def shape(self) -> tuple[int, ...]: ...
@@ -68,6 +68,7 @@ class TableReader:
         self.kv: Any = kv
         self.dim: int = int(rows.shape[1])
         self.ids: Ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
+        self._wanted = wanted
         self._hits: tuple[Ids, Ids] | None = None if wanted is None else _look_up(wanted, words)
         self._next, self._odd = 0, odd or {}
         self._count, self._alone = (rows.shape[0], False) if count is None else (count, True)
@@ -91,13 +92,13 @@ class TableReader:
         else:
             some = slice(*np.searchsorted(self._hits[0], (first, last)))
             at, targets = (numbers[some] for numbers in self._hits)
-            names = [self.words[k] for k in at.tolist()]
+            names = [self._wanted[k] for k in targets.tolist()]
         where = self.ids[at] - span.begin
         with np.errstate(over="ignore"):
             if self._alone:
                 rows = self.rows[first:last][at - first].astype(np.float32)
             else:
-                rows = np.asarray(self.rows[span.begin : span.stop])[where].astype(np.float32)
+                rows = self._some(self.ids[at], span).astype(np.float32, copy=False)
         finite = np.asarray(np.isfinite(rows).all(axis=1))
         damage = Damages()
         for row, wrong in self._odd.items():
@@ -125,6 +126,13 @@ class TableReader:
             rows[good],
             damage,
         )
+
+    def _some(self, numbers, span):
+        """The rows of these numbers, which are of the span."""
+        some = getattr(self.rows, "some", None)
+        if some:
+            return some(numbers, span.begin, span.stop)
+        return np.asarray(self.rows[span.begin : span.stop])[numbers - span.begin]
 
 
 def _look_up(wanted, words):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..scan.hot import hot_loops
 from ..scan.keys import keys_of
 from ..tables import table_of
 from .base import Beginning, Format, Layout
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ..._types import Floats
+    from ...summed import Sums
 
 
 class _Artifact(Format):
@@ -33,7 +35,8 @@ class _Artifact(Format):
                 f"{path} is a {self.name} file packed with {packed}, which only word2vec's formats and fastText's may be. "
                 "Unpack it first."
             )
-        words, ids, rows, steps = read_vectors(path, self.name, file.source.file, _distinct)
+        stretches = hot_loops(file.source.size)[0].read_stretches
+        words, ids, rows, steps = read_vectors(path, self.name, file.source.file, _distinct, stretches)
         if not words:
             raise ValueError(f"{path} holds no words with vectors of their own; expected one at least. Build it again.")
         return replace(table_of(words, rows, ids), steps=steps)
@@ -53,16 +56,18 @@ class Safetensors(_Artifact):
     def recognises(self, head: bytes) -> bool:
         return head[4:9] == b"\0\0\0\0{"
 
-    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+    def header(self, words: Collection[str], dim: int, *, source: str, sums: Sums) -> bytes:
         from ...contents import checksum_of, pack
         from ...parts import FIRST_SOURCE
         from ...store import safetensors_head
+        from ...summed import SUMS, whole_of
 
         shape = len(words), dim
         word_index = {word: k for k, word in enumerate(words)}
         origins = np.full(len(words), FIRST_SOURCE, np.int32)
         metadata, tensors = pack(word_index, origins, [(source, None)], None)
-        metadata["checksum"] = checksum_of(metadata, shape, np.float32, crc, tensors)
+        tensors[SUMS] = sums
+        metadata["checksum"] = checksum_of(metadata, shape, np.float32, whole_of(sums, shape, np.float32), tensors)
         return safetensors_head(shape, np.float32, metadata, tensors)
 
     def rows(self, words: Sequence[str], vectors: Floats) -> bytes:

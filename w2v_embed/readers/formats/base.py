@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..._types import Floats
     from ...parts import Step
+    from ...summed import Sums
     from ..blocks import BlockReader
     from ..compression import Source
     from ..encodings import Stream
@@ -125,13 +126,13 @@ class Format:
         """Why a file of this format cannot hold `word` with `dim` numbers, as "holds a space"; None where it can."""
         return None
 
-    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+    def header(self, words: Collection[str], dim: int, *, source: str, sums: Sums) -> bytes:
         """What is written before the rows.
 
         Args:
             words: all that will come.
             source: name of the file that they are from.
-            crc: the CRC-32 of all rows as float32.
+            sums: of the blocks of all rows as float32, see `summed`.
         """
         return b""
 
@@ -171,5 +172,5 @@ class Word2vec(Format):
         """The same for the word as it would be written."""
         raise NotImplementedError
 
-    def header(self, words: Collection[str], dim: int, *, source: str, crc: int) -> bytes:
+    def header(self, words: Collection[str], dim: int, *, source: str, sums: Sums) -> bytes:
         return b"%d %d\n" % (len(words), dim)
