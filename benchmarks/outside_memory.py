@@ -1,7 +1,8 @@
-"""What an index saves, what mapped and split matrices take: python outside_memory.py index | remote | memory | processes
+"""What an index saves, what mapped and split matrices take: python outside_memory.py index | blocks | remote | memory | processes
 
 index      build_matrix out of the 1.8 GB text of run.py, with the index beside it, without, and out of the .safetensors that
            convert makes of it, for several numbers of words
+blocks     build_matrix, load and save of that .safetensors against the same file without the checksums of its blocks
 remote     what a local server sends of that text with the index, for several numbers of words, and how many requests that takes
 memory     the greatest anonymous memory beyond what was there before, of building, saving, loading, and of layers of each
            backend, in MB and in tables (RssAnon: pages of mapped files are the system's to take back)
@@ -87,6 +88,60 @@ def index(rounds):
             medians = [list(map(statistics.median, zip(*some[1:]))) for some in taken]
             cells = [f"{a:.3f} | {b:.3f} | {b / a:.2f} | {c:.3f} | {c / a:.2f}" for a, b, c in zip(*medians)]
             print(f"| {number:,} | {' | '.join(cells)} |", flush=True)
+
+
+# ── blocks ──
+
+
+def without_sums(path, target):
+    """Write the artifact `path` as it was before there were checksums of blocks; returns its words."""
+    from w2v_embed import EmbeddingMatrix, contents, store
+
+    em = EmbeddingMatrix.load(path, mmap=True)
+    metadata, tensors = store.beside(em, target)
+    del tensors["sums"]
+    values = em.matrix.data.cast("B")
+    crc = contents.crc32(values)
+    metadata["checksum"] = contents.checksum_of(metadata, em.shape, em.matrix.dtype, crc, tensors)
+    with open(target, "wb") as file:
+        file.write(store.safetensors_head(em.shape, em.matrix.dtype, metadata, tensors))
+        file.write(values)
+    return list(em.word_index)
+
+
+def blocks(rounds):
+    from w2v_embed import EmbeddingMatrix, build_matrix, convert
+
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        new, old = Path(folder) / "new.safetensors", Path(folder) / "old.safetensors"
+        convert(write_files(WORDS)[1], new)
+        every = without_sums(new, old)
+        print(f"file of {new.stat().st_size / 1e6:,.1f} MB, {old.stat().st_size / 1e6:,.1f} MB without sums\n")
+        columns = "s | without sums | ratio |"
+        print(f"| what | CPU {columns} wall {columns}")
+        print("| --- |" + " ---: |" * 6)
+
+        def building(some):
+            index = {word: k for k, word in enumerate(some, 1)}
+            return lambda path: build_matrix(path, index)
+
+        calls = {}
+        for number in (100, 5_000, 50_000):
+            calls[f"{number:,} words all over the file"] = building(every[:: len(every) // number][:number])
+        calls["its first 50,000 words"] = building(every[:50_000])
+        calls["all words"] = building(every)
+        calls["`load`"] = EmbeddingMatrix.load
+        calls["`load`, `mmap=True`"] = lambda path: EmbeddingMatrix.load(path, mmap=True)
+        for name, call in calls.items():
+            ways = new, old
+            taken = [[] for _ in ways]
+            for turn in range(len(ways) * (rounds + 1)):
+                begin, cpu = time.perf_counter(), _cpu()
+                call(ways[turn % len(ways)])
+                taken[turn % len(ways)].append((_cpu() - cpu, time.perf_counter() - begin))
+            medians = [list(map(statistics.median, zip(*some[1:]))) for some in taken]
+            cells = [f"{a:.3f} | {b:.3f} | {a / b:.2f}" for a, b in zip(*medians)]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 # ── remote ──
@@ -271,7 +326,7 @@ def processes(rounds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["index", "remote", "memory", "processes", "measure", "process"])
+    parser.add_argument("what", choices=["index", "blocks", "remote", "memory", "processes", "measure", "process"])
     parser.add_argument("more", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
@@ -279,7 +334,9 @@ def main():
     if args.what in ("measure", "process"):
         {"measure": measure, "process": process}[args.what](*args.more)
     else:
-        {"index": index, "remote": remote, "memory": memory, "processes": processes}[args.what](args.rounds)
+        {"index": index, "blocks": blocks, "remote": remote, "memory": memory, "processes": processes}[args.what](
+            args.rounds
+        )
 
 
 if __name__ == "__main__":

@@ -165,7 +165,9 @@ def test_files_without_sums_are_read_as_before(em, path):
     assert same_bits(some_of(path).matrix, em.matrix[WANTED])
     flipped(path, place_of(path, "matrix", 4 * DIM * 200))
     for look in (EmbeddingMatrix.load, some_of):
-        with pytest.raises(ValueError, match=r"m\.safetensors is not a whole .*its checksum says [0-9a-f]{8}, its content"):
+        with pytest.raises(
+            ValueError, match=r"m\.safetensors is not a whole .*its checksum says [0-9a-f]{8}, its content"
+        ):
             look(path)
 
 
@@ -210,7 +212,9 @@ def test_a_changed_table_is_refused(path):
     for at in (0, 3, 4, 7, 8 * 100 + 1, 8 * 167 - 1, 8 * 167 - 8):
         flipped(path, place + at, at % 8)
         for look in (EmbeddingMatrix.load, load_vectors, some_of, lambda path: EmbeddingMatrix.load(path, mmap=True)):
-            with pytest.raises(ValueError, match=r"m\.safetensors is not a whole .*(its checksum says|its sums go from)"):
+            with pytest.raises(
+                ValueError, match=r"m\.safetensors is not a whole .*(its checksum says|its sums go from)"
+            ):
                 look(path)
         path.write_bytes(whole)
 
@@ -337,5 +341,7 @@ def test_rows_of_a_part_are_checked(em, tmp_path):
         with pytest.raises(ValueError, match=r"m-250-500-of-500\.safetensors is not a whole .*rows 99 to 101 says"):
             check(begin, end)
     other = index._replace(shape=(500, 3))
-    with pytest.raises(ValueError, match=r"m-250-500-of-500\.safetensors is no part of m\..* \(expected float32 of shape"):
+    with pytest.raises(
+        ValueError, match=r"m-250-500-of-500\.safetensors is no part of m\..* \(expected float32 of shape"
+    ):
         shards.mapped_part(other, part)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SUMS = "sums"  # the tensor
 _BYTES = 4096  # of a block; less, and a sum is more than a five hundredth of what it is of
-_FEW = 256  # values for which 32 columns at once are less work than one after another
 _DENSE = 2  # where more than one in so many blocks is wanted, all between them are read, too
 
 
@@ -116,12 +115,13 @@ def whole_of(sums: Sums, shape: Sequence[int], dtype: npt.DTypeLike) -> int:
 
 def _followed(crcs, columns):
     """CRCs of bytes → those of the same with the zeros behind them that the columns are of."""
-    if len(crcs) <= _FEW:
+    if len(crcs) <= 256:
         bits = crcs[:, None] >> np.arange(32, dtype=np.uint32) & 1
         return np.bitwise_xor.reduce(bits * columns, axis=1)
     result = np.zeros_like(crcs)
-    for bit, column in enumerate(columns):
-        result ^= (crcs >> np.uint32(bit) & np.uint32(1)) * column
+    for shift in range(0, 32, 8):  # byte by byte
+        of_byte = _followed(np.arange(256, dtype=np.uint32) << np.uint32(shift), columns)
+        result ^= of_byte[crcs >> np.uint32(shift) & np.uint32(255)]
     return result
 
 
@@ -181,7 +181,7 @@ class FileRows:
         return array[first - begin : last - begin]
 
     def some(self, numbers: Ids, begin: int, stop: int) -> npt.NDArray[Any]:
-        """The rows of these numbers, which ascend and are from `begin` up to `stop`: of those it reads no more than it must."""
+        """The rows of these numbers, which rise and are from `begin` up to `stop`: of those it reads no more than it must."""
         if self._sums is None:
             return self[begin:stop][numbers - begin]
         if not len(numbers):
@@ -189,7 +189,9 @@ class FileRows:
         of = numbers // self._block
         blocks = of[np.diff(of, prepend=-1) > 0]
         if _DENSE * self._block * len(blocks) >= stop - begin:
-            return self[begin:stop][numbers - begin]
+            first, last = int(numbers[0]), int(numbers[-1]) + 1
+            rows = self[first:last]
+            return rows if len(numbers) == last - first else rows[numbers - first]
         size = self._block * self._width
         begins = self._begin + blocks * size
         sizes = np.minimum(size, self._begin + self.nbytes - begins)

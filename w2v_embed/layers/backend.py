@@ -237,7 +237,9 @@ class _Jax(Backend):
         shape, dtype = tuple(variable.shape), jax.numpy.zeros((), variable.dtype).dtype
         split = self.split_over(variable)
         if check:
-            for begin, end, _ in {i[0].indices(shape[0]) for i in split.addressable_devices_indices_map(shape).values()}:
+            for begin, end, _ in {
+                i[0].indices(shape[0]) for i in split.addressable_devices_indices_map(shape).values()
+            }:
                 check(begin, end)
 
         def share(index):

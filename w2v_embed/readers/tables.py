@@ -104,16 +104,22 @@ class TableReader:
         for row, wrong in self._odd.items():
             if span.begin <= row < span.stop:
                 damage.add(replace(wrong, record=row - span.begin))
-        good = []
-        for k, name in enumerate(names):
-            if not finite[k]:
-                message = f"expected finite numbers in the vector of {name!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
-                damage.add(Damage("not finite", message, int(where[k])))
-            elif name == "":
+        odd = set(np.flatnonzero(~finite).tolist())
+        if "" in names:
+            odd.update(k for k, name in enumerate(names) if name == "")
+        for k in sorted(odd):
+            if finite[k]:
                 damage.add(Damage("empty word", "expected a word, got ''", int(where[k])))
             else:
-                good.append(k)
-        words = None if self._hits is not None else [names[k] for k in good]
+                message = (
+                    f"expected finite numbers in the vector of {names[k]!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
+                )
+                damage.add(Damage("not finite", message, int(where[k])))
+        good = slice(None)
+        if odd:
+            good = [k for k in range(len(names)) if k not in odd]
+            names = [names[k] for k in good]
+        words = None if self._hits is not None else names
         where = where[good]
         return Block(
             span.begin,
