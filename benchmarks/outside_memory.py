@@ -1,8 +1,10 @@
-"""What an index saves, what mapped and split matrices take: python outside_memory.py index | blocks | remote | memory | processes
+"""What an index saves, what mapped and split matrices take: python outside_memory.py WHAT
+
+WHAT is one of
 
 index      build_matrix out of the 1.8 GB text of run.py, with the index beside it, without, and out of the .safetensors that
            convert makes of it, for several numbers of words
-blocks     build_matrix, load and save of that .safetensors against the same file without the checksums of its blocks
+blocks     build_matrix and load of that .safetensors against the same file without the checksums of its blocks
 remote     what a local server sends of that text with the index, for several numbers of words, and how many requests that takes
 memory     the greatest anonymous memory beyond what was there before, of building, saving, loading, and of layers of each
            backend, in MB and in tables (RssAnon: pages of mapped files are the system's to take back)

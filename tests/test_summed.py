@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_sums_add_up_to_the_checksum_of_all(rows, dim, dtype, cuts):
     matrix = np.random.default_rng(rows).normal(size=(rows, dim)).astype(dtype)
     bounds = sorted({0, rows, *(min(cut, rows) for cut in cuts)})
     summing, block = summed.Summing(dim, dtype), max(4096 // matrix[:1].nbytes, 1) if rows else 1
-    for begin, end in zip(bounds, bounds[1:]):
+    for begin, end in pairwise(bounds):
         summing.add(matrix[begin:end])
     expected = [zlib.crc32(matrix[k : k + block].tobytes()) for k in range(0, rows, block)]
     assert summing.sums().tolist() == expected == summed.sums_of(matrix).tolist()

@@ -1,7 +1,7 @@
 """EmbeddingMatrix ⇄ file.
 
-.safetensors  the tensors that `contents` describes, in its order, `sums` (see `summed`; earlier files have none), and behind them
-              the tensor `matrix`; metadata, all text
+.safetensors  the tensors that `contents` describes, in its order, `sums` (see `summed`; earlier files have none), and behind
+              them the tensor `matrix`; metadata, all text
 .npz          the same arrays, and `metadata` (JSON, in bytes)
 .npy          the matrix alone
 

@@ -1,8 +1,9 @@
 """Rows in a file, and the checksums by which some of them are believed without reading the others.
 
-A block is as many rows as 4096 bytes hold, one at least; the last may have fewer. `sums` has the CRC-32 of each, as int64. Together
-they give the CRC-32 of all rows, which the file's own checksum counts: so it is known before any row is read whether they are true.
-Where a file has none (earlier ones, .npz), all rows are read in turn, and their checksum is looked at behind the last.
+A block is as many rows as 4096 bytes hold, one at least; the last may have fewer. `sums` has the CRC-32 of each, as int64.
+Together they give the CRC-32 of all rows, which the file's own checksum counts: so it is known before any row is read whether
+they are true. Where a file has none (earlier ones, .npz), all rows are read in turn, and their checksum is looked at behind the
+last.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class FileRows:
         begins = self._begin + blocks * size
         sizes = np.minimum(size, self._begin + self.nbytes - begins)
         read = np.empty((len(blocks), size + 1), np.uint8)
-        view = memoryview(read).cast("B")
+        view = read.data.cast("B")
         for k in range(self.stretches(self._file.fileno(), begins, sizes, read.reshape(-1)), len(blocks)):
             fill(self._file, int(begins[k]), view[k * (size + 1) : k * (size + 1) + int(sizes[k])])
         self._check(view, blocks, size + 1)

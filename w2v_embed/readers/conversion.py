@@ -151,7 +151,7 @@ class _Words:
     """The words that the target can hold, in the order of the file, and the sums of their vectors."""
 
     def __init__(self, format):
-        self.format, self.kept = format, {}
+        self.format, self.kept, self.dim = format, {}, 0
 
     @property
     def count(self):
@@ -176,7 +176,7 @@ class _Copy:
     """Writes the vectors of `words`, which come in the order of the file."""
 
     def __init__(self, format, words, stream):
-        self.format, self.stream, self.count = format, stream, 0
+        self.format, self.stream, self.count, self.dim = format, stream, 0, 0
         self._words = iter(words)
         self._next = next(self._words)
 

@@ -68,7 +68,7 @@ class TableReader:
         self.kv: Any = kv
         self.dim: int = int(rows.shape[1])
         self.ids: Ids = np.arange(len(words)) if ids is None else np.asarray(ids, np.int64)
-        self._wanted = wanted
+        self._wanted: Sequence[str] = wanted or ()
         self._hits: tuple[Ids, Ids] | None = None if wanted is None else _look_up(wanted, words)
         self._next, self._odd = 0, odd or {}
         self._count, self._alone = (rows.shape[0], False) if count is None else (count, True)
@@ -115,7 +115,7 @@ class TableReader:
                     f"expected finite numbers in the vector of {names[k]!r}, got {rows[k][~np.isfinite(rows[k])][0]}"
                 )
                 damage.add(Damage("not finite", message, int(where[k])))
-        good = slice(None)
+        good: Any = slice(None)
         if odd:
             good = [k for k in range(len(names)) if k not in odd]
             names = [names[k] for k in good]
