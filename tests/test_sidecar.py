@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import same_bits, use_hot, write_binary, write_fasttext, write_text
 from tests.fuzz import index as fuzzed
-from w2v_embed import build_matrix, stamps
+from w2v_embed import build_matrix, load_vectors, stamps
 from w2v_embed.cli import main
 from w2v_embed.readers import index_file, opened, sidecar
 from w2v_embed.readers.scan import plain
@@ -61,6 +61,20 @@ def both(path, words=WORDS, **options):
     return told[0]
 
 
+def both_loads(path, words, **options):
+    """As `both`, of `load_vectors`."""
+    told = []
+    for index in (None, False):
+        try:
+            kv = load_vectors(path, words=words, index=index, **options)
+            counts = kv.expandos["count"].tolist()
+            told.append((kv.vectors.tobytes(), kv.index_to_key, counts, kv.damage.counts, kv.damage.examples))
+        except ValueError as error:
+            told.append(str(error))
+    assert told[0] == told[1]
+    return told[0]
+
+
 @pytest.mark.parametrize("write", [write_text, write_binary, lambda p, r: write_text(p, r, header=False, end=" \r\n")])
 def test_the_rows_are_the_same(tmp_path, rows, write, hot, scanned):
     if write is write_binary:
@@ -77,6 +91,47 @@ def test_the_rows_are_the_same(tmp_path, rows, write, hot, scanned):
     for options in ({}, {"fallbacks": ["lower", "upper", "characters", "parts"], "suggest": True}, {"oov": "normal"}):
         both(path, **options)
     both(path, list(rows))
+
+
+@pytest.mark.parametrize("write", [write_text, write_binary])
+def test_vectors_are_loaded_by_it(tmp_path, rows, write, hot, scanned):
+    """In the order of the file, whatever the order of the words; also where a limit comes first."""
+    rows = {word: row for word, row in rows.items() if " " not in word}
+    path = write(tmp_path / "v", rows)
+    make_index(path)
+    scanned.clear()
+    kv = load_vectors(path, words=["w299", "zz", "w3", "qq"])
+    assert not scanned
+    assert kv.index_to_key == ["w3", "w299"]
+    assert same_bits(kv.vectors, np.array([rows["w3"], rows["w299"]]))
+    for words in (WORDS, list(rows), ["w7"], ["zz"], list(rows)[::-3]):
+        for limit in (None, 1, 3, 1000):
+            both_loads(path, words, limit=limit)
+
+
+def test_when_vectors_are_loaded_by_it(tmp_path, rows, scanned, caplog):
+    path = write_text(tmp_path / "v.txt", rows)
+    words = ["w299", "w3"]
+    expected = load_vectors(path, words=words)
+    load_vectors(path, index=True)
+    assert os.listdir(tmp_path) == ["v.txt"]  # all of it is read, and there is nothing to look up
+    assert same_bits(load_vectors(path, words=words, index=True).vectors, expected.vectors)
+    assert sorted(os.listdir(tmp_path)) == ["v.txt", "v.txt.w2v-index"]
+    scanned.clear()
+    assert same_bits(load_vectors(path, words=words).vectors, expected.vectors)
+    assert not scanned
+    load_vectors(path, words=words, index=False)
+    load_vectors(path)
+    assert len(scanned) == 2
+    change(path, "a number")
+    both_loads(path, ["w7", "w3"])
+    assert len(scanned) == 4
+    assert f"the index {path}.w2v-index is not used: it is of another state of the file" in caplog.text
+    with pytest.raises(TypeError, match="index must be None, True, False or a folder for the indexes, received 3"):
+        load_vectors(path, index=3)
+    folder = tmp_path / "kept"
+    load_vectors(path, words=words, index=folder)
+    assert len(os.listdir(folder)) == 1
 
 
 def test_several_sources_and_words_that_are_compared(tmp_path, rows):
@@ -102,6 +157,7 @@ def test_damage_is_told_as_without(tmp_path, rows, on_error):
     make_index(path)
     for words in (WORDS, ["w7", "w8"], ["w7", "w250"], ["w100", "w0"], ["w0"], ["w200", "w5"], ["zz"], ["zz", "w0"]):
         both(path, words, on_error=on_error)
+        both_loads(path, words, on_error=on_error)
 
 
 def test_words_of_one_key_cost_a_look(tmp_path, rows, monkeypatch, scanned):

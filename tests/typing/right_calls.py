@@ -211,6 +211,7 @@ def building(index: dict[str, int]) -> EmbeddingMatrix:
     em.write_report("r.html", counts=Counter(["the"]), title="Words")
     em.export_projector(Path("folder"), counts=index, limit=None)
     em.export_static(Path("folder"), tokenizer="tokenizer.json")
+    load_vectors("v.txt", words=["a"], index=Path("folder"))
     build_matrix("v.txt", {"a": 1}, index=True, out=Path("m.safetensors"), rows=(0, 2))
     build_matrix("https://host/v.txt", {"a": 1}, index=Path("folder"))
     build_matrix("v.txt", {"a": 1}, index=None, out="m.safetensors.index.json", rows=None)

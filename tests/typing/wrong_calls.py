@@ -63,6 +63,7 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     load_vectors("v", progress=3)  # error: arg-type
     load_vectors("v", progress=lambda done, total, found: None)  # error: arg-type, misc
     load_vectors("v", words=7)  # error: arg-type
+    load_vectors("v", words=["a"], index=3)  # error: arg-type
     load_vectors("v", trust="yes")  # error: arg-type
     inspect("v", on_error=None)  # error: arg-type
     convert("v")  # error: call-arg

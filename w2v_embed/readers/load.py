@@ -13,16 +13,17 @@ from .blocks import first_of_equal
 from .damage import Damages
 from .gensims import gensim_models
 from .ngrams import NGrams, clean_ngrams
-from .opened import Opened
 from .remote import place_of
+from .sidecar import IndexedFile, index_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from gensim.models import KeyedVectors
 
-    from .._types import AnyFile, Floats, FormatName, OnError, Progress
+    from .._types import AnyFile, Floats, FormatName, OnError, Progress, StrPath
     from .blocks import Block
+    from .opened import Opened
 
 _FIRST_ROWS = 1 << 16  # where no header, or none that can be checked, says how many there are
 
@@ -38,6 +39,7 @@ def load_vectors(
     on_error: OnError = "raise",
     progress: Progress = None,
     trust: bool = False,
+    index: bool | StrPath | None = None,
 ) -> KeyedVectors:
     """Read word vectors into gensim.
 
@@ -54,6 +56,9 @@ def load_vectors(
         on_error: "raise", or "skip" to leave out damaged lines and rows; `kv.damage` then says which.
         progress: None, True for a bar on stderr, or a callable `(bytes done, bytes in all)`.
         trust: read gensim's own files. They are Python pickles: opening one can run code that somebody put there.
+        index: with `words`: None to fetch their rows by the index beside the file, where `w2v-embed index` has made one that is
+            true; True to make it where it is missing; a folder to have it there, also that of a file behind a URL; False to
+            search the file. The result is the same.
 
     Returns:
         `gensim.models.KeyedVectors`, float32 vectors `(words, dim)` in the order of the file; of a whole fastText .bin
@@ -61,6 +66,7 @@ def load_vectors(
 
     Raises:
         FileNotFoundError, ValueError: no such file, or something is wrong in it: says what, where, and how to go on.
+        TypeError: `words` or `index` is of another kind.
         ImportError: gensim is not installed.
 
     Example:
@@ -73,7 +79,9 @@ def load_vectors(
     wanted = _checked_words(words, path)
     if limit is not None:
         limit = checks.whole("limit", limit, or_none=True)
-    with Opened(path, format, encoding, on_error, trust) as opened:
+    index_folder(index)  # raises where it is none of these
+    use = False if wanted is None else index  # nothing is looked up where all is read
+    with IndexedFile(path, format, encoding, on_error, trust, index=use) as opened:
         keyed = gensim_models("the result of load_vectors").KeyedVectors
         opened.look_for(wanted)
         collection = Collected(opened, wanted, limit)
