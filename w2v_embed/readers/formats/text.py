@@ -168,7 +168,11 @@ def _width_of(lines, widths, header, path, what_it_is):
             f"{path} has lines of {usual} numbers; expected at most {MOST_NUMBERS}. It holds no word vectors."
         )
     # A header that lies is the reader's to report; what most lines say counts.
-    if header and header[1] > 0 and (header[1] in widths or _readable(lines, header[1]) >= max(_readable(lines, usual), 1)):
+    if (
+        header
+        and header[1] > 0
+        and (header[1] in widths or _readable(lines, header[1]) >= max(_readable(lines, usual), 1))
+    ):
         return header[1]
     return usual
 
