@@ -74,7 +74,7 @@ def sentence_transformers(folder, dtype, batch):
 def ours(folder, dtype, batch):
     from w2v_embed.contextual import ContextualEncoder
 
-    encoder = ContextualEncoder.from_pretrained(folder, dtype=dtype)
+    encoder = ContextualEncoder.from_pretrained(folder, compute_dtype=dtype)
     return lambda texts: encoder.encode(texts, layers=-1, pooling="mean", batch_size=batch)
 
 

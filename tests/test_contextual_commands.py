@@ -43,6 +43,18 @@ def test_encode_passes_its_options_on(texts, tmp_path, capsys):
     np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("option", "value", "near"), [("engine", "onnx", 1e-5), ("compute_dtype", "float16", 0.05)])
+def test_encode_is_told_how_to_compute(texts, tmp_path, option, value, near):
+    if value == "onnx":
+        pytest.importorskip("onnxruntime")
+    output = str(tmp_path / "vectors.npy")
+    assert main(["encode", BERT, texts, "-o", output, f"--{option.replace('_', '-')}", value]) == 0
+    encoder = ContextualEncoder.from_pretrained(BERT, **{option: value})
+    np.testing.assert_array_equal(np.load(output), encoder.encode(LINES))
+    expected = ContextualEncoder.from_pretrained(BERT).encode(LINES)
+    assert 0 < np.abs(np.load(output) - expected).max() < near
+
+
 def test_what_another_run_writes_is_not_called_ours(texts, tmp_path, capsys, monkeypatch):
     def taken(file):
         (tmp_path / "v.npy.part").write_bytes(b"rows of another run")

@@ -1,4 +1,4 @@
-"""`dtype=`: vectors in 16 bits are near those in 32, are float32, and are never taken for them."""
+"""`compute_dtype=`: vectors in 16 bits are near those in 32, are float32, and are never taken for them."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_states_are_near_those_in_float32(name, dtype):
     ids = np.random.default_rng(0).integers(5, 15, (3, 9))
     mask = np.ones((3, 9), int)
     mask[1, 5:] = mask[2] = 0  # a text that ends early, and one of nothing but padding
-    encoder = load(name, dtype=dtype)
+    encoder = load(name, compute_dtype=dtype)
     exact, states = load(name).hidden_states(ids, mask), encoder.hidden_states(ids, mask)
     assert states.dtype == np.float32
     assert np.isfinite(states).all()
@@ -44,7 +44,7 @@ def test_states_are_near_those_in_float32(name, dtype):
 
 
 def test_vectors_are_not_mixed_with_others(tmp_path):
-    plain, half = load("bert_hf"), load("bert_hf", dtype="float16")
+    plain, half = load("bert_hf"), load("bert_hf", compute_dtype="float16")
 
     def stopped(done, _):
         if done:
@@ -52,7 +52,7 @@ def test_vectors_are_not_mixed_with_others(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         plain.encode(TEXTS, output=tmp_path / "vectors.npy", progress=stopped)
-    with pytest.raises(ValueError, match=r"was begun with other settings \(dtype\)"):
+    with pytest.raises(ValueError, match=r"was begun with other settings \(compute_dtype\)"):
         half.encode(TEXTS, output=tmp_path / "vectors.npy")
     made = half.encode(TEXTS, output=tmp_path / "half.npy")
     assert made.dtype == np.float32
@@ -60,20 +60,22 @@ def test_vectors_are_not_mixed_with_others(tmp_path):
 
 
 def test_rows_of_the_table_are_exact_whatever_layers_compute_in():
-    plain, half = load("bert_hf"), load("bert_hf", dtype="bfloat16")
+    plain, half = load("bert_hf"), load("bert_hf", compute_dtype="bfloat16")
     words = ["bank", "river"]
     assert np.array_equal(*(each.as_source(mode="table").vectors_for(words)[0] for each in (plain, half)))
     more = add_tokens(half, ["riverbank"], init="pieces")
-    assert more.dtype == "bfloat16"
+    assert more.compute_dtype == "bfloat16"
     assert np.array_equal(more._table()[:-1], plain._table())
 
 
 def test_what_cannot_be_had():
-    with pytest.raises(ValueError, match='dtype must be "float32", "bfloat16" or "float16", received .float64.'):
-        load("bert_hf", dtype="float64")
-    with pytest.raises(ValueError, match='dtype must be "float32" with engine="onnx", received .float16.'):
-        load("bert_hf", engine="onnx", dtype="float16")
     with pytest.raises(
-        ValueError, match='and dtype="float32", which alone compute two streams, received .keras. and .float16.'
+        ValueError, match='compute_dtype must be "float32", "bfloat16" or "float16", received .float64.'
     ):
-        query_states(load("xlnet_hf", dtype="float16"), [[5]])
+        load("bert_hf", compute_dtype="float64")
+    with pytest.raises(ValueError, match='compute_dtype must be "float32" with engine="onnx", received .float16.'):
+        load("bert_hf", engine="onnx", compute_dtype="float16")
+    with pytest.raises(
+        ValueError, match='and compute_dtype="float32", which alone compute two streams, received .keras. and .float16.'
+    ):
+        query_states(load("xlnet_hf", compute_dtype="float16"), [[5]])

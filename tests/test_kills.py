@@ -76,9 +76,9 @@ LEFT_BY_ENCODE = {"e.npy.part", "e.npy.part.json", "e.npy.part.json.new"}  # whi
 
 def kill_often(name, folder, count, at_lines):
     """Run in a process of its own, which has one thread and no Keras: a fork is a writer. Prints what came of it."""
-    from w2v_embed.matrix import cache
+    from w2v_embed import stamps
 
-    cache._YOUNG = -1e9  # an entry is written once
+    stamps._YOUNG = -1e9  # an entry is written once
     job, rng = JOBS[name], random.Random(0)
     whole = []
     for version in (0, 1):

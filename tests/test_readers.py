@@ -372,6 +372,14 @@ def test_more_phrases_than_words_without_a_header(tmp_path, text, words):
     assert (kv.index_to_key, kv.vector_size) == (words, 2)
 
 
+def test_a_header_counts_where_as_many_lines_say_what_it_says_as_say_anything_else(tmp_path):
+    """What is left of a packed file that was cut: two lines of two numbers, and two that lack one."""
+    lines = ["12 2", "a 人 2.0 0.72", "人-2.02 +1", "New  #_ -9.0 -8.0", " -8.0 5.7e-20"]
+    (tmp_path / "v.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    kv = load_vectors(tmp_path / "v.txt", on_error="skip")
+    assert (kv.vector_size, kv.index_to_key) == (2, ["a 人", "New  #_"])
+
+
 @pytest.mark.parametrize("text", ["4 300\nab 1", "4 2\nab", "\ufeff4 2\nab 1"])
 def test_one_line_that_does_not_end_behind_a_header_is_a_cut(tmp_path, text):
     (tmp_path / "v.txt").write_text(text, encoding="utf-8")

@@ -78,7 +78,7 @@ class LoadOptions(TypedDict, total=False):
     max_relative_position: int | None
     do_lower_case: bool | None
     engine: EncoderEngine
-    dtype: EncoderDtype
+    compute_dtype: EncoderDtype
 
 
 class EncodeOptions(LoadOptions, total=False):

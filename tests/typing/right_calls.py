@@ -318,7 +318,7 @@ def trained(em: EmbeddingMatrix) -> None:
 
 def in_context(texts: Iterable[str]) -> None:
     encoder = ContextualEncoder.from_pretrained(Path("folder"), engine="onnx")
-    ContextualEncoder.from_pretrained("folder", dtype="bfloat16")
+    ContextualEncoder.from_pretrained("folder", compute_dtype="bfloat16")
     vectors: npt.NDArray[np.float32] = encoder.encode(texts, layers=[-1, -2], merge="concat", pooling="cls")
     encoder.encode(["a"], layers=-2, merge=[0.5, 0.5], batch_size=8, max_length=None, stride=3, progress=note_texts)
     encoder.encode(iter(["a"]), special_tokens=False, output="v.npy", progress=True)

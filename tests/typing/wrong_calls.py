@@ -146,7 +146,7 @@ def wrong(em: EmbeddingMatrix, encoder: ContextualEncoder) -> None:
     encoder.encode_tokens(7)  # error: arg-type
     encoder.to_keras(head="lm")  # error: arg-type
     ContextualEncoder.from_pretrained("folder", engine="tensorflow")  # error: arg-type
-    ContextualEncoder.from_pretrained("folder", dtype="float64")  # error: arg-type
+    ContextualEncoder.from_pretrained("folder", compute_dtype="float64")  # error: arg-type
     encoder.to_keras(outputs="first")  # error: arg-type
     encoder.to_keras(trainable="all")  # error: arg-type
     add_tokens(encoder, ["a"], init="zeros")  # error: arg-type

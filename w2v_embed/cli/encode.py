@@ -35,7 +35,7 @@ def files(args: Args) -> tuple[Named, Named]:
 def run(args: Args) -> None:
     """Write the .npy file and say what it holds."""
     texts = Lines(args.texts)
-    encoder = load(args.model)
+    encoder = load(args)
     try:
         vectors = encoder.encode(texts, output=args.output, **options(args))
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, get_args
 
-from .._types import MergeName, PoolingName
+from .._types import EncoderDtype, EncoderEngine, MergeName, PoolingName
 from .arguments import Args, Parser, add_quiet, one_of, progress, whole
 
 if TYPE_CHECKING:
@@ -18,9 +18,16 @@ _POOLINGS = [name for name in get_args(PoolingName) if name != "idf"]  # which i
 
 
 def add_model(command: Parser) -> None:
-    """Add the model, which stands first."""
+    """Add the model, which stands first, and how it computes."""
     command.add_argument(
         "model", metavar="MODEL", help="folder of a trained model, or prefix of a TensorFlow checkpoint"
+    )
+    engines, dtypes = get_args(EncoderEngine), get_args(EncoderDtype)
+    command.add_argument(
+        "--engine", type=one_of(*engines), default="keras", help=f"who computes: {', '.join(engines)} (%(default)s)"
+    )
+    command.add_argument(
+        "--compute-dtype", type=one_of(*dtypes), default="float32", help=f"in what: {', '.join(dtypes)} (%(default)s)"
     )
 
 
@@ -63,13 +70,13 @@ def options(args: Args) -> dict[str, Any]:
     }
 
 
-def load(model: str) -> ContextualEncoder:
-    """The encoder of a folder."""
+def load(args: Args) -> ContextualEncoder:
+    """The encoder that `add_model` took."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster products of matrices where it is not the default
     from ..contextual import ContextualEncoder
 
-    return ContextualEncoder.from_pretrained(model)
+    return ContextualEncoder.from_pretrained(args.model, engine=args.engine, compute_dtype=args.compute_dtype)
 
 
 class Lines:

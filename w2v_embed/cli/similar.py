@@ -37,7 +37,7 @@ def run(args: Args) -> None:
     from ..contextual import cosine, fit_whitening
 
     texts = list(Lines(args.texts))
-    vectors = load(args.model).encode([args.query, *texts], **options(args))
+    vectors = load(args).encode([args.query, *texts], **options(args))
     if args.whiten is not None:
         vectors = fit_whitening(vectors[1:], args.whiten)(vectors)
     cosines = cosine(vectors[:1], vectors[1:])[0]

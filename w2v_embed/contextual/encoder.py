@@ -145,7 +145,7 @@ class ContextualEncoder(WordEncoder):
             "stride": stride,
             "idf": None if weights is None else hashlib.blake2b(weights.tobytes(), digest_size=16).hexdigest(),
             **({"sentences": sentences.fingerprint} if sentences else {}),
-            **({} if self.dtype == "float32" else {"dtype": self.dtype}),
+            **({} if self.compute_dtype == "float32" else {"compute_dtype": self.compute_dtype}),
             **last.settings,
         }
         return gathered(texts, vectors_of, output, settings, batch_size, progress)

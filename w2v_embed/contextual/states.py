@@ -43,14 +43,14 @@ class PretrainedModel:
         config: an `EncoderConfig` with the sizes of the model.
         vector_size: the width of a hidden state.
         engine: who computes, "keras" or "onnx".
-        dtype: in what, "float32", "bfloat16" or "float16".
+        compute_dtype: in what, "float32", "bfloat16" or "float16".
         steps: what was done to it since it was loaded, dicts of JSON values: see `add_tokens`, `transplant`, `trim_vocabulary`.
     """
 
     config: EncoderConfig
     vector_size: int
     engine: EncoderEngine
-    dtype: EncoderDtype
+    compute_dtype: EncoderDtype
     steps: list[dict[str, Any]]
 
     def __init__(
@@ -63,21 +63,21 @@ class PretrainedModel:
         steps: Sequence[Mapping[str, Any]] = (),
         sentences: Sentences | None = None,
         engine: EncoderEngine = "keras",
-        dtype: EncoderDtype = "float32",
+        compute_dtype: EncoderDtype = "float32",
     ) -> None:
         config = self.config = checkpoint.config
         self._checkpoint = checkpoint
         self._family = checkpoint.family
         self.vector_size = config.hidden_size
         embedding, layers, self._checksum = load_weights(config, checkpoint.layout, checkpoint.file, checkpoint.tensors)
-        self.engine, self.dtype = engine, dtype
+        self.engine, self.compute_dtype = engine, compute_dtype
         self._model: Model | OnnxModel
         if engine == "onnx":
             from .onnx_model import OnnxModel
 
             self._model = OnnxModel(self._family, config, embedding, layers)
         else:
-            self._model = Model(self._family, config, embedding, layers, dtype)
+            self._model = Model(self._family, config, embedding, layers, compute_dtype)
         self._folder = Path(folder)
         self._do_lower_case = do_lower_case
         self._sentences = sentences
@@ -95,7 +95,7 @@ class PretrainedModel:
         steps = self.steps if step is None else [*self.steps, step]
         tokenizer = self.__dict__.get("tokenizer") if tokenizer is None else tokenizer
         options: dict[str, Any] = {"do_lower_case": self._do_lower_case, "tokenizer": tokenizer, "steps": steps}
-        options |= {"engine": self.engine, "dtype": self.dtype, "sentences": self._sentences}
+        options |= {"engine": self.engine, "compute_dtype": self.compute_dtype, "sentences": self._sentences}
         return type(self)(checkpoint, self._folder, **options)
 
     @classmethod
@@ -108,7 +108,7 @@ class PretrainedModel:
         max_relative_position: int | None = None,
         do_lower_case: bool | None = None,
         engine: EncoderEngine = "keras",
-        dtype: EncoderDtype = "float32",
+        compute_dtype: EncoderDtype = "float32",
     ) -> _Model:
         """Load a trained model; neither TensorFlow nor torch nor pickled code is needed to read it.
 
@@ -125,8 +125,8 @@ class PretrainedModel:
                 and NEZHA. Pass False for a cased model in Google's layout, which says it nowhere.
             engine: who computes vectors: "keras", on the backend that runs; or "onnx", ONNX Runtime, on processors and
                 faster there. Numbers differ by less than 1e-5.
-            dtype: in what they are computed: "float32"; or "bfloat16" or "float16", which hold the weights in half the memory
-                and are meant for GPUs, for fewer correct digits (two to four). Vectors are float32 in any case.
+            compute_dtype: in what they are computed: "float32"; or "bfloat16" or "float16", which hold the weights in half
+                the memory and are meant for GPUs, for fewer correct digits (two to four). Vectors are float32 in any case.
 
         Returns:
             a `ContextualEncoder`.
@@ -143,9 +143,11 @@ class PretrainedModel:
         (2, 32)
         """
         one_of("engine", engine, get_args(EncoderEngine))
-        one_of("dtype", dtype, get_args(EncoderDtype))
-        if engine == "onnx" and dtype != "float32":
-            raise ValueError(f'dtype must be "float32" with engine="onnx", received {dtype!r}; engine="keras" has it.')
+        one_of("compute_dtype", compute_dtype, get_args(EncoderDtype))
+        if engine == "onnx" and compute_dtype != "float32":
+            raise ValueError(
+                f'compute_dtype must be "float32" with engine="onnx", received {compute_dtype!r}; engine="keras" has it.'
+            )
         limit_threads()
         path = Path(folder)
         if not path.is_dir() and not any(file.name.startswith(f"{path.name}.") for file in _files(path.parent)):
@@ -167,7 +169,14 @@ class PretrainedModel:
             max_relative_position=max_relative_position,
         )
         checkpoint = Checkpoint(config, settings.values, layout, file, tensors)
-        return cls(checkpoint, home, do_lower_case=do_lower_case, sentences=sentences, engine=engine, dtype=dtype)
+        return cls(
+            checkpoint,
+            home,
+            do_lower_case=do_lower_case,
+            sentences=sentences,
+            engine=engine,
+            compute_dtype=compute_dtype,
+        )
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -346,7 +355,7 @@ class PretrainedModel:
 
     def _table(self) -> Vectors:
         """The rows of the input table."""
-        if self.engine == "onnx" or self.dtype != "float32":
+        if self.engine == "onnx" or self.compute_dtype != "float32":
             return self._checkpoint.words()  # sessions give nothing back, and 16 bits not all
         return ops.convert_to_numpy(self._model.weight)
 

@@ -39,7 +39,7 @@ class StaticEncoder(ContextualEncoder):
         self._folder, self._sentences, self._told = Path(folder), sentences, sentences
         self._static = StaticModel(sentences.home)
         self.engine: EncoderEngine = "keras"
-        self.dtype: EncoderDtype = "float32"
+        self.compute_dtype: EncoderDtype = "float32"
         self.steps: list[dict[str, Any]] = []
         self.vector_size: int = sentences.finished(np.zeros((1, self._static.dim), np.float32)).shape[1]
 

@@ -79,8 +79,8 @@ def query_states(
     model = encoder._model
     if not isinstance(model, Model) or model.dtype != "float32":
         raise ValueError(
-            'encoder must be loaded with engine="keras" and dtype="float32", which alone compute two streams, '
-            f"received {encoder.engine!r} and {encoder.dtype!r}."
+            'encoder must be loaded with engine="keras" and compute_dtype="float32", which alone compute two streams, '
+            f"received {encoder.engine!r} and {encoder.compute_dtype!r}."
         )
     ids, mask, types, memory = checked_inputs(family, config, input_ids, attention_mask, token_type_ids, mems)
     batch, length = ids.shape
@@ -98,7 +98,7 @@ def query_states(
 
     held = 0 if memory is None else memory.shape[2]
     tensors = [ops.convert_to_tensor(array, "int32") for array in (ids, mask, types)]
-    context = model.shared_by_layers(*tensors[1:], held)
+    context = model.shared_by_layers(tensors[1], tensors[2], held)
     blocked, own = _blocked(config, mask, hidden, held)
     of_content = {**context, "bias": _bias(blocked * ~own)}
     of_query = {**context, "bias": _bias(blocked), "targets": ops.convert_to_tensor(targets, "float32")}

@@ -195,10 +195,11 @@ class Average(Combined):
         both = np.flatnonzero(found & (self.masks > 0))
         if self._seed is not None and found.any() and self.masks.any():
             self._compare(number, [words[k] for k in both.tolist()], rows[both], matrix[places[both]])
-        numbers = np.flatnonzero(found)
+        numbers, last = np.flatnonzero(found), number == len(self.parts) - 1
         for some in blocks_of(len(numbers), self.dim):
             own = numbers[some]
-            matrix[places[own]] = self._add(number, self.masks[own], rows[own], matrix[places[own]])
+            made = self._add(number, self.masks[own], rows[own], matrix[places[own]])
+            matrix[places[own]] = self._done(made, self.masks[own] | 1 << number) if last else made
         return found
 
     def _compare(self, number, words, rows, others):
@@ -208,17 +209,21 @@ class Average(Combined):
         self._told += told.steps()
 
     def _finish(self, matrix, places):
-        own = np.flatnonzero(self.masks)
+        # The last source's are done, and what one source alone has is its own mean.
+        last = 1 << len(self.parts) - 1
+        own = np.flatnonzero((self.masks < last) & (self.masks & (self.masks - 1) > 0))
         for some in blocks_of(len(own), self.dim):
             at = places[own[some]]
             matrix[at] = self._done(matrix[at], self.masks[own[some]])
 
     def _add(self, number, before, rows, whole):
+        if before.all():
+            return np.add(whole, rows, out=whole)
         return np.where(before[:, None] > 0, whole + rows, rows)
 
     def _done(self, rows, masks):
         counts = sum((masks >> number & 1).astype(rows.dtype) for number in range(len(self.parts)))
-        return rows / counts[:, None]
+        return np.divide(rows, counts[:, None], out=rows)
 
     def steps(self) -> list[dict[str, Any]]:
         return [*super().steps(), *self._told, {"step": "average", "sources": [part.name for part in self.parts]}]

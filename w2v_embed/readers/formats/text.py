@@ -167,8 +167,12 @@ def _width_of(lines, widths, header, path, what_it_is):
         raise ValueError(
             f"{path} has lines of {usual} numbers; expected at most {MOST_NUMBERS}. It holds no word vectors."
         )
-    # A header that lies is the reader's to report; what the lines say counts.
-    if header and header[1] > 0 and (header[1] in widths or _are_lines(lines, header[1])):
+    # A header that lies is the reader's to report; what most lines say counts.
+    if (
+        header
+        and header[1] > 0
+        and (header[1] in widths or _readable(lines, header[1]) >= max(_readable(lines, usual), 1))
+    ):
         return header[1]
     return usual
 
@@ -180,10 +184,10 @@ def _readable_width(lines, widths, usual):
     tried = {usual, numbers, *(width for width, _ in widths.most_common(4))} - {0, -1}  # -1: a line without a field
     if len(tried) < 2 or max(tried) > MOST_NUMBERS:
         return usual
-    good = {width: sum(read_line(line, width)[2] is None for line in lines) for width in tried}
+    good = {width: _readable(lines, width) for width in tried}
     return max(tried, key=lambda width: (good[width], width == usual, -width))
 
 
-def _are_lines(lines, dim):
-    """Whether all are words, with spaces in them, and `dim` numbers."""
-    return all(read_line(line, dim)[2] is None for line in lines)
+def _readable(lines, dim):
+    """How many are a word, maybe with spaces in it, and `dim` numbers."""
+    return sum(read_line(line, dim)[2] is None for line in lines)
