@@ -175,7 +175,7 @@ class EmbeddingMatrix:
         Args:
             path: the file.
             mmap: map the matrix of a .safetensors or .npy, to be read only, instead of reading it: memory is that of the words,
-                and rows come from the disk as they are asked for. The file's checksum is not looked at. A file that `save`
+                and rows come from the disk as they are asked for. Their checksums are not looked at. A file that `save`
                 or `build_matrix` puts in its place changes nothing for who has the old one mapped; who changes a mapped file
                 where it lies changes the matrix, and who cuts it kills its readers. See docs/scale.md.
 
