@@ -306,7 +306,9 @@ def test_tokenizers_of_all_kinds(bert, tmp_path):
         assert other.tokenizer.pieces(CORPUS) == one.tokenizer.pieces(CORPUS)
         np.testing.assert_array_equal(table_of(other), table_of(one))
     by_encoder = transplant(bert, one, one)  # the space is the table of the encoder that has the tokenizer
-    np.testing.assert_array_equal(table_of(by_encoder), table_of(transplant(bert, one, table_of(one))))
+    assert by_encoder.steps[-1]["method"] == "focus"
+    # (a product of matrices may differ by where its arrays lie)
+    np.testing.assert_allclose(table_of(by_encoder), table_of(transplant(bert, one, table_of(one))), atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def transplant(
             word vectors, whatever `build_matrix` takes, which are asked for the words of both.
         method: "pieces": the mean of the rows of the pieces in which a new word came until now; "focus": a mean of the rows
             of words that both have, weighted by sparsemax of their cosines to the new one; "omp": the sum of at most `atoms`
-            rows of such words that is nearest to the new one. None = "omp" where there are `vectors`, else "pieces". A word
+            rows of such words that is nearest to the new one. None = "focus" where there are `vectors`, else "pieces". A word
             that `vectors` do not know is left to "pieces", and what has none gets the mean of all rows.
         atoms: for "omp".
 
@@ -76,7 +76,7 @@ def transplant(
     True
     """
     if method is None:
-        method = "pieces" if vectors is None else "omp"
+        method = "pieces" if vectors is None else "focus"
     one_of("method", method, get_args(TransplantName), or_else="None")
     if (vectors is None) != (method == "pieces"):
         told = "given" if vectors is None else 'None with method "pieces"'
