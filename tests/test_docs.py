@@ -54,6 +54,14 @@ def test_links_lead_somewhere(page):
                 )
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_tests_that_hold_a_promise_are_there(page):
+    there = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    named = re.findall(r"`(?:tests/)?(?:(test_\w+\.py)|(test_\w+)`)", (DOCS / page).read_text(encoding="utf-8"))
+    for file, test in named:
+        assert (Path(__file__).parent / file).is_file() if file else f"def {test}(" in there, file or test
+
+
 def test_each_page_is_in_the_contents():
     contents = (DOCS / "index.md").read_text(encoding="utf-8")
     named = re.findall(r"^([a-z_]+)$", contents, re.MULTILINE)
