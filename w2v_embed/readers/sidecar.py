@@ -256,7 +256,7 @@ class IndexedFile(Opened):
                 self._open_anew()
                 return False
             here.have(*stretches)
-            self.source = Source(here)
+            self.source: Source = Source(here)
         except OSError as error:
             logger.warning("%s is read as a whole, not by its index: %s", whole.path, error)
             self._open_anew()

@@ -39,7 +39,8 @@ class Ranged(Place):
 
     def __init__(self, place: Place, stream: Resumed, head: bytes) -> None:
         super().__init__(place.shown, place.name)
-        self._stream, self.size = stream, stream.size or 0
+        self._stream = stream
+        self.size: int = stream.size or 0
         number, self._path = tempfile.mkstemp(prefix="w2v_embed.")
         weakref.finalize(self, remove_quietly, self._path)
         with open(number, "wb") as file:
