@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from w2v_embed.contextual import ContextualEncoder, add_tokens, query_states
+from w2v_embed.contextual.backend import compiled
 
 pytestmark = pytest.mark.keras
 
@@ -79,3 +81,18 @@ def test_what_cannot_be_had():
         ValueError, match='and compute_dtype="float32", which alone compute two streams, received .keras. and .float16.'
     ):
         query_states(load("xlnet_hf", compute_dtype="float16"), [[5]])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="what JAX does on GPUs unless it is told not to")
+def test_jax_is_told_to_multiply_all_digits():
+    import jax
+
+    seen = []
+
+    def product(x):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return x @ x
+
+    compiled(product)(np.ones((2, 2), np.float32))
+    assert seen == ["highest"]
+    assert jax.config.jax_default_matmul_precision != "highest"  # the user's own products are the user's
