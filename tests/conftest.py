@@ -2,6 +2,8 @@
 
 import os
 import struct
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,19 @@ DATA = Path(__file__).parent.parent / "data"
 def data():
     """The folder of the shipped data."""
     return DATA
+
+
+@contextmanager
+def serving(server):
+    """A server of `socketserver`, which answers while it lasts."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture(params=["kernels", "plain"])

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import same_bits, write_binary, write_fasttext, write_text
+from tests.conftest import same_bits, serving, write_binary, write_fasttext, write_text
 from w2v_embed import build_matrix, convert, count_words, inspect, load_vectors
 from w2v_embed.readers.compression import Source
 from w2v_embed.readers.lines import lines_of
@@ -148,13 +148,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def running(home):
-    server = Server(home)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Server(home)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -350,16 +345,13 @@ def test_what_a_server_refuses(server, home):
 
 
 def test_secrets_stay_with_the_server_that_they_are_for(server, home):
-    other = Server(home)
-    threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
-    server.other, server.user = f"{other.url}/v.txt", None
-    url = server.url.replace("://", "://me:secret@")
-    kv = load_vectors(f"{url}/moved?sig=hidden", limit=3)
-    assert len(kv) == 3
-    assert "Authorization" in server.asked[0]
-    assert "Authorization" not in other.asked[0]
-    other.shutdown()
-    other.server_close()
+    with serving(Server(home)) as other:
+        server.other, server.user = f"{other.url}/v.txt", None
+        url = server.url.replace("://", "://me:secret@")
+        kv = load_vectors(f"{url}/moved?sig=hidden", limit=3)
+        assert len(kv) == 3
+        assert "Authorization" in server.asked[0]
+        assert "Authorization" not in other.asked[0]
 
 
 def test_no_message_has_a_secret(server, home, tmp_path):

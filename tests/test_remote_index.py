@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import same_bits, write_binary, write_text
+from tests.conftest import same_bits, serving, write_binary, write_text
 from w2v_embed import build_matrix
 from w2v_embed.cli import main
 from w2v_embed.readers.remote import place_of, ranges, streams
@@ -127,13 +127,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def running():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Server()) as server:
+        yield server
 
 
 @pytest.fixture

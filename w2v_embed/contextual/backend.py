@@ -119,14 +119,18 @@ _FUSED = {None: ("none", ""), "gelu": ("gelu", "none"), "gelu_new": ("gelu", "ta
 _FUSED["gelu_pytorch_tanh"] = _FUSED["gelu_new"]
 
 
+def _by_torch():
+    """Whether torch computes, and no graph is written."""
+    return _writer.get() is None and keras.backend.backend() == "torch"
+
+
 def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str | None) -> Tensor | None:
     """Return `activation(x @ kernel + bias)` in one pass over memory, or None where the backend has nothing for that.
 
     torch has on processors: oneDNN's product, which torch's compiler uses, and which is a fifth faster than its eager one.
     """
     if (
-        _writer.get() is not None
-        or keras.backend.backend() != "torch"
+        not _by_torch()
         or standardize_dtype(kernel.dtype) != "float32"
         or activation not in _FUSED
         or not _on_processor(kernel)
@@ -144,7 +148,7 @@ def fused_dense(x: Tensor, kernel: Tensor, bias: Tensor | None, activation: str 
 
 def product(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     """`x @ kernel + bias` of the last axis. Two axes at a time: a product of three is slower on TensorFlow."""
-    if _writer.get() is None and keras.backend.backend() == "torch":
+    if _by_torch():
         import torch
 
         return torch.nn.functional.linear(x, kernel.T, bias)
@@ -168,7 +172,7 @@ def fused_attention(qkv: Tensor, added: Tensor, number: int, scale: float) -> Te
     writer = _writer.get()
     if writer is not None:
         return writer.attention(qkv, added, number, scale)
-    if keras.backend.backend() != "torch":
+    if not _by_torch():
         return None
     import torch
 
@@ -182,7 +186,7 @@ def fused_attention(qkv: Tensor, added: Tensor, number: int, scale: float) -> Te
 
 def fused_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor | None:
     """Return the layer normalisation of the last axis, summed in float32, in one pass; None where no backend has it."""
-    if _writer.get() is not None or keras.backend.backend() != "torch" or x.dtype != gamma.dtype:
+    if not _by_torch() or x.dtype != gamma.dtype:
         return None
     import torch
 

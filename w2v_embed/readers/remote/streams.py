@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from ...shown import logger
 
 _TRIES = 5  # for what broke, one after another without a byte between
 _WAIT = 0.2  # seconds before the second try; then twice as long
 _DISCARDED = 1 << 16
+_Got = TypeVar("_Got")
 
 
 class DroppedError(OSError):
@@ -135,20 +137,31 @@ class Resumed(Stream):
         Raises:
             DroppedError: it cannot be had, or is that of another file.
         """
+
+        def attempt(tries: int) -> bytes | None:
+            data = self.stretch(byte, size)
+            return data if len(data) == size else None
+
+        return self._tried(
+            attempt, lambda why: f"{size:,} bytes from byte {byte:,} on did not come, {_TRIES} times ({why})"
+        )
+
+    def _tried(self, attempt: Callable[[int], _Got | None], failed: Callable[[str], str]) -> _Got:
+        """What `attempt(how often it was tried)` returns, anew where it breaks or returns None; `failed(why)` is the error."""
         wrong = ""
         for tries in range(_TRIES):
             if tries:
                 time.sleep(_WAIT * 2 ** (tries - 1))
             try:
-                data = self.stretch(byte, size)
-                if len(data) == size:
-                    return data
+                got = attempt(tries)
+                if got is not None:
+                    return got
                 wrong = "it was closed"
             except DroppedError:
                 raise
             except Exception as error:  # each library has its own ways to say so
                 wrong = self.told(error)
-        raise DroppedError(f"{self.name}: {size:,} bytes from byte {byte:,} on did not come, {_TRIES} times ({wrong})")
+        raise DroppedError(f"{self.name}: {failed(wrong)}")
 
     def reconnect(self, byte: int) -> None:
         """Make a connection that gives what lies from `byte` on.
@@ -166,32 +179,26 @@ class Resumed(Stream):
             raise
 
     def _pulled(self, view):
-        tries, wrong = 0, ""
-        while True:
-            try:
-                if tries:
-                    time.sleep(_WAIT * 2 ** (tries - 1))
-                if tries or self._elsewhere:
-                    self.reconnect(self._next)
-                    self._elsewhere = False
-                n = self.fill(view)
-                if n or self.size is None or self._next >= self.size:
-                    if tries:
-                        logger.info("%s: the connection broke at byte %d and was made anew", self.name, self._next)
-                    self._next += n
-                    return n
-                wrong = "it was closed"
-            except DroppedError:
-                raise
-            except Exception as error:  # each library has its own ways to say so
-                wrong = self.told(error)
-            tries += 1
-            if tries >= _TRIES:
-                of = "" if self.size is None else f" of {self.size:,}"
-                raise DroppedError(
-                    f"{self.name}: the connection broke at byte {self._next:,}{of}, and {tries - 1} times again ({wrong}). "
-                    "Try again later, or download the file first"
-                )
+        def attempt(tries):
+            if tries or self._elsewhere:
+                self.reconnect(self._next)
+                self._elsewhere = False
+            n = self.fill(view)
+            if not n and self.size is not None and self._next < self.size:
+                return None
+            if tries:
+                logger.info("%s: the connection broke at byte %d and was made anew", self.name, self._next)
+            self._next += n
+            return n
+
+        def failed(why):
+            of = "" if self.size is None else f" of {self.size:,}"
+            return (
+                f"the connection broke at byte {self._next:,}{of}, and {_TRIES - 1} times again ({why}). "
+                "Try again later, or download the file first"
+            )
+
+        return self._tried(attempt, failed)
 
     def jump(self, byte: int) -> None:
         self._next, self._elsewhere = byte, True
