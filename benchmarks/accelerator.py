@@ -2,7 +2,7 @@
 sentence-transformers on the same card.
 
     python benchmarks/accelerator.py --model FOLDER      # a trained model that transformers can read, too
-    python benchmarks/accelerator.py                     # a random BERT of base size; needs a vocab.txt: --vocabulary FILE
+    python benchmarks/accelerator.py                     # a random BERT of base size; needs its tokenizer: --tokenizer FOLDER
 
 It runs where all of them are installed. Each side is a process of its own, in turn, and computes all types. Texts go in and
 vectors in the computer's memory come out, tokenization included; transformers gets sorted batches and its mean on the card. The
@@ -13,8 +13,6 @@ MiniLM. Memory is the most that was in use on the card.
 import argparse
 import json
 import os
-import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,17 +20,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from contextual import make_base, sentences
 
 DTYPES = ("float32", "bfloat16", "float16")
 SIDES = ("transformers", "sentence-transformers", "torch", "jax")
-
-
-def sentences(folder, count):
-    """Sentences of 5 to 58 words of the model's vocabulary."""
-    vocabulary = (folder / "vocab.txt").read_text("utf-8").split("\n")
-    words = [word for word in vocabulary if word.isalpha() and word.isascii()]
-    rng = random.Random(0)
-    return [" ".join(rng.choices(words, k=rng.randint(5, 58))) for _ in range(count)]
 
 
 def transformers(folder, dtype, batch):
@@ -91,7 +82,7 @@ def used(side):
 
 def measure(side, folder, dtypes, batches, count, passes, out):
     made = {"transformers": transformers, "sentence-transformers": sentence_transformers}.get(side, ours)
-    texts, found = sentences(folder, count), {}
+    texts, found = sentences(count, folder), {}
     for dtype in sorted(dtypes, key=lambda each: each == "float32"):  # what takes most last: the memory is a maximum
         for batch in sorted(batches):
             encode, seconds = made(folder, dtype, batch), []
@@ -105,17 +96,6 @@ def measure(side, folder, dtypes, batches, count, passes, out):
     print(json.dumps(found))
 
 
-def make_base(folder, vocabulary):
-    """A random BERT of base size."""
-    import torch
-    from transformers import BertConfig, BertModel
-
-    torch.manual_seed(0)
-    size = len(vocabulary.read_text("utf-8").splitlines())
-    BertModel(BertConfig(vocab_size=size)).save_pretrained(folder)
-    shutil.copy(vocabulary, folder / "vocab.txt")
-
-
 def child(side, *arguments):
     environment = {**os.environ, "KERAS_BACKEND": side if side in ("jax", "torch") else "torch"}
     environment |= {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TOKENIZERS_PARALLELISM": "true"}
@@ -127,7 +107,7 @@ def child(side, *arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a folder (a random BERT of base size)")
-    parser.add_argument("--vocabulary", type=Path, help="vocab.txt of the random one")
+    parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="whose vocab.txt the random one gets")
     parser.add_argument("--count", type=int, default=16_384, help="sentences (%(default)s)")
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 256], help="texts a batch (32 256)")
     parser.add_argument("--passes", type=int, default=2, help="after the first (%(default)s)")
@@ -137,7 +117,7 @@ def main():
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side == "base":
-        make_base(args.model, args.vocabulary)
+        make_base(args.model, args.tokenizer)
         return
     if args.side:
         measure(args.side, args.model, args.dtypes, args.batches, args.count, args.passes, args.out)
@@ -146,7 +126,7 @@ def main():
         model, out = args.model, Path(folder)
         if model is None:
             model = out / "base"
-            child("base", "--model", model, "--vocabulary", args.vocabulary)
+            child("base", "--model", model, "--tokenizer", args.tokenizer)
         given = ["--model", model, "--count", args.count, "--passes", args.passes, "--out", out]
         given += ["--batches", *args.batches, "--dtypes", *args.dtypes]
         print(f"{model.name}, {args.count} sentences, best of {args.passes} passes after a first one\n")

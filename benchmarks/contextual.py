@@ -62,21 +62,22 @@ def model_of(name):
     return target
 
 
-def make_base():
-    """Make that BERT, as Hugging Face does it."""
+def make_base(target, home):
+    """Make a BERT of base size with random weights, as Hugging Face does it, and with the vocabulary of the folder `home`."""
     import torch
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
-    BertModel(BertConfig()).save_pretrained(WORK / "bert-base-random")
+    size = (home / "vocab.txt").read_text("utf-8").rstrip("\n").count("\n") + 1
+    BertModel(BertConfig(vocab_size=size)).save_pretrained(target)
     for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        if (minilm() / name).is_file():
-            shutil.copy(minilm() / name, WORK / "bert-base-random")
+        if (home / name).is_file():
+            shutil.copy(home / name, target)
 
 
-def sentences(count):
-    """Return sentences of 5 to 58 words of the model's vocabulary, always the same: 7 to 60 tokens."""
-    vocabulary = (minilm() / "vocab.txt").read_text("utf-8").split("\n")
+def sentences(count, home=None):
+    """Return sentences of 5 to 58 words of a model's vocabulary, MiniLM's if none, always the same: 7 to 60 tokens."""
+    vocabulary = ((home or minilm()) / "vocab.txt").read_text("utf-8").split("\n")
     words = [word for word in vocabulary if word.isalpha() and word.isascii()]
     rng = random.Random(0)
     return [" ".join(rng.choices(words, k=rng.randint(5, 58))) for _ in range(count)]
@@ -280,7 +281,7 @@ def main():
     if args.side == "memory":
         measure_memory(args.corpus)
     elif args.side == "make-base":
-        make_base()
+        make_base(WORK / "bert-base-random", minilm())
     elif args.side:
         measure(args.side, args.model, args.count, args.passes)
     else:
